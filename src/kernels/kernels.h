@@ -1,0 +1,159 @@
+/* kernels.h — the seam between the model and whatever computes.
+ *
+ * A backend is a place for numbers (alloc, write, read), a way to pack weight matrices, and a flat
+ * table of operations. The reference fills every slot of the table, a faster backend overrides what
+ * it does better. Nothing above this line knows oneDNN or CUDA; nothing below it knows a model.
+ *
+ * B rows, T tokens of a row, P context tokens shared by all rows, C width, H heads, Hkv KV heads,
+ * D head width, F MLP width; N = B*T. Arrays are dense, last index fastest, unless a stride is
+ * named: `ld` is the distance in elements from one token to the next.
+ *
+ * Rules for every operation:
+ *   - order of parameters: outputs, saved for backward, inputs, weights, scalars, sizes, stream;
+ *   - inputs are never written; outputs alias inputs only where the contract says so;
+ *   - a backward operation ADDS to beta times what is there: d = beta*d + …; beta == 0 means that d
+ *     is not read (it may hold NaN); other values of beta are 1;
+ *   - nothing allocates; the same call on the same numbers gives the same bits;
+ *   - row b of the output depends on row b of the inputs only, bit for bit, whatever B is.
+ */
+#ifndef PH_KERNELS_H
+#define PH_KERNELS_H
+
+#include "base/err.h"
+
+/* An element in the backend's own precision and memory: float, or double in ref64. Incomplete on
+ * purpose: only kernels look inside. */
+typedef struct ph_real ph_real;
+/* The right operand of a product, packed by a backend. */
+typedef struct ph_matrix ph_matrix;
+/* One thread's place to compute: scratch memory, cached primitives. */
+typedef struct ph_stream ph_stream;
+typedef struct ph_backend ph_backend;
+
+typedef enum ph_rope_kind {
+    PH_ROPE_INTERLEAVED, /* pairs (2i, 2i+1): llama family in GGUF, whose q and k rows are permuted */
+    PH_ROPE_HALVES       /* pairs (i, i + D/2): the layout of the original checkpoints */
+} ph_rope_kind;
+
+typedef enum ph_gate_kind { PH_GATE_SILU } ph_gate_kind;
+
+struct ph_ops {
+    /* rmsnorm
+     *   y[n,i] = x[n,i] * r[n] * w[i]          r[n] = 1/sqrt(mean_i x[n,i]^2 + eps)
+     *   x, y (N,C), y must not alias x; w (C); r (N) written for the backward pass
+     *   sums in float; in double in the reference
+     * backward, g = dy*w:
+     *   dx[n,j] = beta*dx[n,j] + r*g[j] - x[n,j] * r^3/C * sum_i g[i]*x[n,i]
+     */
+    void (*rmsnorm_fwd)(ph_real *y, ph_real *r, const ph_real *x, const ph_real *w, float eps,
+                        int64_t N, int64_t C, ph_stream *s);
+    void (*rmsnorm_bwd)(ph_real *dx, float beta, const ph_real *dy, const ph_real *x,
+                        const ph_real *w, const ph_real *r, int64_t N, int64_t C, ph_stream *s);
+
+    /* matmul
+     *   y[n,j] = beta*y[n,j] + sum_k x[n,k] * M[k,j]     x (N,K), y (N,J), y must not alias x
+     *   beta is 0 or 1. The forward product of a weight W (J,K) uses M = W^T, its backward product
+     *   (dx = dy W) uses M = W: two packings of one weight, one operation.
+     */
+    void (*matmul)(ph_real *y, float beta, const ph_real *x, const ph_matrix *M, int64_t N,
+                   ph_stream *s);
+
+    /* rope, in place
+     *   each pair (a,b) of head h of token t turns by the angle of position p = first + t:
+     *     a' = a cos - b sin      b' = a sin + b cos
+     *   x (B,T,H,D) with stride ld per token; cos, sin (positions, D/2); dimensions past rot are
+     *   left alone (rot ≤ D, even; table rows have rot/2 entries)
+     * backward: the same with -sin; x then holds the gradient.
+     */
+    void (*rope_fwd)(ph_real *x, const ph_real *cos, const ph_real *sin, ph_rope_kind kind,
+                     int64_t first, int64_t B, int64_t T, int64_t H, int64_t D, int64_t rot,
+                     int64_t ld, ph_stream *s);
+    void (*rope_bwd)(ph_real *dx, const ph_real *cos, const ph_real *sin, ph_rope_kind kind,
+                     int64_t first, int64_t B, int64_t T, int64_t H, int64_t D, int64_t rot,
+                     int64_t ld, ph_stream *s);
+
+    /* attention, causal, with grouped KV heads and a shared context
+     *   o[b,t,h,:] = sum_u p[b,h,t,u] * V[b,u,g,:]        g = h / (H/Hkv),  u = 0 … P+t
+     *   p[b,h,t,:] = softmax_u (scale * q[b,t,h,:]·K[b,u,g,:])
+     *   K[b,u] is kc[u] for u < P (the context, the same for all rows), else k[b,u-P]; V likewise
+     *   q (B,T,H,D), k, v (B,T,Hkv,D) with one stride ld per token; kc, vc (P,Hkv,D) dense, unused
+     *   and NULL if P = 0; o (B,T,H,D) dense; p (B,H,T,P+T) saved for backward, entries with
+     *   u > P+t are written as 0
+     * backward (no gradient goes to the context):
+     *   dp[u] = do·V[u]   ds[u] = p[u]*(dp[u] - sum_w p[w]*dp[w])
+     *   dq = beta*dq + scale * sum_u ds[u]*K[u]     dk[u] = beta*dk[u] + scale * sum ds[u]*q
+     *   dv[u] = beta*dv[u] + sum p[u]*do            (sums over t ≥ u and the H/Hkv heads of g)
+     *   dq, dk, dv have stride ld like q, k, v; do is dense like o
+     */
+    void (*attention_fwd)(ph_real *o, ph_real *p, const ph_real *q, const ph_real *k,
+                          const ph_real *v, const ph_real *kc, const ph_real *vc, float scale,
+                          int64_t B, int64_t T, int64_t P, int64_t H, int64_t Hkv, int64_t D,
+                          int64_t ld, ph_stream *s);
+    void (*attention_bwd)(ph_real *dq, ph_real *dk, ph_real *dv, float beta, const ph_real *d_o,
+                          const ph_real *p, const ph_real *q, const ph_real *k, const ph_real *v,
+                          const ph_real *kc, const ph_real *vc, float scale, int64_t B, int64_t T,
+                          int64_t P, int64_t H, int64_t Hkv, int64_t D, int64_t ld, ph_stream *s);
+
+    /* gated
+     *   h[n,i] = act(g[n,i]) * u[n,i]                      act(x) = x/(1+exp(-x)) for SILU
+     *   gu (N,2F) holds g in its first F columns and u in the last F; h (N,F)
+     * backward, overwriting: dgu (N,2F) = (dh*u*act'(g), dh*act(g));  dgu must not alias gu
+     */
+    void (*gated_fwd)(ph_real *h, const ph_real *gu, ph_gate_kind kind, int64_t N, int64_t F,
+                      ph_stream *s);
+    void (*gated_bwd)(ph_real *dgu, const ph_real *dh, const ph_real *gu, ph_gate_kind kind,
+                      int64_t N, int64_t F, ph_stream *s);
+
+    /* add
+     *   y[i] = a[i] + b[i], n elements; y may alias a or b. Its backward is the identity.
+     */
+    void (*add_fwd)(ph_real *y, const ph_real *a, const ph_real *b, int64_t n, ph_stream *s);
+};
+
+struct ph_backend {
+    const char *name;
+    size_t element; /* sizeof an element: 4 or 8 */
+    int threads;
+    struct ph_ops ops;
+
+    /* Memory of n elements, zeroed, on a 64-byte boundary. */
+    ph_status (*alloc)(ph_real **out, size_t n, ph_backend *be, ph_error *err);
+    void (*release)(ph_backend *be, ph_real *p);
+    /* Copy n elements between the backend's memory and floats (or doubles) of the caller's. */
+    void (*write)(ph_real *dst, const float *src, size_t n, ph_backend *be);
+    void (*read)(float *dst, const ph_real *src, size_t n, ph_backend *be);
+    void (*write64)(ph_real *dst, const double *src, size_t n, ph_backend *be);
+    void (*read64)(double *dst, const ph_real *src, size_t n, ph_backend *be);
+
+    /* Pack w (rows,columns) dense as the right operand M (K,J) of matmul:
+     * transpose: M = w^T, K = columns, J = rows (a forward product y = x W^T);
+     * otherwise  M = w,   K = rows, J = columns (the backward product dx = dy W). */
+    ph_status (*matrix_new)(ph_matrix **out, const float *w, int64_t rows, int64_t columns,
+                            bool transpose, ph_backend *be, ph_error *err);
+    void (*matrix_close)(ph_matrix **m, ph_backend *be);
+    size_t (*matrix_bytes)(const ph_matrix *m);
+
+    ph_status (*stream_new)(ph_stream **out, ph_backend *be, ph_error *err);
+    void (*stream_close)(ph_stream **s, ph_backend *be);
+    /* Make ready what matmul with M on N rows needs, so that the loop itself allocates nothing. */
+    ph_status (*stream_prepare)(ph_stream *s, const ph_matrix *M, int64_t N, ph_error *err);
+    /* PH_OK, or what went wrong in an operation since the stream was made. */
+    ph_status (*stream_status)(const ph_stream *s, ph_error *err);
+
+    void (*close)(ph_backend *be);
+};
+
+/* Open a backend by name ("onednn", "cpu", "ref", "ref64"); NULL: the first that was built in.
+ * threads 0: one for each processor this process may use. Unknown name: PH_EINVAL that lists them. */
+ph_status ph__backend_open(ph_backend **out, const char *name, int threads, ph_error *err);
+void ph__backend_close(ph_backend **be);
+/* i-th built-in backend's name, fastest first; NULL past the last. */
+const char *ph__backend_name(size_t i);
+
+/* The address of element i. */
+static inline ph_real *ph__at(const ph_backend *be, const ph_real *p, int64_t i)
+{
+    return (ph_real *)((uintptr_t)p + (uintptr_t)i * be->element);
+}
+
+#endif
