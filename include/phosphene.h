@@ -239,3 +239,248 @@ PH_API const ph_feature *ph_features_at(const ph_features *features, size_t i);
 /* Number of components of a place: C, F or V. */
 PH_API int64_t ph_place_width(const ph_model_info *model, ph_place place);
 
+/* ---- 5 search ----------------------------------------------------------------------------------
+ *
+ * The activation of a feature on a text is its region reduced: first the mean over the region's
+ * components gives a value per token, then ph_reduce makes one number of the region's tokens.
+ * Context (BOS, prefix, suffix) is never inside a region: token 0 is the first searched or given
+ * one.
+ */
+typedef enum ph_reduce {
+    PH_REDUCE_DEFAULT = 0, /* mean; max for neuron and logits */
+    PH_REDUCE_MEAN,
+    PH_REDUCE_MAX,
+    PH_REDUCE_LAST,
+    PH_REDUCE_COUNT
+} ph_reduce;
+
+typedef enum ph_bos {
+    PH_BOS_AUTO = 0, /* the tokenizer's BOS if it adds one, else its end-of-text token, else none */
+    PH_BOS_ON,       /* the same, but having none is an error */
+    PH_BOS_OFF
+} ph_bos;
+
+/* Called often while a search works: what it does, how far it is (0 … 1), and for a stage that has
+ * just ended done == 1. Nonzero return cancels: the search returns PH_ECANCELED. */
+typedef int (*ph_progress)(const char *stage, double done, void *payload);
+
+/* What all searches have in common. */
+typedef struct ph_run_options {
+    ph_bos bos;
+    const char *prefix, *suffix; /* fixed text around the searched one; special tokens are parsed */
+    ph_reduce reduce;
+    int sign;          /* 1; -1 searches the most negative activation */
+    uint64_t seed;
+    const char *cache; /* an existing folder for complete searches that were done; NULL: none */
+    ph_progress progress;
+    void *progress_payload;
+} ph_run_options;
+#define PH_RUN_OPTIONS_INIT {PH_BOS_AUTO, NULL, NULL, PH_REDUCE_DEFAULT, 1, 0, NULL, NULL, NULL}
+
+/* *ids = the context that stands before every text: BOS and prefix; ph_free. */
+PH_API ph_status ph_context(int32_t **ids, size_t *n, const ph_model *model,
+                            const ph_run_options *options, ph_error *err);
+/* How a feature is reduced under these options: "mean", "max" or "last". */
+PH_API const char *ph_reduce_name(const ph_feature *feature, ph_reduce reduce);
+
+/* dream: gradient descent on the input embedding, decoded to tokens, re-scored as text.
+ *
+ * e <- e - eta_n * d/de objective(e), n = 0 … steps-1, eta falling linearly (Badger, Language Model
+ * Features). Every row, one feature from one random start, is then decoded in several ways; every
+ * decode is printed as text, tokenised again and scored by a plain forward pass. What is handed
+ * out is ranked by that last figure.
+ */
+typedef struct ph_dream_options {
+    size_t size;
+    ph_run_options run;
+    int64_t tokens;         /* length of the searched text, 5 */
+    int64_t steps;          /* 100 */
+    int64_t restarts;       /* random starts per feature, 8; 0: that default, 1 for text starts */
+    double eta_first, eta_last;            /* 1, 0.1 */
+    bool eta_first_rms, eta_last_rms;      /* that end is in units of the embedding's rms */
+    double target;          /* c of the objectives, 100 */
+    const char *objective;  /* "l1" sum |c-O|, "l2" sum (c-O)^2, "linear" -sum O, over the region */
+    const char *optimizer;  /* "gd", "adam" */
+    const char *start;      /* "half" N(1/2,1/20), "normal" N(0,1), "rms" N(0,rms), "tokens",
+                               "text:…" (its own number of tokens counts then) */
+    const char *decode;     /* a name of ph_decode_name, or "all" */
+    int64_t top;            /* answers per feature, different ones, 1 */
+} ph_dream_options;
+#define PH_DREAM_OPTIONS_INIT                                                                      \
+    {sizeof(ph_dream_options), PH_RUN_OPTIONS_INIT, 5, 100, 0, 1.0, 0.1, false, false, 100.0,      \
+     "l1", "gd", "half", "all", 1}
+
+/* Names of the tables' rows, in order; NULL past the last. */
+PH_API const char *ph_objective_name(size_t i);
+PH_API const char *ph_optimizer_name(size_t i);
+PH_API const char *ph_start_name(size_t i);
+PH_API const char *ph_decode_name(size_t i);
+
+/* Activations: NaN where there is none (a text that no longer has the region's token). */
+typedef struct ph_activation {
+    double text; /* of the printed text, tokenised again: the figure that counts */
+    double ids;  /* of the decoded tokens */
+    double soft; /* of the optimised embedding */
+} ph_activation;
+
+/* One decode of one row. */
+typedef struct ph_decoded {
+    const char *decode;
+    const int32_t *ids;      /* n of them */
+    const int32_t *text_ids; /* n_text: what the printed text tokenises to */
+    size_t n, n_text;
+    const char *text;        /* valid UTF-8, as printed; text_bytes long, then a 0 */
+    size_t text_bytes;
+    ph_activation activation;
+    const double *values;    /* n: the feature at each of ids */
+    double max;              /* largest value (smallest for sign -1) in the region … */
+    int64_t max_pos;         /* … and its token */
+    bool round_trip;         /* text_ids equal ids */
+    bool special;            /* names special or unused tokens: never wins */
+    double norm_ratio;       /* largest norm at the tap over the region / median of random texts */
+} ph_decoded;
+
+typedef struct ph_near {
+    int32_t id;
+    double value;
+} ph_near;
+
+typedef struct ph_dream_result {
+    const ph_feature *feature;
+    const char *method;
+    int64_t restart;
+    size_t rank;                 /* 0 for the feature's best answer */
+    const ph_decoded *answer;    /* the best of: */
+    const ph_decoded *decodes;
+    size_t n_decodes;
+    double z;                    /* (activation.text - mean)/sd of random texts */
+    double random_mean, random_sd, random_min, random_max;
+    int64_t random_n;
+    ph_near best_token;          /* exact, over all ordinary tokens; id -1: not computed */
+    double repeated;             /* activation of `tokens` copies of it */
+    const double *curve;         /* soft activation before every step, and after the last */
+    size_t n_curve;
+    const ph_near *nearest;      /* for each position the nearest token of e and its cosine */
+    size_t n_nearest;
+    int64_t token_forwards;      /* spent on this feature; a backward counts two */
+    double seconds;              /* of the batch this feature was in, divided by its features */
+} ph_dream_result;
+
+/* Borrowed for the call; nonzero return cancels. */
+typedef int (*ph_dream_fn)(const ph_dream_result *result, void *payload);
+
+typedef struct ph_cost {
+    int64_t rows, token_forwards;
+    double descent_seconds, descent_flops; /* the steps alone, without decode and yardsticks */
+    double first_step;                     /* seconds from the call to the end of the first step */
+} ph_cost;
+
+/* Search all features; results come in their order, `top` for each. cost may be NULL. */
+PH_API ph_status ph_dream(const ph_model *model, const ph_features *features,
+                          const ph_dream_options *options, ph_dream_fn result, void *payload,
+                          ph_cost *cost, ph_error *err);
+
+/* scan: complete search. Every token of the vocabulary, alone after the context, exact. */
+typedef struct ph_scan_options {
+    size_t size;
+    ph_run_options run;
+    int64_t top; /* tokens in the top and bottom lists, 10 */
+} ph_scan_options;
+#define PH_SCAN_OPTIONS_INIT {sizeof(ph_scan_options), PH_RUN_OPTIONS_INIT, 10}
+
+typedef struct ph_scan_result {
+    const ph_feature *feature;
+    const ph_near *top, *bottom; /* n_top each: highest first, lowest first */
+    size_t n_top;
+    double mean, sd;
+    int64_t n;
+} ph_scan_result;
+typedef int (*ph_scan_fn)(const ph_scan_result *result, void *payload);
+PH_API ph_status ph_scan(const ph_model *model, const ph_features *features,
+                         const ph_scan_options *options, ph_scan_fn result, void *payload,
+                         ph_error *err);
+
+/* A text as it is given: bytes, or ids where ids is not NULL. */
+typedef struct ph_text {
+    const char *text;
+    size_t bytes;
+    const int32_t *ids;
+    size_t n_ids;
+} ph_text;
+
+/* score: the activation of a text. attribute: which of its tokens cause it, by the gradient of the
+ * activation with respect to the embedding: its Euclidean norm, and gradient × input. */
+typedef struct ph_score_result {
+    const ph_feature *feature;
+    const int32_t *ids; /* n */
+    size_t n;
+    const double *values;       /* n: the feature at each token */
+    double activation;
+    const double *grad_norm;    /* n, attribute only */
+    const double *grad_x_input; /* n, attribute only */
+} ph_score_result;
+typedef int (*ph_score_fn)(const ph_score_result *result, void *payload);
+PH_API ph_status ph_score(const ph_model *model, const ph_features *features, const ph_text *text,
+                          const ph_run_options *options, ph_score_fn result, void *payload,
+                          ph_error *err);
+PH_API ph_status ph_attribute(const ph_model *model, const ph_features *features,
+                              const ph_text *text, const ph_run_options *options,
+                              ph_score_fn result, void *payload, ph_error *err);
+
+/* bench: how fast this machine is, and how near to that a search comes. */
+typedef struct ph_bench_result {
+    const char *work; /* "peak" or "descent" */
+    int64_t block, rows, tokens; /* 0 for peak */
+    double seconds;   /* peak: of one product; descent: of one step; warm median */
+    double spread;    /* (third quartile - first quartile) / median */
+    double gflops, peak_gflops, share;
+} ph_bench_result;
+typedef int (*ph_bench_fn)(const ph_bench_result *result, void *payload);
+/* The machine's best dense float32 product, by the model's backend. */
+PH_API ph_status ph_bench_peak(const ph_model *model, ph_bench_result *out, ph_error *err);
+/* Descent steps to a block with that many rows and tokens, against a peak measured before. */
+PH_API ph_status ph_bench_descent(const ph_model *model, int64_t block, int64_t rows,
+                                  int64_t tokens, double peak_gflops, ph_bench_result *out,
+                                  ph_error *err);
+
+/* ---- 6 low level --------------------------------------------------------------------------------
+ *
+ * A session runs a batch of rows of embeddings forward to a tap and a gradient at the tap back to
+ * the embeddings. Nothing after the tap is loaded or computed.
+ */
+typedef struct ph_session ph_session;
+
+typedef struct ph_session_options {
+    size_t size;
+    ph_tap tap;
+    int64_t rows, tokens;   /* largest batch: B rows of T tokens each */
+    const int32_t *context; /* ids that stand before every row; run once */
+    size_t n_context;
+    bool gradient;          /* backward will be called */
+} ph_session_options;
+#define PH_SESSION_OPTIONS_INIT                                                                    \
+    {sizeof(ph_session_options), {PH_PLACE_BLOCK, false, 1}, 1, 5, NULL, 0, false}
+
+PH_API ph_status ph_session_open(ph_session **out, const ph_model *model,
+                                 const ph_session_options *options, ph_error *err);
+PH_API void ph_session_close(ph_session **session);
+/* X (B,T,W) = the tap's output for E (B,T,C); W = ph_place_width. B ≤ rows. */
+PH_API ph_status ph_session_forward(ph_session *session, float *X, const float *E, int64_t B,
+                                    ph_error *err);
+/* dE (B,T,C) = gradient for dX (B,T,W), of the B rows that the last forward call ran. */
+PH_API ph_status ph_session_backward(ph_session *session, float *dE, const float *dX,
+                                     ph_error *err);
+/* Floating-point operations of a forward and of a backward of B rows. */
+PH_API double ph_session_flops(const ph_session *session, int64_t B, bool backward);
+/* Bytes that such a session needs: its own, and those of the packed weights it shares. */
+PH_API ph_status ph_session_bytes(size_t *own, size_t *weights, const ph_model *model,
+                                  const ph_session_options *options, ph_error *err);
+/* E (n,C) = the embeddings of ids, as the blocks receive them. */
+PH_API ph_status ph_model_embed(const ph_model *model, float *E, const int32_t *ids, size_t n,
+                                ph_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

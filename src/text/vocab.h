@@ -19,8 +19,8 @@ typedef struct ph_vocab {
     /* a ph_token_kind; normal where the file gives none */
     int (*kind)(const void *source, size_t i);
     const void *source;
-    int64_t bos, eos, unk;               /* ids, -1 where the file gives none */
-    int add_bos, add_eos, add_space;     /* 0, 1, or -1 where the file gives none */
+    int64_t bos, eos, unk;           /* ids, -1 where the file gives none */
+    int add_bos, add_eos, add_space; /* 0, 1, or -1 where the file gives none */
 } ph_vocab;
 
 ph_status ph__tokenizer_new(ph_tokenizer **out, const ph_vocab *vocab, ph_error *err);

@@ -1,0 +1,335 @@
+/* cmd_dream.c — phosphene dream: find the texts a feature responds to. */
+#include "progress.h"
+#include "search.h"
+#include "table.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct dream_command {
+    struct common common; /* first: common_argp sees it */
+    ph_dream_options o;
+    struct subject subject;
+    size_t features, rows;
+    int width;
+    bool marked_round, marked_norm;
+};
+
+enum {
+    KEY_METHOD = 2000, KEY_TOKENS, KEY_STEPS, KEY_ETA, KEY_OBJECTIVE, KEY_TARGET, KEY_START,
+    KEY_OPTIMIZER, KEY_RESTARTS, KEY_DECODE, KEY_TOP
+};
+
+static const struct argp_option options[] = {
+    {"method", KEY_METHOD, "NAME", 0, "descent (the only one so far)", 0},
+    {"tokens", KEY_TOKENS, "N", 0, "Length of the searched text (5)", 0},
+    {"steps", KEY_STEPS, "N", 0, "Steps of descent (100)", 0},
+    {"restarts", KEY_RESTARTS, "N", 0, "Random starts for each feature (8)", 0},
+    {"eta", KEY_ETA, "A:B", 0,
+     "Step size, falling from A to B (1:0.1); 0.1rms:0.01rms counts in units of the embedding's "
+     "root mean square",
+     0},
+    {"objective", KEY_OBJECTIVE, "NAME", 0, "l1, l2 or linear (l1)", 0},
+    {"target", KEY_TARGET, "C", 0, "The activation that l1 and l2 aim at (100)", 0},
+    {"optimizer", KEY_OPTIMIZER, "NAME", 0, "gd or adam (gd)", 0},
+    {"start", KEY_START, "NAME", 0,
+     "half N(1/2,1/20), normal N(0,1), rms N(0,rms), tokens (random ones), or text:TEXT (half)", 0},
+    {"decode", KEY_DECODE, "NAME", 0,
+     "From embedding to tokens: pinv, leverage, cosine, euclid, dot, hidden, or all, the best of "
+     "which is the answer (all)",
+     0},
+    {"top", KEY_TOP, "K", 0, "Answers per feature (1)", 0},
+    {0}};
+
+/* One end of --eta: a number, perhaps with rms behind it. */
+static double eta_end(struct argp_state *state, char *text, bool *rms)
+{
+    const size_t n = strlen(text);
+    *rms = n > 3 && strcmp(text + n - 3, "rms") == 0;
+    if (*rms) text[n - 3] = 0;
+    return parse_real(state, "eta", text);
+}
+
+static void parse_eta(ph_dream_options *o, const char *arg, struct argp_state *state)
+{
+    char *copy = strdup(arg), *colon = copy ? strchr(copy, ':') : NULL;
+    if (!colon) argp_error(state, "--eta %s: expected two step sizes, as in 1:0.1", arg);
+    *colon = 0;
+    o->eta_first = eta_end(state, copy, &o->eta_first_rms);
+    o->eta_last = eta_end(state, colon + 1, &o->eta_last_rms);
+    free(copy);
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct dream_command *d = state->input;
+    ph_dream_options *o = &d->o;
+
+    switch (key) {
+    case ARGP_KEY_INIT: state->child_inputs[0] = &d->common; break;
+    case KEY_METHOD:
+        if (strcmp(arg, "descent") != 0)
+            argp_error(state, "--method %s: expected descent, the only method so far", arg);
+        break;
+    case KEY_TOKENS: o->tokens = parse_integer(state, "tokens", arg, 1, INT64_MAX); break;
+    case KEY_STEPS: o->steps = parse_integer(state, "steps", arg, 1, INT64_MAX); break;
+    case KEY_RESTARTS: o->restarts = parse_integer(state, "restarts", arg, 1, INT64_MAX); break;
+    case KEY_TOP: o->top = parse_integer(state, "top", arg, 1, INT64_MAX); break;
+    case KEY_TARGET: o->target = parse_real(state, "target", arg); break;
+    case KEY_ETA: parse_eta(o, arg, state); break;
+    case KEY_OBJECTIVE: o->objective = arg; break;
+    case KEY_OPTIMIZER: o->optimizer = arg; break;
+    case KEY_START: o->start = arg; break;
+    case KEY_DECODE: o->decode = arg; break;
+    case ARGP_KEY_NO_ARGS: argp_error(state, "which feature? for example 'block 8 [:, :, 0-4]'"); break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static const struct argp_child children[] = {{&common_argp, 0, NULL, 0}, {0}};
+static const struct argp argp = {
+    options, parse, "SPEC…",
+    "Find the texts that features respond to: gradient descent on the input embedding, decoded to "
+    "tokens, printed, tokenised again and scored by a plain forward pass."
+    "\v"
+    "Columns: 'text' is the activation of the printed text, the figure that counts; 'soft' that of "
+    "the optimised embedding, 'ids' that of the decoded tokens; 'z' how many standard deviations "
+    "'text' lies above 512 random texts; 'best one token' is the exact best single token of the "
+    "whole vocabulary. A text marked ~ does not tokenise back to its own tokens; one marked ! "
+    "triggers an outlier norm and with it many features at once.\n\n"
+    "Examples:\n"
+    "  phosphene dream 'block 8 [:, :, 0-4]'\n"
+    "  phosphene dream --start tokens --optimizer adam --eta 0.02:0.002 'block 4 [:, :, 0]'\n"
+    "  phosphene dream --tokens 12 --top 3 --json 'block 17 mlp [:, -1, 5]' > out.jsonl\n",
+    children, NULL, NULL};
+
+/* ---- JSON ---- */
+
+static json_t *settings(const struct dream_command *d)
+{
+    const ph_dream_options *o = &d->o;
+    json_t *s = json_pack("{s:s, s:I, s:I, s:I, s:f, s:s, s:f, s:s, s:f, s:s, s:s, s:s, s:s, s:I}",
+                          "method", "descent", "tokens", (json_int_t)o->tokens, "steps",
+                          (json_int_t)o->steps, "restarts", (json_int_t)o->restarts, "eta_first",
+                          o->eta_first, "eta_first_unit", o->eta_first_rms ? "rms" : "", "eta_last",
+                          o->eta_last, "eta_last_unit", o->eta_last_rms ? "rms" : "", "target",
+                          o->target, "objective", o->objective, "optimizer", o->optimizer, "start",
+                          o->start, "decode", o->decode, "top", (json_int_t)o->top);
+    json_t *common = common_settings(&d->common);
+    if (s && common) json_object_update(s, common);
+    json_decref(common);
+    return s;
+}
+
+static json_t *activation(const ph_activation *a, bool soft)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "text", number(a->text));
+    json_object_set_new(o, "ids", number(a->ids));
+    if (soft) json_object_set_new(o, "soft", number(a->soft));
+    return o;
+}
+
+static json_t *decodes(const ph_dream_result *r)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < r->n_decodes; i++) {
+        const ph_decoded *d = &r->decodes[i];
+        json_array_append_new(
+            list, json_pack("{s:s, s:o, s:o, s:o, s:b, s:o}", "decode", d->decode, "ids",
+                            integers(d->ids, d->n), "text", utf8(d->text, strlen(d->text)),
+                            "activation", activation(&d->activation, false), "round_trip",
+                            d->round_trip, "norm_ratio", number(d->norm_ratio)));
+    }
+    return list;
+}
+
+static json_t *nearest(const ph_dream_result *r, const ph_tokenizer *t)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < r->n_nearest; i++)
+        json_array_append_new(list, json_pack("{s:o, s:I, s:o}", "token",
+                                              token_text(t, r->nearest[i].id), "id",
+                                              (json_int_t)r->nearest[i].id, "cosine",
+                                              number(r->nearest[i].value)));
+    return list;
+}
+
+static void print_json(const struct dream_command *d, const ph_dream_result *r)
+{
+    const ph_decoded *a = r->answer;
+    const ph_tokenizer *t = subject_tokenizer(&d->subject);
+    json_t *line = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:o}", "type", "dream", "run",
+        d->subject.run, "feature", r->feature->text, "method", r->method, "decode", a->decode,
+        "restart", (json_int_t)r->restart, "rank", (json_int_t)r->rank, "seed",
+        (json_int_t)d->common.run.seed, "reduce", ph_reduce_name(r->feature, d->common.run.reduce),
+        "ids", integers(a->ids, a->n));
+
+    set_tokens(line, t, a->ids, a->n);
+    json_object_set_new(line, "text", utf8(a->text, strlen(a->text)));
+    json_object_set_new(line, "text_ids", integers(a->text_ids, a->n_text));
+    json_object_set_new(line, "activation", activation(&a->activation, true));
+    json_object_set_new(line, "values", numbers(a->values, a->n));
+    json_object_set_new(line, "max",
+                        json_pack("{s:o, s:I}", "value", number(a->max), "pos",
+                                  (json_int_t)a->max_pos));
+    json_object_set_new(line, "round_trip", json_boolean(a->round_trip));
+    json_object_set_new(line, "norm_ratio", number(a->norm_ratio));
+    json_object_set_new(line, "z", number(r->z));
+    json_object_set_new(line, "random",
+                        json_pack("{s:o, s:o, s:o, s:o, s:I}", "mean", number(r->random_mean), "sd",
+                                  number(r->random_sd), "max", number(r->random_max), "min",
+                                  number(r->random_min), "n", (json_int_t)r->random_n));
+    json_object_set_new(line, "best_token",
+                        json_pack("{s:I, s:o, s:o, s:o}", "id", (json_int_t)r->best_token.id,
+                                  "token", token_text(t, r->best_token.id), "activation",
+                                  number(r->best_token.value), "repeated", number(r->repeated)));
+    json_object_set_new(line, "nearest", nearest(r, t));
+    json_object_set_new(line, "curve", numbers(r->curve, r->n_curve));
+    json_object_set_new(line, "decodes", decodes(r));
+    json_object_set_new(line, "token_forwards", json_integer((json_int_t)r->token_forwards));
+    json_object_set_new(line, "seconds", number(r->seconds));
+    emit(line);
+}
+
+/* ---- table ---- */
+
+enum { TEXT_WIDTH = 44 };
+
+static void print_title(const struct dream_command *d)
+{
+    subject_title(&d->subject);
+    if (strncmp(d->o.start, "text:", 5) != 0) printf(" · %lld tokens", (long long)d->o.tokens);
+    subject_context(&d->subject);
+    if (d->o.restarts) printf(" · descent, %lld restarts", (long long)d->o.restarts);
+    else printf(" · descent, %s", strncmp(d->o.start, "text:", 5) ? "8 restarts" : "from a text");
+    printf(", %lld steps\n", (long long)d->o.steps);
+    cell("feature", d->width);
+    printf("  ");
+    cell("text", TEXT_WIDTH);
+    printf("   %7s %8s %8s %7s  %s\n", "text", "soft", "ids", "z", "best one token");
+}
+
+/* Every decode of the answer's row, and where its embedding lies. */
+static void print_details(const struct dream_command *d, const ph_dream_result *r)
+{
+    for (size_t i = 0; i < r->n_decodes; i++) {
+        const ph_decoded *c = &r->decodes[i];
+        char *text = quoted(c->text, strlen(c->text), '"');
+        printf("  %-*s  ", d->width - 2, c->decode);
+        cell(text ? text : "", TEXT_WIDTH);
+        printf(" %c%c", c->round_trip ? ' ' : '~', c->norm_ratio > 3 ? '!' : ' ');
+        cell_number(c->activation.text, "%.2f", 7);
+        printf("          ");
+        cell_number(c->activation.ids, "%.2f", 8);
+        printf("%s\n", c->special ? "  special tokens: cannot win" : "");
+        free(text);
+    }
+    printf("  %-*s  ", d->width - 2, "nearest");
+    for (size_t i = 0; i < r->n_nearest; i++) {
+        char *token = quoted_token(subject_tokenizer(&d->subject), r->nearest[i].id);
+        printf("%s %.2f  ", token ? token : "", r->nearest[i].value);
+        free(token);
+    }
+    printf("\n  %-*s  mean %.2f, sd %.2f, max %.2f of %lld\n", d->width - 2, "random texts",
+           r->random_mean, r->random_sd, r->random_max, (long long)r->random_n);
+}
+
+static void print_row(struct dream_command *d, const ph_dream_result *r)
+{
+    const ph_decoded *a = r->answer;
+    char *text = quoted(a->text, strlen(a->text), '"');
+    char *best = quoted_token(subject_tokenizer(&d->subject), r->best_token.id);
+    const bool outlier = a->norm_ratio > 3;
+
+    progress_clear();
+    cell(r->rank ? "" : r->feature->text, d->width);
+    printf("  ");
+    cell(text ? text : "", TEXT_WIDTH);
+    printf(" %c%c", a->round_trip ? ' ' : '~', outlier ? '!' : ' ');
+    cell_number(a->activation.text, "%.2f", 7);
+    printf(" ");
+    cell_number(a->activation.soft, "%.1f", 8);
+    printf(" ");
+    cell_number(a->activation.ids, "%.2f", 8);
+    printf(" ");
+    cell_number(r->z, "%+.1f", 7);
+    printf("  %s %.2f\n", best ? best : "", r->best_token.value);
+    if (d->common.verbose) print_details(d, r);
+    fflush(stdout);
+    d->marked_round |= !a->round_trip;
+    d->marked_norm |= outlier;
+    free(best);
+    free(text);
+}
+
+static int on_result(const ph_dream_result *r, void *payload)
+{
+    struct dream_command *d = payload;
+    d->features += r->rank == 0;
+    d->common.json ? print_json(d, r) : print_row(d, r);
+    return ferror(stdout);
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void print_thousands(long long v)
+{
+    if (v >= 1000) {
+        print_thousands(v / 1000);
+        printf(",%03lld", v % 1000);
+    } else {
+        printf("%lld", v);
+    }
+}
+
+static void print_summary(const struct dream_command *d, const ph_cost *cost, double seconds)
+{
+    if (d->marked_round) printf("~ does not tokenise back to its own tokens\n");
+    if (d->marked_norm) printf("! triggers an outlier norm, and with it many features at once\n");
+    printf("%zu feature%s · %lld rows · %.1f s · ", d->features, d->features == 1 ? "" : "s",
+           (long long)cost->rows, seconds);
+    print_thousands(cost->token_forwards);
+    printf(" token-forwards");
+    if (cost->descent_seconds > 0)
+        printf(" · descent at %.0f GF/s", cost->descent_flops / cost->descent_seconds * 1e-9);
+    if (d->common.verbose) printf(" · first step after %.2f s", cost->first_step);
+    printf("\n");
+}
+
+int cmd_dream(int argc, char **argv)
+{
+    const ph_dream_options defaults = PH_DREAM_OPTIONS_INIT;
+    struct dream_command d = {.o = defaults};
+    ph_cost cost = {0};
+    ph_error err = {0};
+    const double began = now();
+
+    parse_options(&d.common, &argp, argc, argv);
+    d.o.run = d.common.run;
+    ph_status st = subject_open(&d.subject, &d.common, d.common.words, d.common.n_words, &err);
+    if (st == PH_OK) {
+        d.width = subject_feature_width(&d.subject);
+        if (d.common.json)
+            st = subject_run_line(&d.subject, &d.common, settings(&d), &err);
+        else
+            print_title(&d);
+        fflush(stdout);
+    }
+    if (st == PH_OK)
+        st = ph_dream(d.subject.model, d.subject.features, &d.o, on_result, &d, &cost, &err);
+    if (!d.common.json && !d.common.quiet && d.features) print_summary(&d, &cost, now() - began);
+    const int status = finish(&d.common, st, &err, d.subject.specs);
+    subject_close(&d.subject);
+    common_free(&d.common);
+    return status;
+}

@@ -1,0 +1,171 @@
+/* cmd_score.c — phosphene score and phosphene attribute: a given text, token by token. */
+#include "given.h"
+#include "progress.h"
+#include "search.h"
+#include "table.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+struct score_command {
+    struct common common;
+    struct given given;
+    struct subject subject;
+    bool attribute;
+};
+
+static const struct argp_option options[] = {GIVEN_OPTION, {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct score_command *s = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT: state->child_inputs[0] = &s->common; break;
+    case KEY_IDS: given_ids(&s->given, arg, state); break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static const struct argp_child children[] = {{&common_argp, 0, NULL, 0}, {0}};
+static const struct argp score_argp = {
+    options, parse, "SPEC… TEXT\nSPEC… --ids N,…",
+    "The activation of a text: of each token, and of the feature's region as a whole."
+    "\v"
+    "Tokens are coloured on a terminal, orange for positive and blue for negative values.\n\n"
+    "Examples:\n"
+    "  phosphene score 'block 8 [:, :, 2]' 'The sky is blue.'\n"
+    "  phosphene score --json 'block 8 [:, :, 0-99]' 'The sky is blue.'\n"
+    "  phosphene score 'block 8 neuron [:, :, 7]' --ids 504,6376,314\n",
+    children, NULL, NULL};
+static const struct argp attribute_argp = {
+    options, parse, "SPEC… TEXT\nSPEC… --ids N,…",
+    "Which tokens of a text cause the activation: the gradient of the feature's activation with "
+    "respect to each token's embedding, as its Euclidean norm and as gradient × input."
+    "\v"
+    "Examples:\n"
+    "  phosphene attribute 'block 8 [:, -1, 2]' 'The sky is blue.'\n"
+    "  phosphene attribute --json 'block 17 mlp [:, :, 5]' 'The sky is blue.'\n",
+    children, NULL, NULL};
+
+/* ---- JSON ---- */
+
+static void print_json(const struct score_command *s, const ph_score_result *r)
+{
+    const ph_tokenizer *t = subject_tokenizer(&s->subject);
+    json_t *line = json_pack("{s:s, s:s, s:s, s:s}", "type", s->attribute ? "attribute" : "score",
+                             "run", s->subject.run, "feature", r->feature->text, "reduce",
+                             ph_reduce_name(r->feature, s->common.run.reduce));
+    char *text = NULL;
+    size_t bytes = 0;
+
+    if (ph_tokenizer_decode(&text, &bytes, t, r->ids, r->n, NULL) == PH_OK)
+        json_object_set_new(line, "text", utf8(text, bytes));
+    ph_free(text);
+    json_object_set_new(line, "ids", integers(r->ids, r->n));
+    set_tokens(line, t, r->ids, r->n);
+    json_object_set_new(line, "values", numbers(r->values, r->n));
+    json_object_set_new(line, "activation", number(r->activation));
+    if (s->attribute) {
+        json_object_set_new(line, "grad_norm", numbers(r->grad_norm, r->n));
+        json_object_set_new(line, "grad_x_input", numbers(r->grad_x_input, r->n));
+    }
+    emit(line);
+}
+
+/* ---- table ---- */
+
+static double largest(const double *v, size_t n)
+{
+    double most = 1e-30;
+    for (size_t i = 0; i < n; i++) most = fmax(most, fabs(v[i]));
+    return most;
+}
+
+static void print_coloured(const struct score_command *s, const ph_score_result *r,
+                           const double *by)
+{
+    const double most = largest(by, r->n);
+    printf("  ");
+    for (size_t i = 0; i < r->n; i++) {
+        size_t n = 0;
+        const char *piece = ph_tokenizer_piece(subject_tokenizer(&s->subject), r->ids[i], &n);
+        char *text = piece ? quoted(piece, n, '\'') : NULL;
+        colour(by[i] / most);
+        if (text) cell(text + 1, display_width(text) - 2);
+        colour_end();
+        free(text);
+    }
+    printf("\n");
+}
+
+static void print_table(const struct score_command *s, const ph_score_result *r)
+{
+    printf("%s   %s activation %.4f\n", r->feature->text,
+           ph_reduce_name(r->feature, s->common.run.reduce), r->activation);
+    if (colours()) print_coloured(s, r, s->attribute ? r->grad_x_input : r->values);
+    printf("  %4s %7s  %-24s %11s%s\n", "pos", "id", "token", "activation",
+           s->attribute ? "     |grad|  grad×input" : "");
+    for (size_t i = 0; i < r->n; i++) {
+        char *token = quoted_token(subject_tokenizer(&s->subject), r->ids[i]);
+        printf("  %4zu %7d  ", i, r->ids[i]);
+        cell(token ? token : "", 24);
+        printf(" ");
+        cell_number(r->values[i], "%.4f", 11);
+        if (s->attribute) {
+            cell_number(r->grad_norm[i], "%.4g", 11);
+            cell_number(r->grad_x_input[i], "%+.4f", 12);
+        }
+        printf("\n");
+        free(token);
+    }
+}
+
+static int on_result(const ph_score_result *r, void *payload)
+{
+    const struct score_command *s = payload;
+    progress_clear();
+    s->common.json ? print_json(s, r) : print_table(s, r);
+    return ferror(stdout);
+}
+
+static int run(struct score_command *s)
+{
+    ph_error err = {0};
+    ph_status st = subject_open(&s->subject, &s->common, s->common.words, s->common.n_words, &err);
+
+    if (st == PH_OK && s->common.json) {
+        st = subject_run_line(&s->subject, &s->common, common_settings(&s->common), &err);
+    } else if (st == PH_OK) {
+        subject_title(&s->subject);
+        subject_context(&s->subject);
+        printf("\n");
+    }
+    if (st == PH_OK)
+        st = (s->attribute ? ph_attribute : ph_score)(s->subject.model, s->subject.features,
+                                                      &s->given.text, &s->common.run, on_result, s,
+                                                      &err);
+    const int status = finish(&s->common, st, &err, s->subject.specs);
+    subject_close(&s->subject);
+    return status;
+}
+
+static int start(int argc, char **argv, bool attribute)
+{
+    struct score_command s = {.attribute = attribute};
+    parse_options(&s.common, attribute ? &attribute_argp : &score_argp, argc, argv);
+    const int status = given_text(&s.given, &s.common) ? run(&s) : EXIT_USAGE;
+    given_free(&s.given);
+    common_free(&s.common);
+    return status;
+}
+
+int cmd_score(int argc, char **argv)
+{
+    return start(argc, argv, false);
+}
+
+int cmd_attribute(int argc, char **argv)
+{
+    return start(argc, argv, true);
+}

@@ -1,0 +1,168 @@
+/* emit.c — JSON Lines: one compact object a line, and the run line in front. */
+#include "emit.h"
+
+#include <math.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void emit(json_t *line)
+{
+    char *text = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    json_decref(line);
+    if (!text) return;
+    puts(text);
+    free(text);
+}
+
+json_t *number(double v)
+{
+    return isfinite(v) ? json_real(v) : json_null();
+}
+
+json_t *numbers(const double *v, size_t n)
+{
+    json_t *a = json_array();
+    for (size_t i = 0; i < n; i++) json_array_append_new(a, number(v[i]));
+    return a;
+}
+
+json_t *integers(const int32_t *v, size_t n)
+{
+    json_t *a = json_array();
+    for (size_t i = 0; i < n; i++) json_array_append_new(a, json_integer(v[i]));
+    return a;
+}
+
+json_t *utf8(const char *bytes, size_t n)
+{
+    char *clean = NULL;
+    if (ph_utf8_clean(&clean, bytes, n, NULL) != PH_OK) return json_null();
+    json_t *s = json_string(clean);
+    ph_free(clean);
+    return s ? s : json_null();
+}
+
+json_t *token_text(const ph_tokenizer *t, int32_t id)
+{
+    size_t n = 0;
+    const char *piece = ph_tokenizer_piece(t, id, &n);
+    return piece ? utf8(piece, n) : json_null();
+}
+
+static json_t *hex(const char *bytes, size_t n)
+{
+    char *out = malloc(2 * n + 1);
+    if (!out) return json_null();
+    for (size_t i = 0; i < n; i++) snprintf(out + 2 * i, 3, "%02x", (unsigned char)bytes[i]);
+    json_t *s = json_stringn(out, 2 * n);
+    free(out);
+    return s;
+}
+
+void set_tokens(json_t *line, const ph_tokenizer *t, const int32_t *ids, size_t n)
+{
+    json_t *tokens = json_array(), *bytes = json_array();
+    bool needed = false;
+
+    for (size_t i = 0; i < n; i++) {
+        size_t size = 0;
+        const char *piece = ph_tokenizer_piece(t, ids[i], &size);
+        json_t *text = token_text(t, ids[i]);
+        const bool differs = piece && (!json_is_string(text) || json_string_length(text) != size ||
+                                       memcmp(json_string_value(text), piece, size) != 0);
+        needed |= differs;
+        json_array_append_new(bytes, differs ? hex(piece, size) : json_null());
+        json_array_append_new(tokens, text);
+    }
+    json_object_set_new(line, "tokens", tokens);
+    if (needed)
+        json_object_set_new(line, "token_bytes", bytes);
+    else
+        json_decref(bytes);
+}
+
+/* ---- the run line ---- */
+
+static void sha256_hex(char *out, size_t digits, const void *bytes, size_t n)
+{
+    unsigned char md[EVP_MAX_MD_SIZE] = {0};
+    unsigned len = 0;
+    EVP_Digest(bytes, n, md, &len, EVP_sha256(), NULL);
+    for (size_t i = 0; i < digits / 2; i++) snprintf(out + 2 * i, 3, "%02x", md[i]);
+}
+
+static void machine_name(char *out, size_t size, const ph_model *model)
+{
+    char cpu[128] = "unknown processor", line[256];
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    while (f && fgets(line, sizeof line, f)) {
+        const char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) != 0 || !colon) continue;
+        snprintf(cpu, sizeof cpu, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+        break;
+    }
+    if (f) fclose(f);
+    if (model) {
+        const ph_model_info *info = ph_model_get_info(model);
+        snprintf(out, size, "%s, %d threads, %s", cpu, info->threads, info->backend);
+    } else {
+        snprintf(out, size, "%s", cpu);
+    }
+}
+
+/* sha256 of a file that no model was made of. */
+static void file_sha256(char out[65], const char *path)
+{
+    unsigned char md[EVP_MAX_MD_SIZE] = {0}, buffer[1 << 16];
+    unsigned len = 0;
+    size_t n;
+    FILE *f = fopen(path, "rb");
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+    if (f && ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL)) {
+        while ((n = fread(buffer, 1, sizeof buffer, f)) > 0) EVP_DigestUpdate(ctx, buffer, n);
+        EVP_DigestFinal_ex(ctx, md, &len);
+    }
+    EVP_MD_CTX_free(ctx);
+    if (f) fclose(f);
+    for (unsigned i = 0; i < 32; i++) snprintf(out + 2 * i, 3, "%02x", md[i]);
+}
+
+ph_status emit_run(char id[17], const struct common *c, const ph_model *model,
+                   const int32_t *context, size_t n_context, const char *what, json_t *settings,
+                   ph_error *err)
+{
+    char sha[65] = "", machine[256];
+    const ph_model_info *info = model ? ph_model_get_info(model) : NULL;
+
+    if (model) {
+        ph_status st = ph_model_sha256(model, sha, err);
+        if (st != PH_OK) {
+            json_decref(settings);
+            return st;
+        }
+    } else {
+        file_sha256(sha, c->model_path);
+    }
+    machine_name(machine, sizeof machine, model);
+    json_t *line = json_pack(
+        "{s:s, s:s, s:s, s:{s:o, s:s, s:o?, s:s?}, s:s, s:o, s:I, s:s, s:s, s:o}", "type", "run",
+        "id", "", "version", ph_version(), "model", "file",
+        utf8(c->model_path, strlen(c->model_path)), "sha256", sha, "name",
+        info ? utf8(info->name, strlen(info->name)) : NULL, "quant", info ? info->quant : NULL,
+        "machine", machine, "context", integers(context, n_context), "seed",
+        (json_int_t)c->run.seed, "command", c->command, "input", what, "settings", settings);
+    if (!line) {
+        ph_error full = {PH_ETEXT, -1, "an argument is not valid UTF-8"};
+        if (err) *err = full;
+        return PH_ETEXT;
+    }
+    char *key = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    sha256_hex(id, 16, key ? key : "", key ? strlen(key) : 0);
+    free(key);
+    json_object_set_new(line, "id", json_string(id));
+    emit(line);
+    return PH_OK;
+}

@@ -1,0 +1,25 @@
+/* emit.h — JSON Lines: one compact object a line, and the run line in front. */
+#ifndef EMIT_H
+#define EMIT_H
+
+#include "opt.h"
+
+/* Print an object and free it. */
+void emit(json_t *line);
+
+/* Print the run line; *id (17 bytes) names the run in every other line. settings is taken over.
+ * model may be NULL for a file that holds a vocabulary only. context: see ph_context. */
+ph_status emit_run(char id[17], const struct common *c, const ph_model *model,
+                   const int32_t *context, size_t n_context, const char *what, json_t *settings,
+                   ph_error *err);
+
+/* Pieces for lines. NaN and infinity become null. */
+json_t *number(double v);
+json_t *numbers(const double *v, size_t n);
+json_t *integers(const int32_t *v, size_t n);
+json_t *utf8(const char *bytes, size_t n);
+json_t *token_text(const ph_tokenizer *t, int32_t id);
+/* Set "tokens", and "token_bytes" where a piece is not valid UTF-8. */
+void set_tokens(json_t *line, const ph_tokenizer *t, const int32_t *ids, size_t n);
+
+#endif

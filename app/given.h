@@ -1,0 +1,22 @@
+/* given.h — a text or ids from the command line, for score, attribute and their like. */
+#ifndef GIVEN_H
+#define GIVEN_H
+
+#include "opt.h"
+
+struct given {
+    ph_text text;
+    int32_t *ids; /* owned, of --ids */
+};
+
+enum { KEY_IDS = 3000 };
+#define GIVEN_OPTION {"ids", KEY_IDS, "N,…", 0, "Token ids in place of TEXT", 0}
+
+/* Parse the value of --ids; a mistake is a usage error. */
+void given_ids(struct given *g, const char *arg, struct argp_state *state);
+/* Take TEXT off the end of the positional arguments, unless ids were given; false (after a message)
+ * if too few words are left for the specs. */
+bool given_text(struct given *g, struct common *c);
+void given_free(struct given *g);
+
+#endif

@@ -1,0 +1,53 @@
+/* main.c — the table of commands. */
+#include "opt.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct command commands[] = {
+    {"dream", "find the texts a feature responds to (the main job)", cmd_dream},
+    {"scan", "complete search: every vocabulary token alone, exact", cmd_scan},
+    {"score", "the activation of a text, token by token", cmd_score},
+    {"attribute", "which tokens of a text cause the activation", cmd_attribute},
+    {"info", "the model: family, sizes, tensors, memory a job needs", cmd_info},
+    {"tokenize", "text to token ids and pieces, and back", cmd_tokenize},
+    {"bench", "how fast this machine is, and what share of that descent reaches", cmd_bench},
+};
+
+static void help(FILE *out)
+{
+    fputs("phosphene: find the input text that a unit of a language model responds to\n\n"
+          "Usage: phosphene COMMAND [OPTION…] …\n\n",
+          out);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    fputs("\nExamples:\n"
+          "  phosphene dream 'block 8 [:, :, 0-4]'\n"
+          "  phosphene score 'block 8 [:, :, 2]' 'The sky is blue.'\n"
+          "  phosphene dream --help\n\n"
+          "The model is a GGUF file: -m FILE, else $PHOSPHENE_MODEL, else the one that\n"
+          "script/fetch-model fetched. What 'block 8 [:, :, 0-4]' means: docs/FEATURES.md.\n",
+          out);
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : NULL;
+
+    if (!name) {
+        help(stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        help(stdout);
+        return 0;
+    }
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
+        printf("phosphene %s\n", ph_version());
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (strcmp(name, commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "phosphene: unknown command \"%s\"; phosphene --help lists them\n", name);
+    return EXIT_USAGE;
+}

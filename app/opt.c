@@ -1,0 +1,239 @@
+/* opt.c — what every command shares: common options, the model, errors and the end. */
+#include "opt.h"
+
+#include "progress.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DEFAULT_MODEL "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+enum {
+    KEY_THREADS = 1000, KEY_SEED, KEY_JSON, KEY_BOS, KEY_PREFIX, KEY_SUFFIX, KEY_REDUCE,
+    KEY_SIGN, KEY_BACKEND, KEY_NO_CACHE
+};
+
+static const struct argp_option options[] = {
+    {NULL, 0, NULL, 0, "Common options:", 90},
+    {"model", 'm', "FILE", 0,
+     "The model, a GGUF file (else $PHOSPHENE_MODEL, else the model of script/fetch-model)", 90},
+    {"threads", KEY_THREADS, "N", 0, "Threads (all processors)", 90},
+    {"backend", KEY_BACKEND, "NAME", 0,
+     "What computes: onednn, cpu, ref, ref64 (else $PHOSPHENE_BACKEND, else the first there is)", 90},
+    {"seed", KEY_SEED, "N", 0, "Seed of all random numbers (0)", 90},
+    {"bos", KEY_BOS, "auto|on|off", 0,
+     "A hidden first token before the text: BOS or end-of-text (auto); off is the page's setting",
+     90},
+    {"prefix", KEY_PREFIX, "TEXT", 0, "Fixed text before the searched or given one", 90},
+    {"suffix", KEY_SUFFIX, "TEXT", 0, "Fixed text after it", 90},
+    {"reduce", KEY_REDUCE, "mean|max|last", 0,
+     "How a region's tokens become one activation (mean; max for neurons and logits)", 90},
+    {"sign", KEY_SIGN, "+|-", 0, "Look for the highest (+) or the lowest (-) activation", 90},
+    {"no-cache", KEY_NO_CACHE, NULL, 0, "Neither read nor write complete searches done before", 90},
+    {"json", KEY_JSON, NULL, 0, "JSON Lines on stdout", 90},
+    {"quiet", 'q', NULL, 0, "No progress, no summary", 90},
+    {"verbose", 'v', NULL, 0, "More detail", 90},
+    {0}};
+
+/* ---- values ---- */
+
+long long parse_integer(struct argp_state *state, const char *option, const char *arg,
+                        long long min, long long max)
+{
+    char *end;
+    errno = 0;
+    long long v = strtoll(arg, &end, 10);
+    if (*end || end == arg)
+        argp_error(state, "--%s %s: expected a whole number", option, arg);
+    if (errno || v < min || v > max)
+        argp_error(state, "--%s %s: expected %lld to %lld", option, arg, min, max);
+    return v;
+}
+
+double parse_real(struct argp_state *state, const char *option, const char *arg)
+{
+    char *end;
+    double v = strtod(arg, &end);
+    if (*end || end == arg || !isfinite(v))
+        argp_error(state, "--%s %s: expected a number", option, arg);
+    return v;
+}
+
+/* The place of arg in a list that ends with NULL; anything else is a usage error. */
+static int choose(struct argp_state *state, const char *option, const char *arg,
+                  const char *const *list, const char *expected)
+{
+    for (int i = 0; list[i]; i++)
+        if (strcmp(arg, list[i]) == 0) return i;
+    argp_error(state, "--%s %s: expected %s", option, arg, expected);
+    return 0;
+}
+
+static int parse_context(int key, char *arg, struct common *c, struct argp_state *state)
+{
+    static const char *const bos[] = {"auto", "on", "off", NULL};
+    static const char *const reduce[] = {"mean", "max", "last", NULL};
+    static const char *const sign[] = {"-", "", "+", NULL};
+
+    switch (key) {
+    case KEY_BOS: c->run.bos = (ph_bos)choose(state, "bos", arg, bos, "auto, on or off"); break;
+    case KEY_REDUCE:
+        c->run.reduce =
+            (ph_reduce)(PH_REDUCE_MEAN + choose(state, "reduce", arg, reduce, "mean, max or last"));
+        break;
+    case KEY_SIGN: c->run.sign = choose(state, "sign", arg, sign, "+ or -") - 1; break;
+    case KEY_PREFIX: c->run.prefix = arg; break;
+    case KEY_SUFFIX: c->run.suffix = arg; break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static error_t parse_common(int key, char *arg, struct argp_state *state)
+{
+    struct common *c = state->input;
+    switch (key) {
+    case 'm':
+        free(c->model_path);
+        c->model_path = strdup(arg);
+        break;
+    case KEY_THREADS:
+        c->model_options.threads = (int)parse_integer(state, "threads", arg, 1, 4096);
+        break;
+    case KEY_BACKEND: c->model_options.backend = arg; break;
+    case KEY_SEED: c->run.seed = (uint64_t)parse_integer(state, "seed", arg, 0, INT64_MAX); break;
+    case KEY_JSON: c->json = true; break;
+    case KEY_NO_CACHE: c->no_cache = true; break;
+    case 'q': c->quiet = true; break;
+    case 'v': c->verbose = true; break;
+    case ARGP_KEY_ARGS:
+        c->words = state->argv + state->next;
+        c->n_words = state->argc - state->next;
+        break;
+    default: return parse_context(key, arg, c, state);
+    }
+    return 0;
+}
+
+const struct argp common_argp = {options, parse_common, NULL, NULL, NULL, NULL, NULL};
+
+/* ---- places ---- */
+
+/* $variable/phosphene, or ~/fallback/phosphene; to be freed. */
+static char *user_folder(const char *variable, const char *fallback)
+{
+    const char *base = getenv(variable), *home = getenv("HOME");
+    char *out = NULL;
+    int n = base && *base ? asprintf(&out, "%s/phosphene", base)
+                          : asprintf(&out, "%s/%s/phosphene", home ? home : "/", fallback);
+    return n < 0 ? NULL : out;
+}
+
+static char *default_model(void)
+{
+    const char *given = getenv("PHOSPHENE_MODEL");
+    if (given && *given) return strdup(given);
+    char *folder = user_folder("XDG_DATA_HOME", ".local/share"), *path = NULL;
+    if (!folder || asprintf(&path, "%s/" DEFAULT_MODEL, folder) < 0) path = NULL;
+    free(folder);
+    return path;
+}
+
+/* The cache folder, made if need be; NULL where that cannot be. */
+static char *cache_folder(void)
+{
+    char *folder = user_folder("XDG_CACHE_HOME", ".cache");
+    if (!folder) return NULL;
+    for (char *p = folder + 1; *p; p++) {
+        if (*p != '/') continue;
+        *p = 0;
+        mkdir(folder, 0755);
+        *p = '/';
+    }
+    mkdir(folder, 0755);
+    if (access(folder, W_OK) == 0) return folder;
+    free(folder);
+    return NULL;
+}
+
+void parse_options(struct common *c, const struct argp *argp, int argc, char **argv)
+{
+    const ph_run_options run = PH_RUN_OPTIONS_INIT;
+    const ph_model_options model = PH_MODEL_OPTIONS_INIT;
+    const char *backend = getenv("PHOSPHENE_BACKEND");
+    char *name = NULL;
+
+    c->run = run;
+    c->model_options = model;
+    if (backend && *backend) c->model_options.backend = backend;
+    c->command = argv[0];
+    if (asprintf(&name, "phosphene %s", argv[0]) > 0) argv[0] = name;
+    argp_err_exit_status = EXIT_USAGE;
+    argp_parse(argp, argc, argv, 0, NULL, c);
+    argv[0] = (char *)(uintptr_t)c->command;
+    free(name);
+    if (!c->model_path) c->model_path = default_model();
+    if (!c->no_cache) c->cache = cache_folder();
+    c->run.cache = c->cache;
+    progress_attach(&c->run, c->quiet);
+}
+
+void common_free(struct common *c)
+{
+    free(c->model_path);
+    free(c->cache);
+}
+
+/* ---- errors and the end ---- */
+
+/* The columns that n bytes of UTF-8 take, near enough: one for each character. */
+static int columns(const char *s, int64_t n)
+{
+    int count = 0;
+    for (int64_t i = 0; i < n && s[i]; i++) count += ((unsigned char)s[i] & 0xc0) != 0x80;
+    return count;
+}
+
+void print_error(const struct common *c, const ph_error *err, const char *source)
+{
+    fprintf(stderr, "phosphene %s: %s\n", c->command, err->msg);
+    if (source && err->pos >= 0 && (err->code == PH_ESPEC || err->code == PH_ERANGE) &&
+        (size_t)err->pos <= strlen(source))
+        fprintf(stderr, "  %s\n  %*s^\n", source, columns(source, err->pos), "");
+}
+
+static bool usage_error(ph_status st)
+{
+    return st == PH_EINVAL || st == PH_ESPEC || st == PH_ERANGE;
+}
+
+int finish(const struct common *c, ph_status st, const ph_error *err, const char *source)
+{
+    progress_clear();
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "phosphene %s: results could not be written: %s\n", c->command,
+                strerror(errno));
+        return EXIT_FAILURE;
+    }
+    if (st == PH_OK) return EXIT_SUCCESS;
+    if (st == PH_ECANCELED && progress_interrupted()) {
+        fprintf(stderr, "phosphene %s: interrupted; what was done stands above\n", c->command);
+        return EXIT_INTERRUPTED;
+    }
+    print_error(c, err, source);
+    return usage_error(st) ? EXIT_USAGE : EXIT_FAILURE;
+}
+
+json_t *common_settings(const struct common *c)
+{
+    static const char *const bos[] = {"auto", "on", "off"};
+    static const char *const reduce[] = {"default", "mean", "max", "last"};
+    return json_pack("{s:s, s:s?, s:s?, s:s, s:s}", "bos", bos[c->run.bos], "prefix",
+                     c->run.prefix, "suffix", c->run.suffix, "reduce", reduce[c->run.reduce],
+                     "sign", c->run.sign < 0 ? "-" : "+");
+}

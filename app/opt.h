@@ -1,0 +1,58 @@
+/* opt.h — what every command shares: common options, the model, errors and the end. */
+#ifndef OPT_H
+#define OPT_H
+
+#include <argp.h>
+#include <jansson.h>
+#include <phosphene.h>
+
+/* One command: a row of main.c's table, a file cmd_*.c. */
+struct command {
+    const char *name, *summary;
+    int (*run)(int argc, char **argv);
+};
+
+int cmd_dream(int argc, char **argv);
+int cmd_scan(int argc, char **argv);
+int cmd_score(int argc, char **argv);
+int cmd_attribute(int argc, char **argv);
+int cmd_info(int argc, char **argv);
+int cmd_tokenize(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
+
+enum { EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+
+/* Filled by common_argp; a command's own options struct begins with it. */
+struct common {
+    const char *command;
+    char *model_path; /* owned */
+    ph_model_options model_options;
+    ph_run_options run;
+    char *cache;   /* owned; NULL: none */
+    bool json, quiet, verbose, no_cache;
+    char **words;  /* positional arguments, borrowed from argv */
+    int n_words;
+};
+
+/* The common options, to be a child of a command's argp; its input is the struct common. */
+extern const struct argp common_argp;
+
+/* Defaults, then the command's own parser over argv; a mistake ends the program with status 2. */
+void parse_options(struct common *c, const struct argp *argp, int argc, char **argv);
+void common_free(struct common *c);
+
+/* Numbers of options: a mistake is a usage error that names the option. */
+long long parse_integer(struct argp_state *state, const char *option, const char *arg,
+                        long long min, long long max);
+double parse_real(struct argp_state *state, const char *option, const char *arg);
+
+/* Print an error; pos is shown by a caret under `source` where that is not NULL. */
+void print_error(const struct common *c, const ph_error *err, const char *source);
+/* The exit status of a finished command: prints the error if there is one, notices a stdout that
+ * could not be written, and turns statuses into 0, 1, 2 or 130. */
+int finish(const struct common *c, ph_status st, const ph_error *err, const char *source);
+
+/* Options as JSON for the run line, to which a command adds its own. */
+json_t *common_settings(const struct common *c);
+
+#endif

@@ -1,0 +1,138 @@
+/* table.c — text for a terminal: columns by display width, quoted tokens, colours. */
+#include "table.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <utf8proc.h>
+
+/* Bytes of the first character of s, and the columns it takes. */
+static int next_character(const char *s, int *columns)
+{
+    utf8proc_int32_t c;
+    const utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)s, -1, &c);
+    if (n <= 0) {
+        *columns = 1;
+        return 1;
+    }
+    *columns = utf8proc_charwidth(c);
+    return (int)n;
+}
+
+int display_width(const char *text)
+{
+    int width = 0, columns;
+    while (*text) {
+        text += next_character(text, &columns);
+        width += columns;
+    }
+    return width;
+}
+
+void cell(const char *text, int width)
+{
+    const int room = width < 0 ? -width : width, full = display_width(text);
+    int used = 0, columns;
+
+    if (width < 0) printf("%*s", full < room ? room - full : 0, "");
+    while (*text) {
+        const int n = next_character(text, &columns);
+        if (full > room && used + columns > room - 1) {
+            fputs("…", stdout);
+            used++;
+            break;
+        }
+        printf("%.*s", n, text);
+        text += n;
+        used += columns;
+    }
+    if (width > 0 && used < room) printf("%*s", room - used, "");
+}
+
+void cell_number(double v, const char *format, int width)
+{
+    char text[64] = "–";
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    if (isfinite(v)) snprintf(text, sizeof text, format, v);
+#pragma GCC diagnostic pop
+    cell(text, -width);
+}
+
+/* What a character is printed as, where not as itself. */
+static const char *escape(utf8proc_int32_t c, char buffer[16])
+{
+    static const struct {
+        utf8proc_int32_t c;
+        const char *text;
+    } known[] = {{'\n', "\\n"}, {'\t', "\\t"}, {'\r', "\\r"}, {'\\', "\\\\"}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (known[i].c == c) return known[i].text;
+    const utf8proc_category_t category = utf8proc_category(c);
+    if (category != UTF8PROC_CATEGORY_CC && category != UTF8PROC_CATEGORY_CF &&
+        category != UTF8PROC_CATEGORY_ZL && category != UTF8PROC_CATEGORY_ZP)
+        return NULL;
+    snprintf(buffer, 16, "\\u{%x}", (unsigned)c);
+    return buffer;
+}
+
+char *quoted(const char *bytes, size_t n, char quote)
+{
+    char *clean = NULL, *out = NULL;
+    size_t size = 0;
+    FILE *f;
+
+    if (ph_utf8_clean(&clean, bytes, n, NULL) != PH_OK) return NULL;
+    f = open_memstream(&out, &size);
+    if (!f) {
+        ph_free(clean);
+        return NULL;
+    }
+    fputc(quote, f);
+    for (const char *s = clean; *s;) {
+        char buffer[16];
+        utf8proc_int32_t c;
+        const utf8proc_ssize_t k = utf8proc_iterate((const utf8proc_uint8_t *)s, -1, &c);
+        const char *as = k > 0 ? escape(c, buffer) : "?";
+        if (as)
+            fputs(as, f);
+        else
+            fprintf(f, "%.*s", (int)k, s);
+        s += k > 0 ? k : 1;
+    }
+    fputc(quote, f);
+    fclose(f);
+    ph_free(clean);
+    return out;
+}
+
+char *quoted_token(const ph_tokenizer *t, int32_t id)
+{
+    size_t n = 0;
+    const char *piece = ph_tokenizer_piece(t, id, &n);
+    return piece ? quoted(piece, n, '\'') : strdup("–");
+}
+
+/* ---- colours ---- */
+
+bool colours(void)
+{
+    const char *off = getenv("NO_COLOR"), *term = getenv("TERM");
+    return isatty(STDOUT_FILENO) && !(off && *off) && term && strcmp(term, "dumb") != 0;
+}
+
+void colour(double strength)
+{
+    /* light to strong, of xterm's 256: safe for colour-blind eyes (orange against blue) */
+    static const int up[] = {223, 216, 209, 202}, down[] = {153, 117, 75, 33};
+    const double size = fabs(strength);
+    if (!(size > 0.1) || !colours()) return;
+    const int level = size >= 1 ? 3 : (int)(size * 4);
+    printf("\033[48;5;%dm\033[30m", strength > 0 ? up[level] : down[level]);
+}
+
+void colour_end(void)
+{
+    if (colours()) fputs("\033[0m", stdout);
+}

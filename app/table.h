@@ -1,0 +1,25 @@
+/* table.h — text for a terminal: columns by display width, quoted tokens, colours. */
+#ifndef TABLE_H
+#define TABLE_H
+
+#include <phosphene.h>
+#include <stdio.h>
+
+/* Columns a valid UTF-8 text takes on a terminal. */
+int display_width(const char *text);
+/* Print text padded (width > 0 on the right, < 0 on the left) and cut with … to |width|. */
+void cell(const char *text, int width);
+/* Print printf-style, right-aligned in width columns; "–" for NaN. */
+void cell_number(double v, const char *format, int width);
+/* *out (malloc) = the bytes in quotes: UTF-8 as it is, line breaks and control bytes escaped. */
+char *quoted(const char *bytes, size_t n, char quote);
+/* quoted() of a token, or "–" for id -1. */
+char *quoted_token(const ph_tokenizer *t, int32_t id);
+
+/* true if stdout is a terminal that wants colours. */
+bool colours(void);
+/* Start a background between blue (-1), none (0) and orange (+1); colour_end() ends it. */
+void colour(double strength);
+void colour_end(void);
+
+#endif

@@ -1,0 +1,492 @@
+/* cpu_template.h — every operation in vectors of W floats.
+ *
+ * One source, compiled for three instruction sets (cpu_avx512.c, cpu_avx2.c, cpu_base.c), which
+ * define W, the tile of a product ROWS × VECTORS, and CPU_SET, the name. Written with the vector
+ * types of GCC and clang, so that the order of every sum is what stands here: W partial sums in
+ * order of the index, then halves onto halves. It depends on nothing but the length of the sum.
+ *
+ * B rows, T tokens, P context tokens, C width, H heads, Hkv KV heads, D head width, F MLP width;
+ * N = B*T. See kernels.h for the contracts.
+ */
+#include "kernels/host.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef float vf __attribute__((vector_size(4 * W)));
+typedef int32_t vi __attribute__((vector_size(4 * W)));
+
+/* Less work than this, in elements touched, is not worth waking other threads for. */
+enum { SMALL = 16384 };
+
+/* ---- vectors ----------------------------------------------------------------------------------- */
+
+/* A vector from p, of which `left` elements may be read; the others are `fill`. */
+static inline vf get_or(const float *p, int64_t left, float fill)
+{
+    vf v;
+    if (left >= W) {
+        memcpy(&v, p, sizeof v);
+        return v;
+    }
+    float part[W];
+    for (int64_t i = 0; i < W; i++) part[i] = i < left ? p[i] : fill;
+    memcpy(&v, part, sizeof v);
+    return v;
+}
+
+static inline vf get(const float *p, int64_t left)
+{
+    return get_or(p, left, 0);
+}
+
+static inline void put(float *p, vf v, int64_t left)
+{
+    memcpy(p, &v, left >= W ? sizeof v : (size_t)left * sizeof *p);
+}
+
+static inline vf all(float a)
+{
+    vf v;
+    for (int i = 0; i < W; i++) v[i] = a;
+    return v;
+}
+
+static inline vf choose(vi mask, vf yes, vf no)
+{
+    return (vf)(((vi)yes & mask) | ((vi)no & ~mask));
+}
+
+static inline float total(vf v)
+{
+    float part[W];
+    memcpy(part, &v, sizeof v);
+    for (int half = W / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) part[i] += part[i + half];
+    return part[0];
+}
+
+static inline float largest(vf v)
+{
+    float top = v[0];
+    for (int i = 1; i < W; i++) top = v[i] > top ? v[i] : top;
+    return top;
+}
+
+/* exp(x), within 2 units in the last place; exactly 1 at 0, infinity from 88.73 on, 0 below
+ * -103.98, NaN for NaN. x = n*log 2 + r, |r| ≤ log(2)/2; exp(r) by its minimax polynomial (Cephes,
+ * expf); 2^n in two factors, so that results below the normal numbers are rounded once. */
+static inline vf vexp(vf x)
+{
+    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to the nearest integer */
+    x = choose(x > 89.0f, all(89.0f), x);
+    x = choose(x < -104.0f, all(-104.0f), x);
+    vf shifted = x * 1.44269504088896341f + magic;
+    vf n = shifted - magic;
+    vf r = x - n * 0.693359375f;
+    r = r - n * -2.12194440e-4f;
+    vf p = all(1.9875691500e-4f);
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * (r * r) + r + 1.0f;
+    vi e = (vi)shifted - 0x4b400000; /* n as an integer */
+    vi e1 = e >> 1, e2 = e - e1;
+    return p * (vf)((e1 + 127) << 23) * (vf)((e2 + 127) << 23);
+}
+
+static inline float dot(const float *a, const float *b, int64_t n)
+{
+    vf sum = {0};
+    for (int64_t i = 0; i < n; i += W) sum += get(a + i, n - i) * get(b + i, n - i);
+    return total(sum);
+}
+
+/* ---- rmsnorm ----------------------------------------------------------------------------------- */
+
+static void rmsnorm_fwd(ph_real *y_, ph_real *r_, const ph_real *x_, const ph_real *w_, float eps,
+                        int64_t N, int64_t C, ph_stream *s)
+{
+    const float *w = (const float *)w_;
+#pragma omp parallel for num_threads(s->threads) schedule(static) if (N * C > SMALL)
+    for (int64_t n = 0; n < N; n++) {
+        const float *x = (const float *)x_ + n * C;
+        float *y = (float *)y_ + n * C;
+        const float r = 1 / sqrtf(dot(x, x, C) / (float)C + eps);
+        for (int64_t i = 0; i < C; i += W)
+            put(y + i, get(x + i, C - i) * r * get(w + i, C - i), C - i);
+        ((float *)r_)[n] = r;
+    }
+}
+
+static void rmsnorm_bwd(ph_real *dx_, float beta, const ph_real *dy_, const ph_real *x_,
+                        const ph_real *w_, const ph_real *r_, int64_t N, int64_t C, ph_stream *s)
+{
+    const float *w = (const float *)w_;
+#pragma omp parallel for num_threads(s->threads) schedule(static) if (N * C > SMALL)
+    for (int64_t n = 0; n < N; n++) {
+        const float *x = (const float *)x_ + n * C, *dy = (const float *)dy_ + n * C;
+        float *dx = (float *)dx_ + n * C;
+        const float r = ((const float *)r_)[n];
+        vf sum = {0};
+        for (int64_t i = 0; i < C; i += W)
+            sum += get(dy + i, C - i) * get(w + i, C - i) * get(x + i, C - i);
+        const float a = r * r * r / (float)C * total(sum);
+        for (int64_t i = 0; i < C; i += W) {
+            vf d = get(dy + i, C - i) * get(w + i, C - i) * r - get(x + i, C - i) * a;
+            if (beta != 0) d += get(dx + i, C - i);
+            put(dx + i, d, C - i);
+        }
+    }
+}
+
+/* ---- matmul ------------------------------------------------------------------------------------
+ *
+ * M is stored in panels of PANEL columns, each (K, PANEL) dense, the last one padded with zeros. A
+ * tile of up to ROWS rows times one panel stays in registers for all of k, so that every element of
+ * y is one sum in order of k, whatever rows are computed beside it.
+ */
+enum { PANEL = VECTORS * W };
+
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+/* y, x: the tile's first row; wide: columns of this panel that exist */
+static inline __attribute__((always_inline)) void tile(float *y, float beta, const float *x,
+                                                       const float *panel, int64_t K, int64_t J,
+                                                       int64_t wide, const int rows)
+{
+    vf sum[ROWS][VECTORS] = {{{0}}};
+    for (int64_t k = 0; k < K; k++) {
+        vf m[VECTORS];
+        memcpy(m, panel + k * PANEL, sizeof m);
+        UNROLL for (int r = 0; r < rows; r++)
+        {
+            UNROLL for (int v = 0; v < VECTORS; v++) sum[r][v] += x[r * K + k] * m[v];
+        }
+    }
+    UNROLL for (int r = 0; r < rows; r++)
+    {
+        UNROLL for (int v = 0; v < VECTORS; v++)
+        {
+            const int64_t left = wide - v * W;
+            float *to = y + r * J + v * W;
+            if (left <= 0) continue;
+            put(to, beta != 0 ? get(to, left) + sum[r][v] : sum[r][v], left);
+        }
+    }
+}
+
+static void tiles(float *y, float beta, const float *x, const float *panel, int64_t K, int64_t J,
+                  int64_t wide, int64_t rows)
+{
+    for (; rows >= ROWS; rows -= ROWS, y += ROWS * J, x += ROWS * K)
+        tile(y, beta, x, panel, K, J, wide, ROWS);
+    switch (rows) {
+    case 1: tile(y, beta, x, panel, K, J, wide, 1); break;
+    case 2: tile(y, beta, x, panel, K, J, wide, 2); break;
+    case 3: tile(y, beta, x, panel, K, J, wide, 3); break;
+#if ROWS > 4
+    case 4: tile(y, beta, x, panel, K, J, wide, 4); break;
+    case 5: tile(y, beta, x, panel, K, J, wide, 5); break;
+#endif
+#if ROWS > 6
+    case 6: tile(y, beta, x, panel, K, J, wide, 6); break;
+    case 7: tile(y, beta, x, panel, K, J, wide, 7); break;
+#endif
+    default: break;
+    }
+}
+
+/* Rows of x that stay in the second cache while all panels pass: 512 KiB, at least one tile. */
+static int64_t rows_at_once(int64_t K)
+{
+    const int64_t fit = ((int64_t)1 << 17) / K / ROWS * ROWS;
+    return fit < ROWS ? ROWS : fit;
+}
+
+static void matmul(ph_real *y_, float beta, const ph_real *x_, const ph_matrix *M, int64_t N,
+                   ph_stream *s)
+{
+    const int64_t K = M->K, J = M->J, panels = (J + PANEL - 1) / PANEL, most = rows_at_once(K);
+    const int64_t blocks = (N + most - 1) / most;
+    float *y = (float *)y_;
+    const float *x = (const float *)x_, *m = M->data;
+#pragma omp parallel for num_threads(s->threads) schedule(static)
+    for (int64_t task = 0; task < blocks * panels; task++) {
+        const int64_t n = task / panels * most, p = task % panels, j = p * PANEL;
+        tiles(y + n * J + j, beta, x + n * K, m + p * K * PANEL, K, J, J - j,
+              N - n < most ? N - n : most);
+    }
+}
+
+static ph_status matrix_new(ph_matrix **out, const float *w, int64_t rows, int64_t columns,
+                            bool transpose, ph_backend *be, ph_error *err)
+{
+    const int64_t K = transpose ? columns : rows, J = transpose ? rows : columns;
+    const int64_t panels = (J + PANEL - 1) / PANEL;
+    ph_matrix *m = NULL;
+    ph_status st = PH_OK;
+
+    PH_GO(PH_NEW(&m, 1, err));
+    PH_GO(ph__matrix_init(m, K, J, (size_t)(panels * PANEL) * (size_t)K * sizeof(float), err));
+    float *to = m->data;
+#pragma omp parallel for num_threads(be->threads) schedule(static)
+    for (int64_t p = 0; p < panels; p++)
+        for (int64_t k = 0; k < K; k++)
+            for (int64_t j = p * PANEL; j < J && j < (p + 1) * PANEL; j++)
+                to[(p * K + k) * PANEL + j - p * PANEL] =
+                    transpose ? w[j * columns + k] : w[k * columns + j];
+    *out = m;
+    m = NULL;
+done:
+    ph__free(m);
+    return st;
+}
+
+/* ---- rope -------------------------------------------------------------------------------------- */
+
+static inline void turn_interleaved(float *restrict x, const float *restrict c,
+                                    const float *restrict sn, float sign, int64_t half)
+{
+    for (int64_t i = 0; i < half; i++) {
+        const float a = x[2 * i], b = x[2 * i + 1], si = sign * sn[i];
+        x[2 * i] = a * c[i] - b * si;
+        x[2 * i + 1] = a * si + b * c[i];
+    }
+}
+
+static inline void turn_halves(float *restrict x, const float *restrict c, const float *restrict sn,
+                               float sign, int64_t half)
+{
+    for (int64_t i = 0; i < half; i++) {
+        const float a = x[i], b = x[i + half], si = sign * sn[i];
+        x[i] = a * c[i] - b * si;
+        x[i + half] = a * si + b * c[i];
+    }
+}
+
+static void rope(float *x, const float *cosine, const float *sine, float sign, ph_rope_kind kind,
+                 int64_t first, int64_t B, int64_t T, int64_t H, int64_t D, int64_t rot, int64_t ld,
+                 ph_stream *s)
+{
+    const int64_t half = rot / 2;
+#pragma omp parallel for num_threads(s->threads) schedule(static) if (B * T * H * D > SMALL)
+    for (int64_t n = 0; n < B * T; n++) {
+        const float *c = cosine + (first + n % T) * half, *sn = sine + (first + n % T) * half;
+        for (int64_t h = 0; h < H; h++) {
+            if (kind == PH_ROPE_INTERLEAVED)
+                turn_interleaved(x + n * ld + h * D, c, sn, sign, half);
+            else
+                turn_halves(x + n * ld + h * D, c, sn, sign, half);
+        }
+    }
+}
+
+static void rope_fwd(ph_real *x, const ph_real *cosine, const ph_real *sine, ph_rope_kind kind,
+                     int64_t first, int64_t B, int64_t T, int64_t H, int64_t D, int64_t rot,
+                     int64_t ld, ph_stream *s)
+{
+    rope((float *)x, (const float *)cosine, (const float *)sine, 1, kind, first, B, T, H, D, rot,
+         ld, s);
+}
+
+static void rope_bwd(ph_real *dx, const ph_real *cosine, const ph_real *sine, ph_rope_kind kind,
+                     int64_t first, int64_t B, int64_t T, int64_t H, int64_t D, int64_t rot,
+                     int64_t ld, ph_stream *s)
+{
+    rope((float *)dx, (const float *)cosine, (const float *)sine, -1, kind, first, B, T, H, D, rot,
+         ld, s);
+}
+
+/* ---- attention --------------------------------------------------------------------------------- */
+
+/* Keys or values of one row and one KV head: the shared context, then the row's own tokens. */
+struct keys {
+    const float *context, *own;
+    int64_t P, context_ld, ld;
+};
+
+static struct keys keys_of(const ph_real *context, const ph_real *own, int64_t b, int64_t g,
+                           int64_t T, int64_t P, int64_t Hkv, int64_t D, int64_t ld)
+{
+    return (struct keys){P ? (const float *)context + g * D : NULL,
+                         (const float *)own + b * T * ld + g * D, P, Hkv * D, ld};
+}
+
+static inline const float *key(const struct keys *k, int64_t u)
+{
+    return u < k->P ? k->context + u * k->context_ld : k->own + (u - k->P) * k->ld;
+}
+
+/* NaN is left out of the largest, but not of the sum: it spreads over the whole line. */
+static void softmax(float *p, int64_t n)
+{
+    vf top = all(-INFINITY), sum = {0};
+    for (int64_t u = 0; u < n; u += W) {
+        const vf x = get_or(p + u, n - u, -INFINITY);
+        top = choose(x > top, x, top);
+    }
+    const float m = largest(top);
+    for (int64_t u = 0; u < n; u += W) {
+        put(p + u, vexp(get(p + u, n - u) - m), n - u);
+        sum += get(p + u, n - u);
+    }
+    const float z = total(sum);
+    for (int64_t u = 0; u < n; u += W) put(p + u, get(p + u, n - u) / z, n - u);
+}
+
+static void attend(float *o, float *p, const float *q, const struct keys *K, const struct keys *V,
+                   float scale, int64_t n, int64_t D)
+{
+    for (int64_t u = 0; u < n; u++) p[u] = scale * dot(q, key(K, u), D);
+    softmax(p, n);
+    for (int64_t i = 0; i < D; i += W) {
+        vf sum = {0};
+        for (int64_t u = 0; u < n; u++) sum += p[u] * get(key(V, u) + i, D - i);
+        put(o + i, sum, D - i);
+    }
+}
+
+static void attention_fwd(ph_real *o_, ph_real *p_, const ph_real *q_, const ph_real *k,
+                          const ph_real *v, const ph_real *kc, const ph_real *vc, float scale,
+                          int64_t B, int64_t T, int64_t P, int64_t H, int64_t Hkv, int64_t D,
+                          int64_t ld, ph_stream *s)
+{
+    const int64_t group = H / Hkv, U = P + T;
+#pragma omp parallel for num_threads(s->threads) schedule(static) if (B * T * H * D > SMALL)
+    for (int64_t bg = 0; bg < B * Hkv; bg++) {
+        const int64_t b = bg / Hkv, g = bg % Hkv;
+        const struct keys K = keys_of(kc, k, b, g, T, P, Hkv, D, ld);
+        const struct keys V = keys_of(vc, v, b, g, T, P, Hkv, D, ld);
+        for (int64_t h = g * group; h < (g + 1) * group; h++)
+            for (int64_t t = 0; t < T; t++) {
+                float *p = (float *)p_ + ((b * H + h) * T + t) * U;
+                attend((float *)o_ + ((b * T + t) * H + h) * D, p,
+                       (const float *)q_ + (b * T + t) * ld + h * D, &K, &V, scale, P + t + 1, D);
+                for (int64_t u = P + t + 1; u < U; u++) p[u] = 0;
+            }
+    }
+}
+
+static void zero_rows(float *x, int64_t n, int64_t D, int64_t ld)
+{
+    for (int64_t t = 0; t < n; t++) memset(x + t * ld, 0, (size_t)D * sizeof *x);
+}
+
+/* attend's passes in reverse, for the token t; dk and dv are those of the row's first token. */
+static void attend_bwd(float *dq, float *dk, float *dv, const float *d_o, const float *p,
+                       const float *q, const struct keys *K, const struct keys *V, float scale,
+                       int64_t n, int64_t D)
+{
+    enum { KEPT = 512 }; /* dp of the first entries; the others are computed twice */
+    float dp[KEPT], sum = 0;
+    for (int64_t u = 0; u < n; u++) {
+        const float d = dot(d_o, key(V, u), D);
+        if (u < KEPT) dp[u] = d;
+        sum += p[u] * d;
+    }
+    for (int64_t u = 0; u < n; u++) {
+        const float d = u < KEPT ? dp[u] : dot(d_o, key(V, u), D);
+        const float ds = scale * p[u] * (d - sum);
+        const float *ku = key(K, u);
+        for (int64_t i = 0; i < D; i += W)
+            put(dq + i, get(dq + i, D - i) + ds * get(ku + i, D - i), D - i);
+        if (u < K->P) continue;
+        float *dku = dk + (u - K->P) * K->ld, *dvu = dv + (u - K->P) * K->ld;
+        for (int64_t i = 0; i < D; i += W) {
+            put(dku + i, get(dku + i, D - i) + ds * get(q + i, D - i), D - i);
+            put(dvu + i, get(dvu + i, D - i) + p[u] * get(d_o + i, D - i), D - i);
+        }
+    }
+}
+
+static void attention_bwd(ph_real *dq_, ph_real *dk_, ph_real *dv_, float beta, const ph_real *do_,
+                          const ph_real *p_, const ph_real *q_, const ph_real *k, const ph_real *v,
+                          const ph_real *kc, const ph_real *vc, float scale, int64_t B, int64_t T,
+                          int64_t P, int64_t H, int64_t Hkv, int64_t D, int64_t ld, ph_stream *s)
+{
+    const int64_t group = H / Hkv;
+#pragma omp parallel for num_threads(s->threads) schedule(static) if (B * T * H * D > SMALL)
+    for (int64_t bg = 0; bg < B * Hkv; bg++) {
+        const int64_t b = bg / Hkv, g = bg % Hkv;
+        const struct keys K = keys_of(kc, k, b, g, T, P, Hkv, D, ld);
+        const struct keys V = keys_of(vc, v, b, g, T, P, Hkv, D, ld);
+        float *dk = (float *)dk_ + b * T * ld + g * D, *dv = (float *)dv_ + b * T * ld + g * D;
+        float *dq = (float *)dq_ + b * T * ld + g * group * D;
+        if (beta == 0) {
+            zero_rows(dk, T, D, ld);
+            zero_rows(dv, T, D, ld);
+            zero_rows(dq, T, group * D, ld);
+        }
+        for (int64_t h = 0; h < group; h++)
+            for (int64_t t = 0; t < T; t++) {
+                const int64_t bth = (b * T + t) * H + g * group + h;
+                attend_bwd(dq + t * ld + h * D, dk, dv, (const float *)do_ + bth * D,
+                           (const float *)p_ + ((b * H + g * group + h) * T + t) * (P + T),
+                           (const float *)q_ + (b * T + t) * ld + (g * group + h) * D, &K, &V,
+                           scale, P + t + 1, D);
+            }
+    }
+}
+
+/* ---- gated ------------------------------------------------------------------------------------- */
+
+static inline vf sigma(vf x)
+{
+    return 1.0f / (1.0f + vexp(-x));
+}
+
+static void gated_fwd(ph_real *h_, const ph_real *gu_, ph_gate_kind kind, int64_t N, int64_t F,
+                      ph_stream *s)
+{
+    (void)kind; /* PH_GATE_SILU is the only one */
+#pragma omp parallel for num_threads(s->threads) schedule(static) if (N * F > SMALL)
+    for (int64_t n = 0; n < N; n++) {
+        const float *g = (const float *)gu_ + n * 2 * F, *u = g + F;
+        float *h = (float *)h_ + n * F;
+        for (int64_t i = 0; i < F; i += W) {
+            const vf x = get(g + i, F - i);
+            put(h + i, x * sigma(x) * get(u + i, F - i), F - i);
+        }
+    }
+}
+
+/* silu'(x) = sigma(x) * (1 + x*(1 - sigma(x))) */
+static void gated_bwd(ph_real *dgu_, const ph_real *dh_, const ph_real *gu_, ph_gate_kind kind,
+                      int64_t N, int64_t F, ph_stream *s)
+{
+    (void)kind;
+#pragma omp parallel for num_threads(s->threads) schedule(static) if (N * F > SMALL)
+    for (int64_t n = 0; n < N; n++) {
+        const float *g = (const float *)gu_ + n * 2 * F, *u = g + F;
+        const float *dh = (const float *)dh_ + n * F;
+        float *dg = (float *)dgu_ + n * 2 * F, *du = dg + F;
+        for (int64_t i = 0; i < F; i += W) {
+            const vf x = get(g + i, F - i), a = sigma(x), d = get(dh + i, F - i);
+            put(dg + i, d * get(u + i, F - i) * (a * (1.0f + x * (1.0f - a))), F - i);
+            put(du + i, d * (x * a), F - i);
+        }
+    }
+}
+
+/* ---- add --------------------------------------------------------------------------------------- */
+
+static void add_fwd(ph_real *y_, const ph_real *a_, const ph_real *b_, int64_t n, ph_stream *s)
+{
+    float *y = (float *)y_;
+    const float *a = (const float *)a_, *b = (const float *)b_;
+#pragma omp parallel for num_threads(s->threads) schedule(static) if (n > 4 * SMALL)
+    for (int64_t i = 0; i < n; i += W) put(y + i, get(a + i, n - i) + get(b + i, n - i), n - i);
+}
+
+const struct ph__cpu_kernels CPU_KERNELS = {CPU_SET,
+                                            {rmsnorm_fwd, rmsnorm_bwd, matmul, rope_fwd, rope_bwd,
+                                             attention_fwd, attention_bwd, gated_fwd, gated_bwd,
+                                             add_fwd},
+                                            matrix_new};

@@ -1,0 +1,161 @@
+/* host.c — memory, streams and matrices in the process's own memory.
+ *
+ * Computes nothing. Used by the open functions of ref, cpu and onednn.
+ */
+#include "kernels/host.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+static const size_t huge_page = (size_t)2 << 20;
+
+static ph_status host_alloc(ph_real **out, size_t n, ph_backend *be, ph_error *err)
+{
+    return ph__alloc_aligned((void **)out, n, be->element, err);
+}
+
+static void host_release(ph_backend *be, ph_real *p)
+{
+    (void)be;
+    ph__free(p);
+}
+
+static void host_write(ph_real *dst, const float *src, size_t n, ph_backend *be)
+{
+    if (be->element == sizeof(float)) {
+        memcpy(dst, src, n * sizeof *src);
+        return;
+    }
+    double *d = (double *)dst;
+    for (size_t i = 0; i < n; i++) d[i] = (double)src[i];
+}
+
+static void host_read(float *dst, const ph_real *src, size_t n, ph_backend *be)
+{
+    if (be->element == sizeof(float)) {
+        memcpy(dst, src, n * sizeof *dst);
+        return;
+    }
+    const double *d = (const double *)src;
+    for (size_t i = 0; i < n; i++) dst[i] = (float)d[i];
+}
+
+static void host_write64(ph_real *dst, const double *src, size_t n, ph_backend *be)
+{
+    if (be->element == sizeof(double)) {
+        memcpy(dst, src, n * sizeof *src);
+        return;
+    }
+    float *f = (float *)dst;
+    for (size_t i = 0; i < n; i++) f[i] = (float)src[i];
+}
+
+static void host_read64(double *dst, const ph_real *src, size_t n, ph_backend *be)
+{
+    if (be->element == sizeof(double)) {
+        memcpy(dst, src, n * sizeof *dst);
+        return;
+    }
+    const float *f = (const float *)src;
+    for (size_t i = 0; i < n; i++) dst[i] = (double)f[i];
+}
+
+/* `bytes` zeroed bytes at *data, on a huge page's boundary if they fill one; *memory is to be freed.
+ * Large memory from calloc is not touched yet, so that the system can still give huge pages. */
+static ph_status huge_alloc(void **data, void **memory, size_t bytes, ph_error *err)
+{
+    size_t padded;
+    if (bytes < huge_page) {
+        PH_TRY(ph__alloc_aligned(memory, bytes, 1, err));
+        *data = *memory;
+        return PH_OK;
+    }
+    if (!ph__add(&padded, bytes, huge_page)) return ph__fail_memory(err, SIZE_MAX);
+    PH_TRY(ph__alloc(memory, padded, 1, err));
+    uintptr_t at = ((uintptr_t)*memory + huge_page - 1) & ~(uintptr_t)(huge_page - 1);
+    *data = (void *)at;
+    (void)madvise(*data, bytes & ~(huge_page - 1), MADV_HUGEPAGE); /* advice: may be refused */
+    return PH_OK;
+}
+
+ph_status ph__matrix_init(ph_matrix *m, int64_t K, int64_t J, size_t bytes, ph_error *err)
+{
+    PH_TRY(huge_alloc(&m->data, &m->memory, bytes, err));
+    m->K = K;
+    m->J = J;
+    m->bytes = bytes;
+    return PH_OK;
+}
+
+static void host_matrix_close(ph_matrix **m, ph_backend *be)
+{
+    (void)be;
+    if (!*m) return;
+    ph__free((*m)->memory);
+    ph__free(*m);
+    *m = NULL;
+}
+
+static size_t host_matrix_bytes(const ph_matrix *m)
+{
+    return m->bytes;
+}
+
+static ph_status host_stream_new(ph_stream **out, ph_backend *be, ph_error *err)
+{
+    ph_stream *s = NULL;
+    PH_TRY(PH_NEW(&s, 1, err));
+    s->be = be;
+    s->threads = be->threads;
+    *out = s;
+    return PH_OK;
+}
+
+static void host_stream_close(ph_stream **s, ph_backend *be)
+{
+    (void)be;
+    ph__free(*s);
+    *s = NULL;
+}
+
+static ph_status host_stream_prepare(ph_stream *s, const ph_matrix *M, int64_t N, ph_error *err)
+{
+    (void)s, (void)M, (void)N, (void)err;
+    return PH_OK;
+}
+
+static ph_status host_stream_status(const ph_stream *s, ph_error *err)
+{
+    if (s->error.code != PH_OK && err) *err = s->error;
+    return s->error.code;
+}
+
+static void host_close(ph_backend *be)
+{
+    ph__free(be);
+}
+
+ph_status ph__host_open(ph_backend **out, const char *name, size_t element, int threads,
+                        ph_error *err)
+{
+    ph_backend *be = NULL;
+    PH_TRY(PH_NEW(&be, 1, err));
+    *be = (ph_backend){.name = name,
+                       .element = element,
+                       .threads = threads,
+                       .alloc = host_alloc,
+                       .release = host_release,
+                       .write = host_write,
+                       .read = host_read,
+                       .write64 = host_write64,
+                       .read64 = host_read64,
+                       .matrix_close = host_matrix_close,
+                       .matrix_bytes = host_matrix_bytes,
+                       .stream_new = host_stream_new,
+                       .stream_close = host_stream_close,
+                       .stream_prepare = host_stream_prepare,
+                       .stream_status = host_stream_status,
+                       .close = host_close};
+    *out = be;
+    return PH_OK;
+}

@@ -1,0 +1,51 @@
+/* host.h — what the backends on the host's processor share; for files of this room only.
+ *
+ * Memory is the process's own, elements are float or double. A backend's open function takes a
+ * backend from ph__host_open, fills the slots that are left and overrides what it does better.
+ */
+#ifndef PH_HOST_H
+#define PH_HOST_H
+
+#include "base/mem.h"
+#include "kernels/kernels.h"
+
+struct ph_matrix {
+    int64_t K, J;
+    void *data;   /* on a 64-byte boundary; large ones begin a huge page */
+    size_t bytes; /* of data */
+    void *memory; /* what to free */
+};
+
+struct ph_stream {
+    ph_backend *be;
+    int threads;
+    ph_error error; /* the first thing that went wrong; code PH_OK if none did */
+};
+
+/* A backend with every slot filled but the operations and matrix_new. */
+ph_status ph__host_open(ph_backend **out, const char *name, size_t element, int threads,
+                        ph_error *err);
+/* Give a matrix memory for `bytes` bytes, zeroed, to be filled by the caller; freed by matrix_close,
+ * which frees the matrix too. A backend with more to remember begins its own struct with this one. */
+ph_status ph__matrix_init(ph_matrix *m, int64_t K, int64_t J, size_t bytes, ph_error *err);
+
+ph_status ph__ref_open(ph_backend **out, int threads, ph_error *err);
+ph_status ph__ref64_open(ph_backend **out, int threads, ph_error *err);
+/* The operations of cpu_template.h, compiled for one instruction set. */
+struct ph__cpu_kernels {
+    const char *name; /* "avx512", "avx2", "base" */
+    struct ph_ops ops;
+    ph_status (*matrix_new)(ph_matrix **out, const float *w, int64_t rows, int64_t columns,
+                            bool transpose, ph_backend *be, ph_error *err);
+};
+extern const struct ph__cpu_kernels ph__cpu_avx512, ph__cpu_avx2, ph__cpu_base;
+
+/* The best instruction set that this processor has; ph__cpu_open_set: the one named, if it has it
+ * (PH_EUNSUPPORTED otherwise), for tests. */
+ph_status ph__cpu_open(ph_backend **out, int threads, ph_error *err);
+ph_status ph__cpu_open_set(ph_backend **out, const char *set, int threads, ph_error *err);
+
+/* PH_EUNSUPPORTED on a processor for which oneDNN has no product that keeps rows independent. */
+ph_status ph__onednn_open(ph_backend **out, int threads, ph_error *err);
+
+#endif

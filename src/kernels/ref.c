@@ -1,0 +1,6 @@
+/* ref.c — the reference backend in float: "ref". */
+#define REAL     float
+#define REAL_EXP expf
+#define REF_NAME "ref"
+#define REF_OPEN ph__ref_open
+#include "kernels/ref_template.h"

@@ -1,0 +1,52 @@
+/* block.h — one transformer block, forward and backward. */
+#ifndef PH_BLOCK_H
+#define PH_BLOCK_H
+
+#include "model/model.h"
+
+/* Sizes of a run and what stands before its rows. */
+typedef struct ph_run {
+    const ph_arch *arch;
+    const ph_backend *backend;
+    ph_stream *stream;
+    int64_t B, T, P;         /* rows, tokens, context tokens */
+    const ph_real *cos, *sin; /* (P+T, rope_dims/2) */
+} ph_run;
+
+/* What a block leaves behind for its backward pass, N = B*T. */
+typedef struct ph_block_state {
+    const ph_real *x;     /* (N,C) input, borrowed */
+    ph_real *r1;          /* (N) */
+    ph_real *qkv;         /* (N,(H+2Hkv)D) after rope */
+    ph_real *p;           /* (B,H,T,P+T) */
+    ph_real *mid;         /* (N,C) stream after attention */
+    ph_real *r2;          /* (N) */
+    ph_real *gu;          /* (N,2F) before the nonlinearity */
+    ph_real *out;         /* (N,C) */
+    const ph_real *kc, *vc; /* (P,Hkv,D) context */
+} ph_block_state;
+
+/* Room that every block uses anew. */
+typedef struct ph_block_scratch {
+    ph_real *normed; /* (N,C) */
+    ph_real *o;      /* (N,HD) attention's output; its gradient in the backward pass */
+    ph_real *h;      /* (N,F) neurons; their gradient */
+    ph_real *branch; /* (N,C) what a branch adds to the stream */
+    ph_real *dqkv;   /* (N,(H+2Hkv)D) */
+    ph_real *dgu;    /* (N,2F) */
+} ph_block_scratch;
+
+/* Run a block up to a place (BLOCK: all of it). The place's output: BLOCK s->out, ATTN and MLP
+ * scratch->branch, NEURON scratch->h. */
+void ph__block_forward(ph_block_state *s, ph_block_scratch *scratch, const ph_block_weights *w,
+                       ph_place stop, const ph_run *run);
+/* dx (N,C) in and out: holds the gradient at the block's output for BLOCK, and the one at its input
+ * afterwards. For the other places `seed` is the gradient there and dx is only written. */
+void ph__block_backward(ph_real *dx, const ph_real *seed, const ph_block_state *s,
+                        ph_block_scratch *scratch, const ph_block_weights *w, ph_place start,
+                        const ph_run *run);
+/* Make every product of a block that is packed ready for N rows. */
+ph_status ph__block_prepare(ph_stream *stream, const ph_backend *be, const ph_block_weights *w,
+                            int64_t N, bool gradient, ph_error *err);
+
+#endif

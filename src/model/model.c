@@ -1,0 +1,321 @@
+/* model.c — opens a model and packs its weights when they are first needed.
+ *
+ * Does not run anything. Called by session.c and by whoever wants embeddings.
+ */
+#include "model/model.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "model/vocabulary.h"
+#include "weights/quant.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- packing ---- */
+
+/* Dequantise a tensor to dst and refuse values that are not finite. */
+static ph_status dequantise(float *dst, const ph_tensor *t, ph_error *err)
+{
+    int64_t rows = t->shape[0], columns = t->shape[1];
+    if (t->dims == 1) { /* a vector is one row of the block formats */
+        columns = rows;
+        rows = 1;
+    }
+    for (int64_t i = 0; i < rows; i++) {
+        float sum = 0;
+        float *row = dst + i * columns;
+        ph__dequant_rows(row, t, i, 1);
+        for (int64_t j = 0; j < columns; j++) sum += row[j] * 0; /* NaN if any is not finite */
+        if (sum != 0)
+            return ph__fail(err, PH_ENUMERIC, -1, "tensor %s: row %lld holds NaN or infinity",
+                            t->name, (long long)i);
+    }
+    return PH_OK;
+}
+
+static ph_status read_vector(ph_real **out, const ph_model *m, const ph_tensor *t, ph_error *err)
+{
+    ph_status st = PH_OK;
+    float *values = NULL;
+    ph_backend *be = m->backend;
+    size_t n = (size_t)t->shape[0];
+
+    if (*out) return PH_OK;
+    PH_GO(PH_NEW(&values, n, err));
+    PH_GO(dequantise(values, t, err));
+    PH_GO(be->alloc(out, n, be, err));
+    be->write(*out, values, n, be);
+done:
+    ph__free(values);
+    return st;
+}
+
+/* Up to three tensors with the same number of columns, one above the other, packed forwards into
+ * *out and, where out_t is not NULL, backwards into *out_t; what is packed already stays. */
+static ph_status pack(ph_matrix **out, ph_matrix **out_t, const ph_model *m,
+                      const ph_tensor *const *parts, int n, ph_error *err)
+{
+    ph_status st = PH_OK;
+    float *w = NULL;
+    size_t elements = 0;
+    int64_t rows = 0, columns = parts[0]->shape[1];
+    ph_backend *be = m->backend;
+
+    if (*out && (!out_t || *out_t)) return PH_OK;
+    for (int i = 0; i < n; i++) rows += parts[i]->shape[0];
+    if (!ph__mul(&elements, (size_t)rows, (size_t)columns)) return ph__fail_memory(err, SIZE_MAX);
+    PH_GO(PH_NEW_ALIGNED(&w, elements, err));
+    for (int64_t i = 0, at = 0; i < n; at += parts[i]->shape[0] * columns, i++)
+        PH_GO(dequantise(w + at, parts[i], err));
+    if (!*out) PH_GO(be->matrix_new(out, w, rows, columns, true, be, err));
+    if (out_t && !*out_t) PH_GO(be->matrix_new(out_t, w, rows, columns, false, be, err));
+done:
+    ph__free(w);
+    return st;
+}
+
+static ph_status pack_block(ph_block_weights *b, const ph_model *m, const ph_block_slots *s,
+                            ph_place stop, bool gradient, ph_error *err)
+{
+    const ph_tensor *qkv[] = {s->q, s->k, s->v}, *gu[] = {s->gate, s->up};
+
+    PH_TRY(read_vector(&b->attn_norm, m, s->attn_norm, err));
+    PH_TRY(pack(&b->qkv, gradient ? &b->qkv_t : NULL, m, qkv, 3, err));
+    PH_TRY(pack(&b->o, gradient ? &b->o_t : NULL, m, &s->o, 1, err));
+    if (stop == PH_PLACE_ATTN) return PH_OK;
+    PH_TRY(read_vector(&b->ffn_norm, m, s->ffn_norm, err));
+    PH_TRY(pack(&b->gu, gradient ? &b->gu_t : NULL, m, gu, 2, err));
+    if (stop == PH_PLACE_NEURON) return PH_OK;
+    return pack(&b->down, gradient ? &b->down_t : NULL, m, &s->down, 1, err);
+}
+
+ph_status ph__model_block(const ph_block_weights **out, const ph_model *m, int64_t n,
+                          ph_place stop, bool gradient, ph_error *err)
+{
+    struct ph_packed *p = m->packed;
+    pthread_mutex_lock(&p->lock);
+    ph_status st = pack_block(&p->blocks[n - 1], m, &m->slots.block[n - 1], stop, gradient, err);
+    pthread_mutex_unlock(&p->lock);
+    *out = &p->blocks[n - 1];
+    return st;
+}
+
+ph_status ph__model_head(const ph_head_weights **out, const ph_model *m, bool output,
+                         bool gradient, ph_error *err)
+{
+    struct ph_packed *p = m->packed;
+    pthread_mutex_lock(&p->lock);
+    ph_status st = read_vector(&p->head.norm, m, m->slots.final_norm, err);
+    if (st == PH_OK && output)
+        st = pack(&p->head.out, gradient ? &p->head.out_t : NULL, m, &m->slots.output, 1, err);
+    pthread_mutex_unlock(&p->lock);
+    *out = &p->head;
+    return st;
+}
+
+static ph_status read_embedding(struct ph_packed *p, const ph_model *m, ph_error *err)
+{
+    float *w = NULL;
+    double sum = 0;
+    size_t n = 0;
+
+    if (!ph__mul(&n, (size_t)m->arch.V, (size_t)m->arch.C)) return ph__fail_memory(err, SIZE_MAX);
+    PH_TRY(PH_NEW_ALIGNED(&w, n, err));
+    ph_status st = dequantise(w, m->slots.embedding, err);
+    if (st != PH_OK) {
+        ph__free(w);
+        return st;
+    }
+    for (size_t i = 0; i < n; i++) {
+        w[i] *= m->arch.embed_scale;
+        sum += (double)w[i] * (double)w[i];
+    }
+    p->rms = sqrt(sum / (double)n);
+    p->embedding = w;
+    return PH_OK;
+}
+
+ph_status ph__model_embedding(const float **out, double *rms, const ph_model *m, ph_error *err)
+{
+    struct ph_packed *p = m->packed;
+    pthread_mutex_lock(&p->lock);
+    ph_status st = p->embedding ? PH_OK : read_embedding(p, m, err);
+    pthread_mutex_unlock(&p->lock);
+    *out = p->embedding;
+    if (rms) *rms = p->rms;
+    return st;
+}
+
+/* One row at a time from the file: a text needs a few of them, not the whole matrix. */
+ph_status ph_model_embed(const ph_model *model, float *E, const int32_t *ids, size_t n,
+                         ph_error *err)
+{
+    const ph_arch *a = &model->arch;
+    for (size_t i = 0; i < n; i++) {
+        float *row = E + i * (size_t)a->C;
+        if (ids[i] < 0 || ids[i] >= a->V)
+            return ph__fail(err, PH_ERANGE, -1, "id %d: this model has 0 to %lld", ids[i],
+                            (long long)a->V - 1);
+        ph__dequant_rows(row, model->slots.embedding, ids[i], 1);
+        for (int64_t j = 0; j < a->C; j++) row[j] *= a->embed_scale;
+    }
+    return PH_OK;
+}
+
+/* ---- open and close ---- */
+
+static ph_status packed_new(struct ph_packed **out, int64_t blocks, ph_error *err)
+{
+    struct ph_packed *p = NULL;
+    PH_TRY(PH_NEW(&p, 1, err));
+    ph_status st = PH_NEW(&p->blocks, (size_t)blocks, err);
+    if (st != PH_OK) {
+        ph__free(p);
+        return st;
+    }
+    pthread_mutex_init(&p->lock, NULL);
+    *out = p;
+    return PH_OK;
+}
+
+static void packed_close(struct ph_packed *p, ph_backend *be, int64_t blocks)
+{
+    if (!p) return;
+    for (int64_t n = 0; n < blocks; n++) {
+        ph_block_weights *b = &p->blocks[n];
+        ph_matrix **matrices[] = {&b->qkv,   &b->o,   &b->gu,   &b->down,
+                                  &b->qkv_t, &b->o_t, &b->gu_t, &b->down_t};
+        for (size_t i = 0; i < sizeof matrices / sizeof *matrices; i++)
+            be->matrix_close(matrices[i], be);
+        be->release(be, b->attn_norm);
+        be->release(be, b->ffn_norm);
+    }
+    be->matrix_close(&p->head.out, be);
+    be->matrix_close(&p->head.out_t, be);
+    be->release(be, p->head.norm);
+    ph__free(p->embedding);
+    ph__free(p->blocks);
+    pthread_mutex_destroy(&p->lock);
+    ph__free(p);
+}
+
+/* The type that most weights have, and how many weights there are. */
+static void count_weights(ph_model_info *info, const ph_weights *w)
+{
+    int64_t by_type[PH_DTYPE_COUNT] = {0};
+    int best = 0;
+    for (size_t i = 0; i < ph__weights_count(w); i++) {
+        const ph_tensor *t = ph__weights_at(w, i);
+        int64_t n = t->shape[0] * t->shape[1] * t->shape[2] * t->shape[3];
+        by_type[t->type] += n;
+        info->parameters += n;
+    }
+    for (int t = 1; t < PH_DTYPE_COUNT; t++)
+        if (by_type[t] > by_type[best]) best = t;
+    info->quant = ph__quant((ph_dtype)best)->name;
+}
+
+static ph_status fill_info(ph_model *m, const char *path, ph_error *err)
+{
+    const ph_arch *a = &m->arch;
+    const char *slash = strrchr(path, '/');
+    const char *base = slash ? slash + 1 : path;
+    ph_bytes name = {base, strlen(base)};
+
+    PH_TRY(ph__meta_string(&name, m->weights, "general.name", err));
+    PH_TRY(ph__strndup(&m->strings[0], path, strlen(path), err));
+    PH_TRY(ph__bytes_dup(&m->strings[2], name, err));
+    PH_TRY(ph_utf8_clean(&m->strings[1], m->strings[2], strlen(m->strings[2]), err));
+    m->info = (ph_model_info){
+        .path = m->strings[0], .name = m->strings[1], .family = a->family,
+        .backend = m->backend->name, .blocks = a->blocks, .width = a->C, .heads = a->H,
+        .kv_heads = a->Hkv, .head_width = a->D, .ffn = a->F, .vocab = a->V,
+        .context_length = a->context_length, .tied = a->tied,
+        .block_parameters = ph__arch_block_parameters(a),
+        .file_bytes = ph__weights_file(m->weights).size, .threads = m->backend->threads};
+    count_weights(&m->info, m->weights);
+    return PH_OK;
+}
+
+static ph_status read_tokenizer(ph_model *m, ph_error *err)
+{
+    if (!ph__meta_has(m->weights, "tokenizer.ggml.model")) return PH_OK;
+    PH_TRY(ph__vocabulary_read(&m->tokenizer, m->weights, err));
+    int32_t n = ph_tokenizer_get_info(m->tokenizer)->vocab;
+    if (n > m->arch.V)
+        return ph__fail(err, PH_EFORMAT, -1,
+                        "the vocabulary has %d tokens, tensor token_embd.weight only %lld rows", n,
+                        (long long)m->arch.V);
+    return PH_OK;
+}
+
+ph_status ph_model_open(ph_model **out, const char *path, const ph_model_options *options,
+                        ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_model *m = NULL;
+    const ph_model_options defaults = PH_MODEL_OPTIONS_INIT;
+
+    if (!options) options = &defaults;
+    PH_TRY(PH_NEW(&m, 1, err));
+    PH_GO(ph__weights_open(&m->weights, path, err));
+    PH_GO(ph__arch_read(&m->arch, m->weights, err));
+    PH_GO(ph__bind(&m->slots, m->weights, &m->arch, err));
+    PH_GO(read_tokenizer(m, err));
+    PH_GO(ph__backend_open(&m->backend, options->backend, options->threads, err));
+    PH_GO(packed_new(&m->packed, m->arch.blocks, err));
+    PH_GO(fill_info(m, path, err));
+    *out = m;
+    m = NULL;
+done:
+    ph_model_close(&m);
+    return st;
+}
+
+void ph_model_close(ph_model **model)
+{
+    ph_model *m = *model;
+    if (!m) return;
+    packed_close(m->packed, m->backend, m->arch.blocks);
+    ph__backend_close(&m->backend);
+    ph_tokenizer_close(&m->tokenizer);
+    ph__slots_close(&m->slots);
+    ph__weights_close(&m->weights);
+    for (size_t i = 0; i < sizeof m->strings / sizeof *m->strings; i++) ph__free(m->strings[i]);
+    ph__free(m);
+    *model = NULL;
+}
+
+/* ---- looking at it ---- */
+
+const ph_model_info *ph_model_get_info(const ph_model *model)
+{
+    return &model->info;
+}
+
+const ph_tokenizer *ph_model_tokenizer(const ph_model *model)
+{
+    return model->tokenizer;
+}
+
+ph_status ph_model_sha256(const ph_model *model, char out[65], ph_error *err)
+{
+    ph_bytes file = ph__weights_file(model->weights);
+    return ph__sha256(out, file.data, file.size, err);
+}
+
+bool ph_model_tensor(const ph_model *model, size_t i, ph_tensor_info *out)
+{
+    if (i >= ph__weights_count(model->weights)) return false;
+    const ph_tensor *t = ph__weights_at(model->weights, i);
+    *out = (ph_tensor_info){.name = t->name, .type = ph__quant(t->type)->name, .dims = t->dims,
+                            .bytes = t->bytes};
+    memcpy(out->shape, t->shape, sizeof out->shape);
+    return true;
+}
+
+const char *ph_version(void)
+{
+    return PH_VERSION;
+}

@@ -1,0 +1,54 @@
+/* model.h — an open model: file, sizes, tokenizer, and packed weights made when first needed. */
+#ifndef PH_MODEL_H
+#define PH_MODEL_H
+
+#include "model/arch.h"
+#include "model/bind.h"
+
+#include <pthread.h>
+
+/* One block's weights as a backend uses them. Forward products, then the backward ones, which are
+ * NULL until a session asks for gradients. */
+typedef struct ph_block_weights {
+    ph_real *attn_norm, *ffn_norm;             /* (C) */
+    ph_matrix *qkv, *o, *gu, *down;            /* y = x W^T; qkv and gu are joined */
+    ph_matrix *qkv_t, *o_t, *gu_t, *down_t;    /* dx = dy W */
+} ph_block_weights;
+
+typedef struct ph_head_weights {
+    ph_real *norm; /* (C) */
+    ph_matrix *out, *out_t;
+} ph_head_weights;
+
+struct ph_model {
+    ph_weights *weights;
+    ph_slots slots;
+    ph_arch arch;
+    ph_tokenizer *tokenizer; /* NULL if the file has none */
+    ph_backend *backend;
+    ph_model_info info;
+    char *strings[3]; /* path, name and family that info borrows */
+
+    /* Packed on demand, under the lock; what is there stays until the model is closed. Logically the
+     * model does not change: that is why these may be reached through a const model. */
+    struct ph_packed {
+        pthread_mutex_t lock;
+        ph_block_weights *blocks;
+        ph_head_weights head;
+        float *embedding; /* (V,C) scaled, as the blocks receive it */
+        double rms;       /* root mean square of it */
+    } *packed;
+};
+
+/* Borrowed; packed now if this is the first time. n counts from 1; what stands behind `stop` in the
+ * block is left alone. */
+ph_status ph__model_block(const ph_block_weights **out, const ph_model *m, int64_t n,
+                          ph_place stop, bool gradient, ph_error *err);
+/* The final norm, and with `output` the output matrix. */
+ph_status ph__model_head(const ph_head_weights **out, const ph_model *m, bool output,
+                         bool gradient, ph_error *err);
+/* The whole embedding matrix (V,C) as float32, borrowed, and its root mean square (rms may be
+ * NULL). */
+ph_status ph__model_embedding(const float **out, double *rms, const ph_model *m, ph_error *err);
+
+#endif

@@ -1,0 +1,530 @@
+/* session.c — a batch of rows forward to a tap, and a gradient at the tap back to the embeddings.
+ *
+ * Knows which blocks a tap needs and owns the memory of a run; what a block does stands in block.c.
+ * Called by search/ and through the public header.
+ *
+ * One allocation, N = rows*tokens:
+ *
+ *   cos sin | x0 (N,C) | per block: r1 r2 qkv p mid gu out [kc vc] | scratch: normed o h branch
+ *           | with gradient: dqkv dgu dx seed | final: r normed, logits
+ *
+ * Without gradient all blocks share one set of buffers and the stream alternates between two.
+ */
+#include "model/session.h"
+
+#include "base/mem.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define PH_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define PH_ASAN 1
+#endif
+#endif
+#ifdef PH_ASAN
+#include <sanitizer/asan_interface.h>
+enum { RED_ZONE = 64 }; /* bytes behind every buffer that nothing may touch */
+#else
+#define ASAN_POISON_MEMORY_REGION(at, bytes) ((void)(at), (void)(bytes))
+enum { RED_ZONE = 0 };
+#endif
+
+/* Hands out parts of one allocation: first counting (base NULL), then for real. */
+struct arena {
+    const ph_backend *backend;
+    ph_real *base;
+    size_t used;
+    bool overflow;
+};
+
+struct ph_session {
+    const ph_model *model;
+    ph_tap tap;
+    int64_t first, last; /* blocks to run, from 1; last < first: none */
+    int64_t rows, B;     /* largest batch, and the one last written */
+    bool gradient;
+    ph_run run;
+    const ph_block_weights **weights; /* per block run */
+    const ph_head_weights *head;
+    ph_block_state *states; /* per block run */
+    ph_block_scratch scratch;
+    ph_real *cos, *sin, *x0, *other, *dx, *seed, *final_r, *final, *logits;
+    const ph_real *stream_out; /* where the last block of the last run left the stream */
+    ph_real *memory;
+};
+
+/* ---- memory ---- */
+
+static void take(struct arena *a, ph_real **slot, int64_t rows, int64_t columns)
+{
+    const size_t line = 64 / a->backend->element;
+    size_t n = 0;
+    a->overflow |= !ph__mul(&n, (size_t)rows, (size_t)columns) || n > SIZE_MAX / 64;
+    if (a->overflow) return;
+    if (a->base) *slot = ph__at(a->backend, a->base, (int64_t)a->used);
+    n = (n + line - 1) / line * line;
+    if (a->base)
+        ASAN_POISON_MEMORY_REGION(ph__at(a->backend, a->base, (int64_t)(a->used + n)), RED_ZONE);
+    a->overflow |= !ph__add(&a->used, a->used, n + RED_ZONE / a->backend->element);
+}
+
+static void take_block(struct arena *a, ph_block_state *s, const ph_arch *m, int64_t B, int64_t T,
+                       int64_t P)
+{
+    const int64_t N = B * T;
+    take(a, &s->r1, N, 1);
+    take(a, &s->qkv, N, (m->H + 2 * m->Hkv) * m->D);
+    take(a, &s->p, N * m->H, P + T);
+    take(a, &s->mid, N, m->C);
+    take(a, &s->r2, N, 1);
+    take(a, &s->gu, N, 2 * m->F);
+    take(a, &s->out, N, m->C);
+}
+
+/* The one table of sizes. */
+static void layout(ph_session *s, struct arena *a)
+{
+    const ph_arch *m = &s->model->arch;
+    const int64_t B = s->rows, T = s->run.T, P = s->run.P, N = B * T;
+    const int64_t blocks = s->last - s->first + 1;
+
+    take(a, &s->cos, P + T, m->rope_dims / 2);
+    take(a, &s->sin, P + T, m->rope_dims / 2);
+    take(a, &s->x0, N, m->C);
+    for (int64_t i = 0; i < blocks; i++) {
+        if (s->gradient || i == 0) take_block(a, &s->states[i], m, B, T, P);
+        take(a, (ph_real **)&s->states[i].kc, P, m->Hkv * m->D);
+        take(a, (ph_real **)&s->states[i].vc, P, m->Hkv * m->D);
+    }
+    take(a, &s->scratch.normed, N, m->C);
+    take(a, &s->scratch.o, N, m->H * m->D);
+    take(a, &s->scratch.h, N, m->F);
+    take(a, &s->scratch.branch, N, m->C);
+    if (s->gradient) {
+        take(a, &s->scratch.dqkv, N, (m->H + 2 * m->Hkv) * m->D);
+        take(a, &s->scratch.dgu, N, 2 * m->F);
+        take(a, &s->dx, N, m->C);
+        take(a, &s->seed, N, ph__session_width(s));
+    } else {
+        take(a, &s->other, N, m->C);
+    }
+    if (s->tap.place == PH_PLACE_FINAL || s->tap.place == PH_PLACE_LOGITS) {
+        take(a, &s->final_r, N, 1);
+        take(a, &s->final, N, m->C);
+    }
+    if (s->tap.place == PH_PLACE_LOGITS) take(a, &s->logits, N, m->V);
+}
+
+/* Without gradient every block works in the first one's buffers and the stream changes sides. */
+static void share_buffers(ph_session *s)
+{
+    for (int64_t i = 1; !s->gradient && i <= s->last - s->first; i++) {
+        const ph_real *kc = s->states[i].kc, *vc = s->states[i].vc;
+        s->states[i] = s->states[0];
+        s->states[i].kc = kc;
+        s->states[i].vc = vc;
+        if (i % 2) s->states[i].out = s->other;
+    }
+    for (int64_t i = 0; i <= s->last - s->first; i++)
+        s->states[i].x = i ? s->states[i - 1].out : s->x0;
+}
+
+static ph_status measure(size_t *elements, ph_session *s, ph_error *err)
+{
+    struct arena a = {.backend = s->model->backend};
+    layout(s, &a);
+    if (a.overflow) return ph__fail_memory(err, SIZE_MAX);
+    *elements = a.used;
+    return PH_OK;
+}
+
+static ph_status get_memory(ph_session *s, ph_error *err)
+{
+    ph_backend *be = s->model->backend;
+    struct arena a = {.backend = be};
+    size_t n = 0;
+
+    PH_TRY(measure(&n, s, err));
+    PH_TRY(be->alloc(&s->memory, n, be, err));
+    a.base = s->memory;
+    layout(s, &a);
+    share_buffers(s);
+    return PH_OK;
+}
+
+/* ---- open ---- */
+
+void ph__tap_name(char out[48], ph_tap tap)
+{
+    static const char *const names[PH_PLACE_COUNT] = {
+        [PH_PLACE_BLOCK] = "", [PH_PLACE_ATTN] = " attn", [PH_PLACE_MLP] = " mlp",
+        [PH_PLACE_NEURON] = " neuron", [PH_PLACE_EMBED] = "embed", [PH_PLACE_FINAL] = "final",
+        [PH_PLACE_LOGITS] = "logits"};
+    if (tap.block)
+        snprintf(out, 48, "%sblock %lld%s", tap.only ? "only " : "", (long long)tap.block,
+                 names[tap.place]);
+    else
+        snprintf(out, 48, "%s", names[tap.place]);
+}
+
+static ph_status check_options(const ph_session_options *o, const ph_model *m, ph_error *err)
+{
+    const ph_arch *a = &m->arch;
+    const bool in_block = o->tap.place <= PH_PLACE_NEURON;
+
+    if ((unsigned)o->tap.place >= PH_PLACE_COUNT || (in_block && o->tap.block < 1) ||
+        (in_block && o->tap.block > a->blocks))
+        return ph__fail(err, PH_ERANGE, -1, "block %lld: this model has blocks 1 to %lld",
+                        (long long)o->tap.block, (long long)a->blocks);
+    if (o->rows < 1 || o->rows > INT32_MAX)
+        return ph__fail(err, PH_EINVAL, -1, "%lld rows: expected at least 1", (long long)o->rows);
+    if (o->tokens < 1)
+        return ph__fail(err, PH_EINVAL, -1, "%lld tokens: expected at least 1",
+                        (long long)o->tokens);
+    if (o->tokens > a->context_length ||
+        o->n_context > (size_t)(a->context_length - o->tokens))
+        return ph__fail(err, PH_ERANGE, -1,
+                        "%lld tokens and %zu of context: this model's context holds %lld",
+                        (long long)o->tokens, o->n_context, (long long)a->context_length);
+    if (o->rows > INT32_MAX / o->tokens)
+        return ph__fail(err, PH_ERANGE, -1, "%lld rows of %lld tokens are too many at once",
+                        (long long)o->rows, (long long)o->tokens);
+    return PH_OK;
+}
+
+static void choose_blocks(ph_session *s)
+{
+    const bool whole = s->tap.place == PH_PLACE_FINAL || s->tap.place == PH_PLACE_LOGITS;
+    s->first = s->tap.only ? s->tap.block : 1;
+    s->last = whole ? s->model->arch.blocks : s->tap.place == PH_PLACE_EMBED ? 0 : s->tap.block;
+}
+
+/* Where block n is left: the tap's place in the last block, its output before. */
+static ph_place stop_of(const ph_session *s, int64_t n)
+{
+    return n == s->last && s->tap.place <= PH_PLACE_NEURON ? s->tap.place : PH_PLACE_BLOCK;
+}
+
+static ph_status get_weights(ph_session *s, ph_error *err)
+{
+    const int64_t N = s->rows * s->run.T;
+    const ph_backend *be = s->model->backend;
+
+    for (int64_t n = s->first; n <= s->last; n++) {
+        const ph_block_weights **w = &s->weights[n - s->first];
+        PH_TRY(ph__model_block(w, s->model, n, stop_of(s, n), s->gradient, err));
+        PH_TRY(ph__block_prepare(s->run.stream, be, *w, N, s->gradient, err));
+    }
+    if (s->tap.place != PH_PLACE_FINAL && s->tap.place != PH_PLACE_LOGITS) return PH_OK;
+    const bool output = s->tap.place == PH_PLACE_LOGITS;
+    PH_TRY(ph__model_head(&s->head, s->model, output, s->gradient, err));
+    if (!output) return PH_OK;
+    PH_TRY(be->stream_prepare(s->run.stream, s->head->out, N, err));
+    return s->gradient ? be->stream_prepare(s->run.stream, s->head->out_t, N, err) : PH_OK;
+}
+
+/* Angles of rope: position × base^(-2i/dims), in double. */
+static ph_status write_angles(ph_session *s, ph_error *err)
+{
+    const ph_arch *a = &s->model->arch;
+    const int64_t half = a->rope_dims / 2, n = (s->run.P + s->run.T) * half;
+    double *table = NULL;
+
+    PH_TRY(PH_NEW(&table, (size_t)(2 * n), err));
+    for (int64_t i = 0; i < n; i++) {
+        double frequency = pow(a->rope_base, -2.0 * (double)(i % half) / (double)a->rope_dims);
+        double angle = (double)(i / half) * frequency;
+        table[i] = cos(angle);
+        table[n + i] = sin(angle);
+    }
+    s->model->backend->write64(s->cos, table, (size_t)n, s->model->backend);
+    s->model->backend->write64(s->sin, table + n, (size_t)n, s->model->backend);
+    s->run.cos = s->cos;
+    s->run.sin = s->sin;
+    ph__free(table);
+    return PH_OK;
+}
+
+/* ---- the context: run once, keep its keys and values ---- */
+
+/* Copy keys and values out of qkv (P,(H+2Hkv)D) of a context run into dense kc, vc. */
+static void copy_keys(const ph_session *s, ph_block_state *to, const ph_real *qkv, double *line)
+{
+    const ph_arch *a = &s->model->arch;
+    ph_backend *be = s->model->backend;
+    const int64_t wide = a->Hkv * a->D, ld = (a->H + 2 * a->Hkv) * a->D;
+
+    for (int64_t p = 0; p < s->run.P; p++) {
+        be->read64(line, ph__at(be, qkv, p * ld), (size_t)ld, be);
+        be->write64(ph__at(be, to->kc, p * wide), line + a->H * a->D, (size_t)wide, be);
+        be->write64(ph__at(be, to->vc, p * wide), line + (a->H + a->Hkv) * a->D, (size_t)wide,
+                    be);
+    }
+}
+
+static ph_status run_blocks(ph_session *s, ph_session *keys_of, double *line, ph_error *err)
+{
+    for (int64_t n = s->first; n <= s->last; n++) {
+        ph_block_state *state = &s->states[n - s->first];
+        ph__block_forward(state, &s->scratch, s->weights[n - s->first], stop_of(s, n), &s->run);
+        if (keys_of) copy_keys(keys_of, &keys_of->states[n - s->first], state->qkv, line);
+    }
+    return s->model->backend->stream_status(s->run.stream, err);
+}
+
+static ph_status run_context(ph_session *s, const int32_t *ids, size_t n, ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_session *c = NULL;
+    float *E = NULL;
+    double *line = NULL;
+    const ph_arch *a = &s->model->arch;
+    ph_session_options o = PH_SESSION_OPTIONS_INIT;
+
+    if (n == 0 || s->last < s->first) return PH_OK;
+    o.tokens = (int64_t)n;
+    o.tap = (ph_tap){stop_of(s, s->last), s->tap.only, s->last};
+    PH_GO(ph_session_open(&c, s->model, &o, err));
+    PH_GO(PH_NEW(&E, n * (size_t)a->C, err));
+    PH_GO(PH_NEW(&line, (size_t)((a->H + 2 * a->Hkv) * a->D), err));
+    PH_GO(ph_model_embed(s->model, E, ids, n, err));
+    ph__session_write(c, E, 1);
+    PH_GO(run_blocks(c, s, line, err));
+done:
+    ph__free(line);
+    ph__free(E);
+    ph_session_close(&c);
+    return st;
+}
+
+static ph_status session_new(ph_session **out, const ph_model *model,
+                             const ph_session_options *o, ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_session *s = NULL;
+
+    PH_TRY(check_options(o, model, err));
+    PH_TRY(PH_NEW(&s, 1, err));
+    *s = (ph_session){.model = model, .tap = o->tap, .rows = o->rows, .gradient = o->gradient};
+    s->run = (ph_run){.arch = &model->arch, .backend = model->backend, .T = o->tokens};
+    choose_blocks(s);
+    s->run.P = s->last < s->first ? 0 : (int64_t)o->n_context;
+    const size_t blocks = (size_t)(s->last - s->first + 1);
+    PH_GO(PH_NEW(&s->weights, blocks, err));
+    PH_GO(PH_NEW(&s->states, blocks, err));
+    *out = s;
+    s = NULL;
+done:
+    ph_session_close(&s);
+    return st;
+}
+
+ph_status ph_session_open(ph_session **out, const ph_model *model,
+                          const ph_session_options *options, ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_session *s = NULL;
+    ph_backend *be = model->backend;
+
+    PH_GO(session_new(&s, model, options, err));
+    PH_GO(get_memory(s, err));
+    PH_GO(write_angles(s, err));
+    PH_GO(be->stream_new(&s->run.stream, be, err));
+    PH_GO(get_weights(s, err));
+    PH_GO(run_context(s, options->context, options->n_context, err));
+    *out = s;
+    s = NULL;
+done:
+    ph_session_close(&s);
+    return st;
+}
+
+void ph_session_close(ph_session **session)
+{
+    ph_session *s = *session;
+    if (!s) return;
+    ph_backend *be = s->model->backend;
+    be->stream_close(&s->run.stream, be);
+    be->release(be, s->memory);
+    ph__free(s->states);
+    ph__free(s->weights);
+    ph__free(s);
+    *session = NULL;
+}
+
+/* ---- run ---- */
+
+int64_t ph__session_width(const ph_session *s)
+{
+    const ph_arch *a = &s->model->arch;
+    return s->tap.place == PH_PLACE_NEURON ? a->F : s->tap.place == PH_PLACE_LOGITS ? a->V : a->C;
+}
+
+static size_t elements(const ph_session *s, int64_t width)
+{
+    return (size_t)(s->B * s->run.T * width);
+}
+
+static const ph_real *tap_output(const ph_session *s)
+{
+    const ph_real *const at[PH_PLACE_COUNT] = {
+        [PH_PLACE_BLOCK] = s->stream_out,    [PH_PLACE_ATTN] = s->scratch.branch,
+        [PH_PLACE_MLP] = s->scratch.branch,  [PH_PLACE_NEURON] = s->scratch.h,
+        [PH_PLACE_EMBED] = s->x0,            [PH_PLACE_FINAL] = s->final,
+        [PH_PLACE_LOGITS] = s->logits};
+    return at[s->tap.place];
+}
+
+void ph__session_write(ph_session *s, const float *E, int64_t B)
+{
+    s->B = s->run.B = B;
+    s->model->backend->write(s->x0, E, elements(s, s->model->arch.C), s->model->backend);
+}
+
+void ph__session_write64(ph_session *s, const double *E, int64_t B)
+{
+    s->B = s->run.B = B;
+    s->model->backend->write64(s->x0, E, elements(s, s->model->arch.C), s->model->backend);
+}
+
+ph_status ph__session_run(ph_session *s, ph_error *err)
+{
+    const ph_arch *a = &s->model->arch;
+    const ph_backend *be = s->model->backend;
+    const int64_t N = s->B * s->run.T;
+
+    PH_TRY(run_blocks(s, NULL, NULL, err));
+    s->stream_out = s->last < s->first ? s->x0 : s->states[s->last - s->first].out;
+    if (s->final)
+        be->ops.rmsnorm_fwd(s->final, s->final_r, s->stream_out, s->head->norm, a->norm_eps, N,
+                            a->C, s->run.stream);
+    if (s->logits) be->ops.matmul(s->logits, 0, s->final, s->head->out, N, s->run.stream);
+    return be->stream_status(s->run.stream, err);
+}
+
+void ph__session_read64(const ph_session *s, double *X)
+{
+    s->model->backend->read64(X, tap_output(s), elements(s, ph__session_width(s)),
+                              s->model->backend);
+}
+
+/* The head's backward pass: the gradient at the last block's output into dx. */
+static void head_backward(ph_session *s, int64_t N)
+{
+    const ph_arch *a = &s->model->arch;
+    const struct ph_ops *op = &s->model->backend->ops;
+    const ph_real *dfinal = s->seed;
+
+    if (s->logits) {
+        op->matmul(s->scratch.normed, 0, s->seed, s->head->out_t, N, s->run.stream);
+        dfinal = s->scratch.normed;
+    }
+    op->rmsnorm_bwd(s->dx, 0, dfinal, s->stream_out, s->head->norm, s->final_r, N, a->C,
+                    s->run.stream);
+}
+
+/* From the gradient in `seed` (or in dx, where the tap is on the stream) back to the embeddings. */
+static ph_status back(ph_session *s, ph_error *err)
+{
+    if (s->final) head_backward(s, s->B * s->run.T);
+    for (int64_t n = s->last; n >= s->first; n--)
+        ph__block_backward(s->dx, s->seed, &s->states[n - s->first], &s->scratch,
+                           s->weights[n - s->first], stop_of(s, n), &s->run);
+    return s->model->backend->stream_status(s->run.stream, err);
+}
+
+static ph_real *seed_place(ph_session *s)
+{
+    return s->tap.place == PH_PLACE_BLOCK || s->tap.place == PH_PLACE_EMBED ? s->dx : s->seed;
+}
+
+ph_status ph__session_back64(ph_session *s, const double *dX, ph_error *err)
+{
+    ph_backend *be = s->model->backend;
+    be->write64(seed_place(s), dX, elements(s, ph__session_width(s)), be);
+    return back(s, err);
+}
+
+void ph__session_gradient(const ph_session *s, float *dE)
+{
+    s->model->backend->read(dE, s->dx, elements(s, s->model->arch.C), s->model->backend);
+}
+
+void ph__session_gradient64(const ph_session *s, double *dE)
+{
+    s->model->backend->read64(dE, s->dx, elements(s, s->model->arch.C), s->model->backend);
+}
+
+/* ---- the public face ---- */
+
+ph_status ph_session_forward(ph_session *s, float *X, const float *E, int64_t B, ph_error *err)
+{
+    const int64_t W = ph__session_width(s);
+    char tap[48];
+
+    if (B < 1 || B > s->rows)
+        return ph__fail(err, PH_EINVAL, -1, "%lld rows: this session holds 1 to %lld",
+                        (long long)B, (long long)s->rows);
+    ph__session_write(s, E, B);
+    PH_TRY(ph__session_run(s, err));
+    s->model->backend->read(X, tap_output(s), elements(s, W), s->model->backend);
+    for (int64_t i = 0, n = (int64_t)elements(s, W); i < n; i++) {
+        if (isfinite(X[i])) continue;
+        ph__tap_name(tap, s->tap);
+        return ph__fail(err, PH_ENUMERIC, -1, "the output of %s is not finite at token %lld", tap,
+                        (long long)(i / W % s->run.T));
+    }
+    return PH_OK;
+}
+
+ph_status ph_session_backward(ph_session *s, float *dE, const float *dX, ph_error *err)
+{
+    ph_backend *be = s->model->backend;
+    if (!s->gradient || s->B == 0)
+        return ph__fail(err, PH_EINVAL, -1,
+                        "backward needs a session with gradient, and a forward call before it");
+    be->write(seed_place(s), dX, elements(s, ph__session_width(s)), be);
+    PH_TRY(back(s, err));
+    ph__session_gradient(s, dE);
+    return PH_OK;
+}
+
+/* Weights that a row passes on the way to the tap. */
+static double path_parameters(const ph_session *s)
+{
+    const ph_arch *a = &s->model->arch;
+    const double attention = (double)(a->C * (2 * a->H + 2 * a->Hkv) * a->D);
+    double sum = 0;
+    for (int64_t n = s->first; n <= s->last; n++) {
+        const ph_place stop = stop_of(s, n);
+        sum += attention;
+        if (stop != PH_PLACE_ATTN) sum += 2.0 * (double)(a->C * a->F);
+        if (stop == PH_PLACE_BLOCK || stop == PH_PLACE_MLP) sum += (double)(a->C * a->F);
+    }
+    return sum + (s->tap.place == PH_PLACE_LOGITS ? (double)(a->C * a->V) : 0);
+}
+
+double ph_session_flops(const ph_session *s, int64_t B, bool backward)
+{
+    return 2.0 * (double)(B * s->run.T) * path_parameters(s) * (backward ? 2 : 1);
+}
+
+ph_status ph_session_bytes(size_t *own, size_t *weights, const ph_model *model,
+                           const ph_session_options *options, ph_error *err)
+{
+    ph_session *s = NULL;
+    size_t n = 0;
+
+    PH_TRY(session_new(&s, model, options, err));
+    ph_status st = measure(&n, s, err);
+    if (st == PH_OK) {
+        *own = n * model->backend->element;
+        *weights = (size_t)path_parameters(s) * model->backend->element * (s->gradient ? 2 : 1);
+    }
+    ph_session_close(&s);
+    return st;
+}

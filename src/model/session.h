@@ -1,0 +1,27 @@
+/* session.h — a batch of rows forward to a tap, and a gradient at the tap back to the embeddings.
+ *
+ * The public functions of phosphene.h, and beneath them the same in pieces: write embeddings, run,
+ * read the tap. The double versions are exact on the ref64 backend.
+ */
+#ifndef PH_SESSION_H
+#define PH_SESSION_H
+
+#include "model/block.h"
+
+void ph__session_write(ph_session *s, const float *E, int64_t B);
+void ph__session_write64(ph_session *s, const double *E, int64_t B);
+/* Forward to the tap, for the rows last written. */
+ph_status ph__session_run(ph_session *s, ph_error *err);
+/* X (B,T,W) of the last run; values may be NaN or infinite. */
+void ph__session_read64(const ph_session *s, double *X);
+/* Backward from dX (B,T,W), then read dE (B,T,C). */
+ph_status ph__session_back64(ph_session *s, const double *dX, ph_error *err);
+void ph__session_gradient(const ph_session *s, float *dE);
+void ph__session_gradient64(const ph_session *s, double *dE);
+
+int64_t ph__session_width(const ph_session *s); /* W */
+
+/* The name of a tap for messages: "block 8", "only block 3 mlp", "final". */
+void ph__tap_name(char out[48], ph_tap tap);
+
+#endif

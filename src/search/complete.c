@@ -1,0 +1,286 @@
+/* complete.c — complete search: every token of the vocabulary alone after the context. */
+#include "search/complete.h"
+
+#include "base/buf.h"
+#include "base/file.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_CACHED = 16384 }; /* components of a tap; the logits have more and are not kept whole */
+
+/* ---- tallies ---- */
+
+static ph_status tallies_new(ph_complete *c, size_t count, int64_t top, int64_t V, ph_error *err)
+{
+    const size_t n = (size_t)(top < V ? top : V);
+    size_t lists;
+
+    if (!ph__mul(&lists, count, 2 * n)) return ph__fail_memory(err, SIZE_MAX);
+    PH_TRY(PH_NEW(&c->tallies, count, err));
+    PH_TRY(PH_NEW(&c->lists, lists, err));
+    c->count = count;
+    c->V = V;
+    for (size_t i = 0; i < count; i++) {
+        ph_tally *t = &c->tallies[i];
+        t->top = c->lists + 2 * n * i;
+        t->bottom = t->top + n;
+        t->best = t->worst = (ph_near){-1, NAN};
+        t->n = (int32_t)n;
+        for (size_t k = 0; k < n; k++) {
+            t->top[k] = (ph_near){-1, -INFINITY};
+            t->bottom[k] = (ph_near){-1, INFINITY};
+        }
+    }
+    return PH_OK;
+}
+
+void ph__complete_close(ph_complete *c)
+{
+    ph__free(c->tallies);
+    ph__free(c->lists);
+    *c = (ph_complete){0};
+}
+
+/* Insert into a list ordered by sign × value, falling; ids come rising, so ties keep the lower. */
+static void insert(ph_near *list, int32_t n, int32_t id, double value, int sign)
+{
+    int32_t at = n - 1;
+    if (n == 0 || !(sign * value > sign * list[at].value)) return;
+    for (; at > 0 && sign * value > sign * list[at - 1].value; at--) list[at] = list[at - 1];
+    list[at] = (ph_near){id, value};
+}
+
+static void add_value(ph_tally *t, int32_t id, double v, bool ordinary)
+{
+    t->sum += v;
+    t->squares += v * v;
+    insert(t->top, t->n, id, v, 1);
+    insert(t->bottom, t->n, id, v, -1);
+    if (!ordinary) return;
+    if (t->best.id < 0 || v > t->best.value) t->best = (ph_near){id, v};
+    if (t->worst.id < 0 || v < t->worst.value) t->worst = (ph_near){id, v};
+}
+
+struct visit {
+    ph_complete *c;
+    const ph_job *job;
+};
+
+static void visit(int64_t row, const double *X, int64_t W, void *payload)
+{
+    const struct visit *v = payload;
+    (void)W;
+    for (size_t i = 0; i < v->c->count; i++) {
+        ph_tally *t = &v->c->tallies[i];
+        double sum = 0;
+        for (int64_t k = t->begin; k < t->end; k++) sum += X[k];
+        add_value(t, (int32_t)row, sum / (double)(t->end - t->begin), v->job->is_ordinary[row]);
+    }
+}
+
+static ph_status search(ph_complete *c, ph_scorer *s, const ph_job *job, ph_tap tap, ph_error *err)
+{
+    ph_status st = PH_OK;
+    int32_t *ids = NULL;
+    struct visit v = {c, job};
+
+    PH_GO(PH_NEW(&ids, (size_t)c->V, err));
+    for (int64_t i = 0; i < c->V; i++) ids[i] = (int32_t)i;
+    PH_GO(ph__scorer_texts(s, tap, ids, c->V, 1, "complete search", visit, &v, err));
+done:
+    ph__free(ids);
+    return st;
+}
+
+/* ---- the cache: a header, then tallies with their lists; keyed by everything that matters ---- */
+
+struct cache_header {
+    char magic[8];
+    uint32_t lists, reserved;
+    uint64_t count;
+};
+static const char magic[8] = "phscan2";
+
+struct cache_record {
+    int64_t begin, end;
+    double sum, squares;
+    ph_near best, worst;
+};
+
+static ph_status cache_path(char **out, const ph_job *job, ph_tap tap, ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_str key = {0};
+    char model[65], digest[65], name[48], line[160];
+    const ph_model_info *info = ph_model_get_info(job->model);
+
+    PH_TRY(ph_model_sha256(job->model, model, err));
+    ph__tap_name(name, tap);
+    snprintf(line, sizeof line, "%s|%s|%s|%s|%d", ph_version(), model, name, info->backend,
+             info->threads);
+    PH_GO(ph__str_add(&key, line, strlen(line), err));
+    PH_GO(ph__str_add(&key, job->context, job->n_context * sizeof *job->context, err));
+    PH_GO(ph__sha256(digest, key.data, key.size, err));
+    PH_GO(ph__printf(out, err, "%s/%.32s.scan", job->run.cache, digest));
+done:
+    ph__str_close(&key);
+    return st;
+}
+
+static const uint8_t *record_at(const ph_map *map, size_t i, int32_t n)
+{
+    const size_t size = sizeof(struct cache_record) + 2 * (size_t)n * sizeof(ph_near);
+    return map->bytes + sizeof(struct cache_header) + i * size;
+}
+
+static bool cache_usable(const ph_map *map, int32_t n)
+{
+    struct cache_header h;
+    size_t size = sizeof(struct cache_record) + 2 * (size_t)n * sizeof(ph_near), bytes;
+    if (map->size < sizeof h) return false;
+    memcpy(&h, map->bytes, sizeof h);
+    return memcmp(h.magic, magic, sizeof magic) == 0 && h.lists == (uint32_t)n &&
+           ph__mul(&size, size, h.count) && ph__add(&bytes, size, sizeof h) && bytes == map->size;
+}
+
+/* Fill a tally from the cache; false if it is not there. */
+static bool cache_find(ph_tally *t, const ph_map *map, int32_t n)
+{
+    struct cache_header h;
+    memcpy(&h, map->bytes, sizeof h);
+    for (size_t i = 0; i < h.count; i++) {
+        struct cache_record r;
+        const uint8_t *at = record_at(map, i, n);
+        memcpy(&r, at, sizeof r);
+        if (r.begin != t->begin || r.end != t->end) continue;
+        t->sum = r.sum;
+        t->squares = r.squares;
+        t->best = r.best;
+        t->worst = r.worst;
+        memcpy(t->top, at + sizeof r, (size_t)t->n * sizeof *t->top);
+        memcpy(t->bottom, at + sizeof r + (size_t)n * sizeof *t->top,
+               (size_t)t->n * sizeof *t->bottom);
+        return true;
+    }
+    return false;
+}
+
+static bool ids_within(const ph_tally *t, int64_t V)
+{
+    bool ok = t->best.id >= 0 && t->best.id < V && t->worst.id >= 0 && t->worst.id < V;
+    for (int32_t k = 0; k < t->n; k++)
+        ok &= t->top[k].id >= 0 && t->top[k].id < V && t->bottom[k].id >= 0 && t->bottom[k].id < V;
+    return ok;
+}
+
+/* true if every tally was found. A cache that cannot be read is as good as none. */
+static bool cache_read(ph_complete *c, const char *path, int32_t n)
+{
+    ph_map map = {0};
+    bool found = false;
+    if (ph__map_open(&map, path, NULL) != PH_OK) return false;
+    if (cache_usable(&map, n)) {
+        found = true;
+        for (size_t i = 0; i < c->count && found; i++)
+            found = cache_find(&c->tallies[i], &map, n) && ids_within(&c->tallies[i], c->V);
+    }
+    ph__map_close(&map);
+    return found;
+}
+
+static ph_status cache_write(const ph_complete *c, const char *path, ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_str out = {0};
+    struct cache_header h = {.lists = (uint32_t)c->tallies[0].n, .count = c->count};
+
+    memcpy(h.magic, magic, sizeof magic);
+    PH_GO(ph__str_add(&out, &h, sizeof h, err));
+    for (size_t i = 0; i < c->count; i++) {
+        const ph_tally *t = &c->tallies[i];
+        struct cache_record r = {t->begin, t->end, t->sum, t->squares, t->best, t->worst};
+        PH_GO(ph__str_add(&out, &r, sizeof r, err));
+        PH_GO(ph__str_add(&out, t->top, (size_t)t->n * sizeof *t->top, err));
+        PH_GO(ph__str_add(&out, t->bottom, (size_t)t->n * sizeof *t->bottom, err));
+    }
+    PH_GO(ph__file_write(path, out.data, out.size, err));
+done:
+    ph__str_close(&out);
+    return st;
+}
+
+/* ---- */
+
+/* The asked features, and beside them every single component of the tap. */
+static ph_status wide_search(ph_complete *all, const ph_complete *asked, ph_scorer *s,
+                             const ph_job *job, ph_tap tap, int64_t W, ph_error *err)
+{
+    PH_TRY(tallies_new(all, (size_t)W + asked->count, PH_TALLY_KEPT, asked->V, err));
+    for (int64_t i = 0; i < W; i++) {
+        all->tallies[i].begin = i;
+        all->tallies[i].end = i + 1;
+    }
+    for (size_t i = 0; i < asked->count; i++) {
+        all->tallies[(size_t)W + i].begin = asked->tallies[i].begin;
+        all->tallies[(size_t)W + i].end = asked->tallies[i].end;
+    }
+    return search(all, s, job, tap, err);
+}
+
+static void copy_tally(ph_tally *to, const ph_tally *from)
+{
+    ph_near *top = to->top, *bottom = to->bottom;
+    const int32_t n = to->n;
+    memcpy(top, from->top, (size_t)n * sizeof *top);
+    memcpy(bottom, from->bottom, (size_t)n * sizeof *bottom);
+    *to = *from;
+    to->top = top;
+    to->bottom = bottom;
+    to->n = n;
+}
+
+/* Through the cache: look there, else search for the whole tap and keep that. */
+static ph_status cached(ph_complete *c, ph_scorer *s, const ph_job *job, ph_tap tap, int64_t W,
+                        ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_complete all = {0};
+    char *path = NULL;
+    const int32_t kept = (int32_t)(PH_TALLY_KEPT < c->V ? PH_TALLY_KEPT : c->V);
+
+    PH_GO(cache_path(&path, job, tap, err));
+    if (cache_read(c, path, kept)) goto done; /* else every tally is written anew below */
+    PH_GO(wide_search(&all, c, s, job, tap, W, err));
+    for (size_t i = 0; i < c->count; i++) copy_tally(&c->tallies[i], &all.tallies[(size_t)W + i]);
+    (void)cache_write(&all, path, NULL); /* a full disk costs time next time, not the answer */
+done:
+    ph__complete_close(&all);
+    ph__free(path);
+    return st;
+}
+
+ph_status ph__complete(ph_complete *out, ph_scorer *s, const ph_job *job,
+                       const ph_feature *const *features, size_t count, int64_t top, ph_error *err)
+{
+    const ph_tap tap = features[0]->tap;
+    const int64_t W = ph_place_width(ph_model_get_info(job->model), tap.place);
+    ph_complete c = {0};
+    ph_status st = PH_OK;
+
+    PH_GO(tallies_new(&c, count, top, job->model->arch.V, err));
+    for (size_t i = 0; i < count; i++) {
+        c.tallies[i].begin = features[i]->components.begin;
+        c.tallies[i].end = features[i]->components.end;
+    }
+    if (job->run.cache && top <= PH_TALLY_KEPT && W <= MAX_CACHED)
+        PH_GO(cached(&c, s, job, tap, W, err));
+    else
+        PH_GO(search(&c, s, job, tap, err));
+    *out = c;
+    return PH_OK;
+done:
+    ph__complete_close(&c);
+    return st;
+}

@@ -1,0 +1,44 @@
+/* descent.h — gradient descent on the input embedding, many rows at once.
+ *
+ *   e <- e - eta_n * d/de objective(O(e)),  n = 0 … N-1,  eta_n = eta_0 + (eta_1 - eta_0) * n/N
+ *
+ * Source: Badger, Language Model Features. Knows no decode and no yardstick.
+ */
+#ifndef PH_DESCENT_H
+#define PH_DESCENT_H
+
+#include "search/job.h"
+
+/* One feature from one start. */
+typedef struct ph_row {
+    const ph_feature *feature;
+    ph_region region;
+    int64_t restart;
+    float *e;      /* (T,C) the start, then the optimum */
+    double *curve; /* steps+1: the activation before every step, and after the last */
+    bool diverged; /* a step gave NaN or infinity: e stayed at the last good one */
+} ph_row;
+
+/* What the rows of a job have in common. */
+typedef struct ph_descent {
+    int64_t T, steps;
+    double eta_first, eta_last; /* absolute */
+    double target;
+    int objective, optimizer;
+} ph_descent;
+
+/* Find an optimiser's row in the table, -1 if there is none. */
+int ph__optimizer_find(const char *name);
+
+/* Fill e (T,C) with a start: the same for every feature, by (seed, restart) only. `start` is one
+ * of ph_start_name without a text (PH_EINVAL otherwise). */
+ph_status ph__start_fill(float *e, const ph_job *job, const char *start, int64_t T,
+                         int64_t restart, ph_error *err);
+
+/* Run all rows (of the session's tap, at most as many as it holds) through all steps. *seconds and
+ * *flops: of the steps alone, added to. first: when the first step ended, if it was 0. */
+ph_status ph__descend(ph_row *rows, int64_t n, const ph_descent *d, ph_session *session,
+                      const ph_job *job, double *seconds, double *flops, double *first,
+                      ph_error *err);
+
+#endif

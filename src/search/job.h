@@ -1,0 +1,45 @@
+/* job.h — what every search starts from: a model, its context, its ordinary tokens.
+ *
+ * Resolves ph_run_options once; reports progress and notices cancelling.
+ */
+#ifndef PH_JOB_H
+#define PH_JOB_H
+
+#include "feature/objective.h"
+#include "model/session.h"
+
+typedef struct ph_job {
+    const ph_model *model;
+    const ph_tokenizer *tokenizer; /* never NULL */
+    ph_run_options run;
+    int32_t *context; /* BOS and prefix */
+    size_t n_context;
+    int32_t *ordinary; /* ids of ordinary tokens, rising */
+    size_t n_ordinary;
+    bool *is_ordinary; /* V, also rows of the embedding that no token names */
+} ph_job;
+
+ph_status ph__job_open(ph_job *out, const ph_model *model, const ph_run_options *run,
+                       ph_error *err);
+void ph__job_close(ph_job *job);
+
+/* PH_ECANCELED if the caller wants to stop. */
+ph_status ph__job_progress(const ph_job *job, const char *stage, double done, ph_error *err);
+
+/* A text as a user would have it tokenised: prefix + text + suffix as one, no special tokens parsed
+ * in the text. ids (n) are the tokens that hold bytes of the text, context (n_context) what stands
+ * before them with the BOS; both freed with ph__free. */
+typedef struct ph_encoded {
+    int32_t *ids, *context;
+    size_t n, n_context;
+} ph_encoded;
+ph_status ph__job_encode(ph_encoded *out, const ph_job *job, const char *text, size_t bytes,
+                         ph_error *err);
+void ph__encoded_close(ph_encoded *e);
+
+/* Region of a feature under the job's reduce and sign. */
+ph_status ph__job_region(ph_region *out, const ph_job *job, const ph_feature *f, int64_t T,
+                         ph_error *err);
+bool ph__same_tap(ph_tap a, ph_tap b);
+
+#endif

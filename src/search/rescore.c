@@ -1,0 +1,113 @@
+/* rescore.c — the law of the house: decoded tokens become text, and the text is scored. */
+#include "search/rescore.h"
+
+#include "base/mem.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Print a candidate's ids and tokenise what was printed. *e keeps the tokens and their context. */
+static ph_status print(ph_decoded *d, ph_encoded *e, const ph_job *job, ph_error *err)
+{
+    ph_status st = PH_OK;
+    char *raw = NULL, *text = NULL;
+    size_t bytes = 0;
+
+    PH_GO(ph_tokenizer_decode(&raw, &bytes, job->tokenizer, d->ids, d->n, err));
+    PH_GO(ph_utf8_clean(&text, raw, bytes, err));
+    d->text = text;
+    for (size_t i = 0; i < bytes; i++) /* a NUL in the text would end it for every reader */
+        if (raw[i] == 0) goto done;
+    d->text_bytes = strlen(text);
+    PH_GO(ph__job_encode(e, job, d->text, d->text_bytes, err));
+    d->text_ids = e->ids;
+    d->n_text = e->n;
+    d->round_trip = e->n == d->n && memcmp(e->ids, d->ids, d->n * sizeof *d->ids) == 0 &&
+                    e->n_context == job->n_context &&
+                    memcmp(e->context, job->context, e->n_context * sizeof *e->context) == 0;
+done:
+    ph__free(raw);
+    return st;
+}
+
+void ph__decoded_close(ph_decoded *d)
+{
+    ph__free((void *)(uintptr_t)d->text);
+    ph__free((void *)(uintptr_t)d->text_ids);
+    ph__free((void *)(uintptr_t)d->values);
+    d->text = NULL;
+    d->text_ids = NULL;
+    d->values = NULL;
+}
+
+/* A candidate asks for two forward passes: its ids, and the tokens of its text. */
+static ph_status add_items(ph_item items[2], ph_encoded *e, ph_decoded *d, const ph_feature *f,
+                           const ph_job *job, ph_error *err)
+{
+    double *values = NULL;
+
+    PH_TRY(PH_NEW(&values, d->n, err));
+    d->values = values;
+    PH_TRY(print(d, e, job, err));
+    items[0] = (ph_item){.feature = f, .ids = d->ids, .n = d->n, .values = values};
+    items[1] = (ph_item){.feature = f, .ids = d->text_ids, .n = d->n_text, .context = e->context,
+                         .n_context = e->n_context};
+    return PH_OK;
+}
+
+static void read_items(ph_decoded *d, const ph_item items[2], double ordinary_norm)
+{
+    const ph_item *seen = items[1].valid ? &items[1] : &items[0];
+    d->activation.ids = items[0].valid ? items[0].measured.activation : (double)NAN;
+    d->activation.text = items[1].valid ? items[1].measured.activation : (double)NAN;
+    d->max = items[0].measured.extreme;
+    d->max_pos = items[0].measured.pos;
+    d->norm_ratio = ordinary_norm > 0 && seen->valid ? seen->norm / ordinary_norm : (double)NAN;
+}
+
+ph_status ph__rescore(ph_candidates *sets, size_t n_sets, ph_scorer *scorer, const ph_job *job,
+                      double ordinary_norm, ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_item *items = NULL;
+    ph_encoded *encoded = NULL;
+    size_t n = 0, at = 0;
+
+    for (size_t i = 0; i < n_sets; i++) n += sets[i].count;
+    PH_GO(PH_NEW(&items, 2 * n, err));
+    PH_GO(PH_NEW(&encoded, n, err));
+    for (size_t i = 0; i < n_sets; i++)
+        for (size_t k = 0; k < sets[i].count; k++, at++)
+            PH_GO(add_items(items + 2 * at, &encoded[at], &sets[i].list[k], sets[i].feature, job,
+                            err));
+    PH_GO(ph__scorer_run(scorer, items, 2 * n, err));
+    at = 0;
+    for (size_t i = 0; i < n_sets; i++)
+        for (size_t k = 0; k < sets[i].count; k++, at++)
+            read_items(&sets[i].list[k], items + 2 * at, ordinary_norm);
+done:
+    for (size_t i = 0; encoded && i < n; i++) ph__free(encoded[i].context); /* ids went to the candidates */
+    ph__free(encoded);
+    ph__free(items);
+    return st;
+}
+
+/* Higher is better, compared one after another. */
+static void keys(double out[5], const ph_decoded *d, int sign)
+{
+    out[0] = !d->special;
+    out[1] = isfinite(d->activation.text);
+    out[2] = d->round_trip;
+    out[3] = !(d->norm_ratio > 3);
+    out[4] = isfinite(d->activation.text) ? sign * d->activation.text : sign * d->activation.ids;
+}
+
+bool ph__better(const ph_decoded *a, const ph_decoded *b, int sign)
+{
+    double x[5], y[5];
+    keys(x, a, sign);
+    keys(y, b, sign);
+    for (int i = 0; i < 5; i++)
+        if (x[i] != y[i]) return x[i] > y[i];
+    return false;
+}

@@ -1,0 +1,77 @@
+/* scan.c — the public face of complete search. */
+#include "base/mem.h"
+#include "search/complete.h"
+
+#include <math.h>
+
+static double deviation(const ph_tally *t, double n)
+{
+    const double mean = t->sum / n, variance = t->squares / n - mean * mean;
+    return variance > 0 ? sqrt(variance * n / (n > 1 ? n - 1 : 1)) : 0;
+}
+
+/* A single token has position 0 only. */
+static ph_status check_tokens(const ph_features *features, const ph_job *job, ph_error *err)
+{
+    for (size_t i = 0; i < ph_features_count(features); i++) {
+        ph_region r;
+        PH_TRY(ph__job_region(&r, job, ph_features_at(features, i), 1, err));
+    }
+    return PH_OK;
+}
+
+static ph_status report(const ph_complete *c, const ph_feature *const *features, ph_scan_fn result,
+                        void *payload, ph_error *err)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        const ph_tally *t = &c->tallies[i];
+        const ph_scan_result r = {.feature = features[i], .top = t->top, .bottom = t->bottom,
+                                  .n_top = (size_t)t->n, .mean = t->sum / (double)c->V,
+                                  .sd = deviation(t, (double)c->V), .n = c->V};
+        if (result(&r, payload)) return ph__fail(err, PH_ECANCELED, -1, "cancelled by the caller");
+    }
+    return PH_OK;
+}
+
+/* Features of one tap share a pass: `chunk` of them, one after another in the list. */
+static size_t same_tap_run(const ph_features *features, size_t first, const ph_feature **chunk)
+{
+    size_t n = 0;
+    const ph_feature *f;
+    while ((f = ph_features_at(features, first + n)) &&
+           (n == 0 || ph__same_tap(f->tap, chunk[0]->tap)))
+        chunk[n++] = f;
+    return n;
+}
+
+ph_status ph_scan(const ph_model *model, const ph_features *features,
+                  const ph_scan_options *options, ph_scan_fn result, void *payload, ph_error *err)
+{
+    const ph_scan_options defaults = PH_SCAN_OPTIONS_INIT;
+    ph_job job = {0};
+    ph_scorer *scorer = NULL;
+    ph_complete found = {0};
+    const ph_feature **chunk = NULL;
+    ph_status st = PH_OK;
+
+    if (!options) options = &defaults;
+    if (options->top < 1 || options->top > 1000000)
+        return ph__fail(err, PH_EINVAL, -1, "%lld tokens in a list: expected 1 to 1000000",
+                        (long long)options->top);
+    PH_GO(ph__job_open(&job, model, &options->run, err));
+    PH_GO(check_tokens(features, &job, err));
+    PH_GO(ph__scorer_open(&scorer, &job, err));
+    PH_GO(PH_NEW(&chunk, ph_features_count(features), err));
+    for (size_t i = 0, n; i < ph_features_count(features); i += n) {
+        n = same_tap_run(features, i, chunk);
+        PH_GO(ph__complete(&found, scorer, &job, chunk, n, options->top, err));
+        PH_GO(report(&found, chunk, result, payload, err));
+        ph__complete_close(&found);
+    }
+done:
+    ph__complete_close(&found);
+    ph__free(chunk);
+    ph__scorer_close(&scorer);
+    ph__job_close(&job);
+    return st;
+}

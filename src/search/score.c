@@ -1,0 +1,195 @@
+/* score.c — the activation of a given text, and which of its tokens cause it. */
+#include "base/mem.h"
+#include "search/scorer.h"
+
+#include <math.h>
+#include <string.h>
+
+/* What a given text is: its tokens and what stands before them. */
+static ph_status take_text(ph_encoded *out, const ph_job *job, const ph_text *text, ph_error *err)
+{
+    const int64_t V = job->model->arch.V;
+    ph_encoded e = {0};
+    ph_status st = PH_OK;
+
+    if (!text->ids) {
+        PH_TRY(ph__job_encode(out, job, text->text, text->bytes, err));
+        return PH_OK;
+    }
+    PH_GO(PH_NEW(&e.ids, text->n_ids, err));
+    PH_GO(PH_NEW(&e.context, job->n_context, err));
+    for (size_t i = 0; i < text->n_ids; i++) {
+        if (text->ids[i] < 0 || text->ids[i] >= V) {
+            st = ph__fail(err, PH_ERANGE, -1, "id %d: this model has 0 to %lld", text->ids[i],
+                          (long long)V - 1);
+            goto done;
+        }
+        e.ids[e.n++] = text->ids[i];
+    }
+    for (size_t i = 0; i < job->n_context; i++) e.context[e.n_context++] = job->context[i];
+    *out = e;
+    return PH_OK;
+done:
+    ph__encoded_close(&e);
+    return st;
+}
+
+static ph_status open_text(ph_job *job, ph_encoded *e, const ph_model *model, const ph_text *text,
+                           const ph_run_options *run, ph_error *err)
+{
+    PH_TRY(ph__job_open(job, model, run, err));
+    PH_TRY(take_text(e, job, text, err));
+    if (e->n == 0) return ph__fail(err, PH_ETEXT, -1, "the text has no tokens");
+    return PH_OK;
+}
+
+static ph_status score_one(ph_scorer *s, const ph_job *job, const ph_feature *f,
+                           const ph_encoded *e, double *values, ph_score_fn result, void *payload,
+                           ph_error *err)
+{
+    ph_item item = {.feature = f, .ids = e->ids, .n = e->n, .context = e->context,
+                    .n_context = e->n_context, .values = values};
+    ph_region region;
+
+    PH_TRY(ph__job_region(&region, job, f, (int64_t)e->n, err));
+    PH_TRY(ph__scorer_run(s, &item, 1, err));
+    const ph_score_result r = {.feature = f, .ids = e->ids, .n = e->n, .values = values,
+                               .activation = item.measured.activation};
+    if (result(&r, payload)) return ph__fail(err, PH_ECANCELED, -1, "cancelled by the caller");
+    return PH_OK;
+}
+
+ph_status ph_score(const ph_model *model, const ph_features *features, const ph_text *text,
+                   const ph_run_options *options, ph_score_fn result, void *payload, ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_job job = {0};
+    ph_encoded e = {0};
+    ph_scorer *scorer = NULL;
+    double *values = NULL;
+
+    PH_GO(open_text(&job, &e, model, text, options, err));
+    PH_GO(ph__scorer_open(&scorer, &job, err));
+    PH_GO(PH_NEW(&values, e.n, err));
+    for (size_t i = 0; i < ph_features_count(features); i++) {
+        PH_GO(score_one(scorer, &job, ph_features_at(features, i), &e, values, result, payload,
+                        err));
+        PH_GO(ph__job_progress(&job, "score", (double)(i + 1) / (double)ph_features_count(features),
+                               err));
+    }
+done:
+    ph__free(values);
+    ph__scorer_close(&scorer);
+    ph__encoded_close(&e);
+    ph__job_close(&job);
+    return st;
+}
+
+/* ---- attribute ---- */
+
+/* The arrays of one attribution, for n tokens of width C and a tap of width W. */
+struct attribution {
+    float *E, *dE;           /* (n,C) */
+    double *X, *dX;          /* (n,W) */
+    double *values, *norm, *product; /* (n) */
+};
+
+static void attribution_close(struct attribution *a)
+{
+    ph__free(a->E);
+    ph__free(a->dE);
+    ph__free(a->X);
+    ph__free(a->dX);
+    ph__free(a->values);
+    ph__free(a->norm);
+    ph__free(a->product);
+}
+
+static ph_status attribution_new(struct attribution *a, size_t n, size_t C, size_t W,
+                                 ph_error *err)
+{
+    PH_TRY(PH_NEW(&a->E, n * C, err));
+    PH_TRY(PH_NEW(&a->dE, n * C, err));
+    PH_TRY(PH_NEW(&a->X, n * W, err));
+    PH_TRY(PH_NEW(&a->dX, n * W, err));
+    PH_TRY(PH_NEW(&a->values, n, err));
+    PH_TRY(PH_NEW(&a->norm, n, err));
+    return PH_NEW(&a->product, n, err);
+}
+
+static void reduce_gradient(struct attribution *a, size_t n, size_t C)
+{
+    for (size_t t = 0; t < n; t++) {
+        double squares = 0, product = 0;
+        for (size_t i = 0; i < C; i++) {
+            const double g = (double)a->dE[t * C + i];
+            squares += g * g;
+            product += g * (double)a->E[t * C + i];
+        }
+        a->norm[t] = sqrt(squares);
+        a->product[t] = product;
+    }
+}
+
+static ph_status attribute_one(const ph_job *job, const ph_feature *f, const ph_encoded *e,
+                               ph_score_fn result, void *payload, ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_session *session = NULL;
+    struct attribution a = {0};
+    ph_region region;
+    ph_session_options o = PH_SESSION_OPTIONS_INIT;
+    const int64_t T = (int64_t)e->n;
+
+    o.tap = f->tap;
+    o.tokens = T;
+    o.context = e->context;
+    o.n_context = e->n_context;
+    o.gradient = true;
+    PH_GO(ph__job_region(&region, job, f, T, err));
+    PH_GO(ph_session_open(&session, job->model, &o, err));
+    const int64_t W = ph__session_width(session);
+    const size_t C = (size_t)job->model->arch.C;
+    PH_GO(attribution_new(&a, e->n, C, (size_t)W, err));
+    PH_GO(ph_model_embed(job->model, a.E, e->ids, e->n, err));
+    ph__session_write(session, a.E, 1);
+    PH_GO(ph__session_run(session, err));
+    ph__session_read64(session, a.X);
+    const ph_measured m = ph__measure(&region, a.values, a.X, T, W);
+    if (!isfinite(m.activation)) {
+        st = ph__fail(err, PH_ENUMERIC, -1, "%s is NaN or infinite on this text", f->text);
+        goto done;
+    }
+    ph__objective(a.dX, -1, 0, &region, a.X, T, W);
+    PH_GO(ph__session_back64(session, a.dX, err));
+    ph__session_gradient(session, a.dE);
+    reduce_gradient(&a, e->n, C);
+    const ph_score_result r = {.feature = f, .ids = e->ids, .n = e->n, .values = a.values,
+                               .activation = m.activation, .grad_norm = a.norm,
+                               .grad_x_input = a.product};
+    if (result(&r, payload)) st = ph__fail(err, PH_ECANCELED, -1, "cancelled by the caller");
+done:
+    attribution_close(&a);
+    ph_session_close(&session);
+    return st;
+}
+
+ph_status ph_attribute(const ph_model *model, const ph_features *features, const ph_text *text,
+                       const ph_run_options *options, ph_score_fn result, void *payload,
+                       ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_job job = {0};
+    ph_encoded e = {0};
+
+    PH_GO(open_text(&job, &e, model, text, options, err));
+    for (size_t i = 0; i < ph_features_count(features); i++) {
+        PH_GO(attribute_one(&job, ph_features_at(features, i), &e, result, payload, err));
+        PH_GO(ph__job_progress(&job, "attribute",
+                               (double)(i + 1) / (double)ph_features_count(features), err));
+    }
+done:
+    ph__encoded_close(&e);
+    ph__job_close(&job);
+    return st;
+}

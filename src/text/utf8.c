@@ -1,0 +1,84 @@
+/* utf8.c — reading UTF-8 and telling where it is not. */
+#include "text/utf8.h"
+
+#include "base/buf.h"
+
+#include <phosphene.h>
+
+/* Bytes that the lead byte promises, 0 for one that leads nothing; [*low, *high] is where the
+ * second byte must lie (Unicode 15, table 3-7). */
+static size_t lead(uint8_t *low, uint8_t *high, uint8_t c)
+{
+    *low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+    *high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+    if (c < 0x80) return 1;
+    if (c < 0xc2) return 0;
+    if (c < 0xe0) return 2;
+    if (c < 0xf0) return 3;
+    return c < 0xf5 ? 4 : 0;
+}
+
+/* How many of the bytes at p belong together, and in *want how many there had to be. */
+static size_t extent(size_t *want, const char *p, size_t n)
+{
+    uint8_t low, high;
+    size_t i = 1;
+
+    *want = lead(&low, &high, (uint8_t)p[0]);
+    for (; i < *want && i < n; i++) {
+        const uint8_t c = (uint8_t)p[i];
+        if (c < low || c > high) break;
+        low = 0x80;
+        high = 0xbf;
+    }
+    return i;
+}
+
+size_t ph__utf8_char(uint32_t *code, const char *p, size_t n)
+{
+    static const uint8_t mask[5] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+    size_t want, have = extent(&want, p, n);
+
+    if (want == 0 || have < want) return 0;
+    if (code) {
+        uint32_t c = (uint8_t)p[0] & mask[want];
+        for (size_t i = 1; i < want; i++) c = c << 6 | ((uint8_t)p[i] & 0x3f);
+        *code = c;
+    }
+    return want;
+}
+
+size_t ph__utf8_subpart(const char *p, size_t n)
+{
+    size_t want;
+    return extent(&want, p, n);
+}
+
+size_t ph__utf8_check(const char *p, size_t n)
+{
+    size_t i = 0, step;
+    while (i < n && (step = ph__utf8_char(NULL, p + i, n - i)) > 0) i += step;
+    return i;
+}
+
+ph_status ph_utf8_clean(char **out, const char *bytes, size_t n, ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_str s = {0};
+    size_t i = 0;
+
+    PH_GO(ph__str_add(&s, "", 0, err));
+    while (i < n) {
+        const size_t good = ph__utf8_check(bytes + i, n - i);
+        PH_GO(ph__str_add(&s, bytes + i, good, err));
+        i += good;
+        if (i == n) break;
+        PH_GO(ph__str_add(&s, "\xef\xbf\xbd", 3, err));
+        i += ph__utf8_subpart(bytes + i, n - i);
+    }
+    *out = s.data;
+    s = (ph_str){0};
+done:
+    ph__str_close(&s);
+    return st;
+}
