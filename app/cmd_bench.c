@@ -29,7 +29,8 @@ static size_t parse_list(int64_t list[64], const char *option, const char *arg,
     for (char *p = strtok_r(copy, ",", &save); p && n < 64; p = strtok_r(NULL, ",", &save))
         list[n++] = parse_integer(state, option, p, 1, 1 << 20);
     free(copy);
-    if (n == 0) argp_error(state, "--%s %s: expected numbers with commas between them", option, arg);
+    if (n == 0)
+        argp_error(state, "--%s %s: expected numbers with commas between them", option, arg);
     return n;
 }
 
@@ -47,16 +48,20 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_child children[] = {{&common_argp, 0, NULL, 0}, {0}};
-static const struct argp argp = {
-    options, parse, "[peak|descent]",
-    "How fast this machine is: its best dense float32 product, and what share of that rate the steps "
-    "of descent reach. Warm medians; run it on an idle machine."
-    "\v"
-    "Examples:\n"
-    "  phosphene bench\n"
-    "  phosphene bench peak\n"
-    "  phosphene bench descent --block 8,30 --rows 1,32,128 --json\n",
-    children, NULL, NULL};
+static const struct argp argp = {options,
+                                 parse,
+                                 "[peak|descent]",
+                                 "How fast this machine is: its best dense float32 product, and "
+                                 "what share of that rate the steps "
+                                 "of descent reach. Warm medians; run it on an idle machine."
+                                 "\v"
+                                 "Examples:\n"
+                                 "  phosphene bench\n"
+                                 "  phosphene bench peak\n"
+                                 "  phosphene bench descent --block 8,30 --rows 1,32,128 --json\n",
+                                 children,
+                                 NULL,
+                                 NULL};
 
 static void print(const struct bench_command *b, const ph_bench_result *r)
 {
@@ -64,9 +69,8 @@ static void print(const struct bench_command *b, const ph_bench_result *r)
         emit(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "type", "bench",
                        "run", b->run, "work", r->work, "block", (json_int_t)r->block, "rows",
                        (json_int_t)r->rows, "tokens", (json_int_t)r->tokens, "seconds",
-                       number(r->seconds), "spread", number(r->spread), "gflops",
-                       number(r->gflops), "peak_gflops", number(r->peak_gflops), "share",
-                       number(r->share)));
+                       number(r->seconds), "spread", number(r->spread), "gflops", number(r->gflops),
+                       "peak_gflops", number(r->peak_gflops), "share", number(r->share)));
         return;
     }
     if (r->block == 0)
@@ -83,8 +87,8 @@ static ph_status descents(const struct bench_command *b, double peak, ph_error *
     for (size_t i = 0; i < b->n_blocks; i++) {
         for (size_t k = 0; k < b->n_rows; k++) {
             ph_bench_result r;
-            ph_status st = ph_bench_descent(b->model, b->blocks[i], b->rows[k], b->tokens, peak, &r,
-                                            err);
+            ph_status st =
+                ph_bench_descent(b->model, b->blocks[i], b->rows[k], b->tokens, peak, &r, err);
             if (st != PH_OK) return st;
             print(b, &r);
             fflush(stdout);
@@ -103,7 +107,8 @@ static ph_status run(struct bench_command *b, const char *work, ph_error *err)
         b->blocks[b->n_blocks++] = last < 8 ? last : 8;
     }
     if (b->common.json)
-        st = emit_run(b->run, &b->common, b->model, NULL, 0, work, common_settings(&b->common), err);
+        st =
+            emit_run(b->run, &b->common, b->model, NULL, 0, work, common_settings(&b->common), err);
     if (st == PH_OK) st = ph_bench_peak(b->model, &peak, err);
     if (st != PH_OK) return st;
     print(b, &peak);

@@ -18,8 +18,17 @@ struct dream_command {
 };
 
 enum {
-    KEY_METHOD = 2000, KEY_TOKENS, KEY_STEPS, KEY_ETA, KEY_OBJECTIVE, KEY_TARGET, KEY_START,
-    KEY_OPTIMIZER, KEY_RESTARTS, KEY_DECODE, KEY_TOP
+    KEY_METHOD = 2000,
+    KEY_TOKENS,
+    KEY_STEPS,
+    KEY_ETA,
+    KEY_OBJECTIVE,
+    KEY_TARGET,
+    KEY_START,
+    KEY_OPTIMIZER,
+    KEY_RESTARTS,
+    KEY_DECODE,
+    KEY_TOP
 };
 
 static const struct argp_option options[] = {
@@ -83,7 +92,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_OPTIMIZER: o->optimizer = arg; break;
     case KEY_START: o->start = arg; break;
     case KEY_DECODE: o->decode = arg; break;
-    case ARGP_KEY_NO_ARGS: argp_error(state, "which feature? for example 'block 8 [:, :, 0-4]'"); break;
+    case ARGP_KEY_END: need_specs(&d->common, state); break;
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;
@@ -91,7 +100,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp_child children[] = {{&common_argp, 0, NULL, 0}, {0}};
 static const struct argp argp = {
-    options, parse, "SPEC…",
+    options,
+    parse,
+    "SPEC…",
     "Find the texts that features respond to: gradient descent on the input embedding, decoded to "
     "tokens, printed, tokenised again and scored by a plain forward pass."
     "\v"
@@ -104,7 +115,9 @@ static const struct argp argp = {
     "  phosphene dream 'block 8 [:, :, 0-4]'\n"
     "  phosphene dream --start tokens --optimizer adam --eta 0.02:0.002 'block 4 [:, :, 0]'\n"
     "  phosphene dream --tokens 12 --top 3 --json 'block 17 mlp [:, -1, 5]' > out.jsonl\n",
-    children, NULL, NULL};
+    children,
+    NULL,
+    NULL};
 
 /* ---- JSON ---- */
 
@@ -138,11 +151,11 @@ static json_t *decodes(const ph_dream_result *r)
     json_t *list = json_array();
     for (size_t i = 0; i < r->n_decodes; i++) {
         const ph_decoded *d = &r->decodes[i];
-        json_array_append_new(
-            list, json_pack("{s:s, s:o, s:o, s:o, s:b, s:o}", "decode", d->decode, "ids",
-                            integers(d->ids, d->n), "text", utf8(d->text, strlen(d->text)),
-                            "activation", activation(&d->activation, false), "round_trip",
-                            d->round_trip, "norm_ratio", number(d->norm_ratio)));
+        json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:o, s:b, s:o}", "decode", d->decode,
+                                              "ids", integers(d->ids, d->n), "text",
+                                              utf8(d->text, strlen(d->text)), "activation",
+                                              activation(&d->activation, false), "round_trip",
+                                              d->round_trip, "norm_ratio", number(d->norm_ratio)));
     }
     return list;
 }
@@ -151,10 +164,9 @@ static json_t *nearest(const ph_dream_result *r, const ph_tokenizer *t)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < r->n_nearest; i++)
-        json_array_append_new(list, json_pack("{s:o, s:I, s:o}", "token",
-                                              token_text(t, r->nearest[i].id), "id",
-                                              (json_int_t)r->nearest[i].id, "cosine",
-                                              number(r->nearest[i].value)));
+        json_array_append_new(
+            list, json_pack("{s:o, s:I, s:o}", "token", token_text(t, r->nearest[i].id), "id",
+                            (json_int_t)r->nearest[i].id, "cosine", number(r->nearest[i].value)));
     return list;
 }
 
@@ -162,21 +174,21 @@ static void print_json(const struct dream_command *d, const ph_dream_result *r)
 {
     const ph_decoded *a = r->answer;
     const ph_tokenizer *t = subject_tokenizer(&d->subject);
-    json_t *line = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:o}", "type", "dream", "run",
-        d->subject.run, "feature", r->feature->text, "method", r->method, "decode", a->decode,
-        "restart", (json_int_t)r->restart, "rank", (json_int_t)r->rank, "seed",
-        (json_int_t)d->common.run.seed, "reduce", ph_reduce_name(r->feature, d->common.run.reduce),
-        "ids", integers(a->ids, a->n));
+    json_t *line =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:o}", "type", "dream", "run",
+                  d->subject.run, "feature", r->feature->text, "method", r->method, "decode",
+                  a->decode, "restart", (json_int_t)r->restart, "rank", (json_int_t)r->rank, "seed",
+                  (json_int_t)d->common.run.seed, "reduce",
+                  ph_reduce_name(r->feature, d->common.run.reduce), "ids", integers(a->ids, a->n));
 
     set_tokens(line, t, a->ids, a->n);
     json_object_set_new(line, "text", utf8(a->text, strlen(a->text)));
     json_object_set_new(line, "text_ids", integers(a->text_ids, a->n_text));
     json_object_set_new(line, "activation", activation(&a->activation, true));
     json_object_set_new(line, "values", numbers(a->values, a->n));
-    json_object_set_new(line, "max",
-                        json_pack("{s:o, s:I}", "value", number(a->max), "pos",
-                                  (json_int_t)a->max_pos));
+    json_object_set_new(
+        line, "max",
+        json_pack("{s:o, s:I}", "value", number(a->max), "pos", (json_int_t)a->max_pos));
     json_object_set_new(line, "round_trip", json_boolean(a->round_trip));
     json_object_set_new(line, "norm_ratio", number(a->norm_ratio));
     json_object_set_new(line, "z", number(r->z));
@@ -205,8 +217,10 @@ static void print_title(const struct dream_command *d)
     subject_title(&d->subject);
     if (strncmp(d->o.start, "text:", 5) != 0) printf(" · %lld tokens", (long long)d->o.tokens);
     subject_context(&d->subject);
-    if (d->o.restarts) printf(" · descent, %lld restarts", (long long)d->o.restarts);
-    else printf(" · descent, %s", strncmp(d->o.start, "text:", 5) ? "8 restarts" : "from a text");
+    if (d->o.restarts)
+        printf(" · descent, %lld restarts", (long long)d->o.restarts);
+    else
+        printf(" · descent, %s", strncmp(d->o.start, "text:", 5) ? "8 restarts" : "from a text");
     printf(", %lld steps\n", (long long)d->o.steps);
     cell("feature", d->width);
     printf("  ");

@@ -35,7 +35,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp_child children[] = {{&common_argp, 0, NULL, 0}, {0}};
 static const struct argp argp = {
-    options, parse, NULL,
+    options,
+    parse,
+    NULL,
     "What a model file holds: family, sizes, vocabulary, tensors (with -v), and the memory that a "
     "descent needs."
     "\v"
@@ -43,7 +45,9 @@ static const struct argp argp = {
     "  phosphene info\n"
     "  phosphene info -v -m model.gguf\n"
     "  phosphene info --block 8 --rows 64 --json\n",
-    children, NULL, NULL};
+    children,
+    NULL,
+    NULL};
 
 struct memory {
     size_t own, weights;
@@ -81,21 +85,21 @@ static ph_status print_json(const struct info_command *s, const struct memory *m
 {
     const ph_model_info *i = ph_model_get_info(s->model);
     char run[17];
-    ph_status st = emit_run(run, &s->common, s->model, NULL, 0, "", common_settings(&s->common), err);
+    ph_status st =
+        emit_run(run, &s->common, s->model, NULL, 0, "", common_settings(&s->common), err);
     if (st != PH_OK) return st;
-    emit(json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, "
-                   "s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I}, s:o}",
-                   "type", "info", "run", run, "name", utf8(i->name, strlen(i->name)), "family",
-                   i->family, "quant", i->quant, "backend", i->backend, "blocks",
-                   (json_int_t)i->blocks, "width", (json_int_t)i->width, "heads",
-                   (json_int_t)i->heads, "kv_heads", (json_int_t)i->kv_heads, "head_width",
-                   (json_int_t)i->head_width, "ffn", (json_int_t)i->ffn, "vocab",
-                   (json_int_t)i->vocab, "context_length", (json_int_t)i->context_length, "tied",
-                   i->tied, "parameters", (json_int_t)i->parameters, "file_bytes",
-                   (json_int_t)i->file_bytes, "job", "block",
-                   (json_int_t)(s->block ? s->block : i->blocks), "rows", (json_int_t)s->rows,
-                   "tokens", (json_int_t)s->tokens, "weight_bytes", (json_int_t)m->weights,
-                   "session_bytes", (json_int_t)m->own, "tensors", tensors(s->model)));
+    emit(json_pack(
+        "{s:s, s:s, s:o, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, "
+        "s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I}, s:o}",
+        "type", "info", "run", run, "name", utf8(i->name, strlen(i->name)), "family", i->family,
+        "quant", i->quant, "backend", i->backend, "blocks", (json_int_t)i->blocks, "width",
+        (json_int_t)i->width, "heads", (json_int_t)i->heads, "kv_heads", (json_int_t)i->kv_heads,
+        "head_width", (json_int_t)i->head_width, "ffn", (json_int_t)i->ffn, "vocab",
+        (json_int_t)i->vocab, "context_length", (json_int_t)i->context_length, "tied", i->tied,
+        "parameters", (json_int_t)i->parameters, "file_bytes", (json_int_t)i->file_bytes, "job",
+        "block", (json_int_t)(s->block ? s->block : i->blocks), "rows", (json_int_t)s->rows,
+        "tokens", (json_int_t)s->tokens, "weight_bytes", (json_int_t)m->weights, "session_bytes",
+        (json_int_t)m->own, "tensors", tensors(s->model)));
     return PH_OK;
 }
 
@@ -124,7 +128,8 @@ static void print_tokenizer(const ph_tokenizer *t)
         return;
     }
     const ph_tokenizer_info *k = ph_tokenizer_get_info(t);
-    printf("tokenizer   %s, %s: %d tokens", k->model, *k->pre ? k->pre : "no pre-tokenizer", k->vocab);
+    printf("tokenizer   %s, %s: %d tokens", k->model, *k->pre ? k->pre : "no pre-tokenizer",
+           k->vocab);
     const int32_t ids[] = {k->bos, k->eos, k->eot};
     const char *const names[] = {"bos", "eos", "end of text"};
     for (int i = 0; i < 3; i++) {
@@ -145,9 +150,8 @@ static void print_table(const struct info_command *s, const struct memory *m)
            (double)i->parameters * 1e-6);
     printf("sizes       %lld blocks of width %lld; %lld heads of %lld, %lld KV heads; MLP %lld; "
            "context %lld\n",
-           (long long)i->blocks, (long long)i->width, (long long)i->heads,
-           (long long)i->head_width, (long long)i->kv_heads, (long long)i->ffn,
-           (long long)i->context_length);
+           (long long)i->blocks, (long long)i->width, (long long)i->heads, (long long)i->head_width,
+           (long long)i->kv_heads, (long long)i->ffn, (long long)i->context_length);
     printf("output      %s\n", i->tied ? "the embedding matrix (tied)" : "a matrix of its own");
     print_tokenizer(ph_model_tokenizer(s->model));
     printf("computes    %s, %d threads\n", i->backend, i->threads);

@@ -22,7 +22,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT: state->child_inputs[0] = &s->common; break;
     case KEY_TOP: s->o.top = parse_integer(state, "top", arg, 1, 1000000); break;
-    case ARGP_KEY_NO_ARGS: argp_error(state, "which feature? for example 'block 8 [:, :, 0-4]'"); break;
+    case ARGP_KEY_END: need_specs(&s->common, state); break;
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;
@@ -30,7 +30,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp_child children[] = {{&common_argp, 0, NULL, 0}, {0}};
 static const struct argp argp = {
-    options, parse, "SPEC…",
+    options,
+    parse,
+    "SPEC…",
     "Complete search: run every token of the vocabulary alone (after the context) and list the "
     "tokens with the highest and the lowest activation of each feature. Exact, not a sample."
     "\v"
@@ -39,7 +41,9 @@ static const struct argp argp = {
     "Examples:\n"
     "  phosphene scan 'block 8 [:, :, 0-4]'\n"
     "  phosphene scan --bos off --top 20 --json 'block 1 mlp [:, 0, 3]'\n",
-    children, NULL, NULL};
+    children,
+    NULL,
+    NULL};
 
 static json_t *token_list(const ph_near *list, size_t n, const ph_tokenizer *t)
 {
@@ -107,8 +111,7 @@ int cmd_scan(int argc, char **argv)
         subject_context(&s.subject);
         printf("\n");
     }
-    if (st == PH_OK)
-        st = ph_scan(s.subject.model, s.subject.features, &s.o, on_result, &s, &err);
+    if (st == PH_OK) st = ph_scan(s.subject.model, s.subject.features, &s.o, on_result, &s, &err);
     const int status = finish(&s.common, st, &err, s.subject.specs);
     subject_close(&s.subject);
     common_free(&s.common);

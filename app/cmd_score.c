@@ -29,7 +29,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp_child children[] = {{&common_argp, 0, NULL, 0}, {0}};
 static const struct argp score_argp = {
-    options, parse, "SPEC… TEXT\nSPEC… --ids N,…",
+    options,
+    parse,
+    "SPEC… TEXT\nSPEC… --ids N,…",
     "The activation of a text: of each token, and of the feature's region as a whole."
     "\v"
     "Tokens are coloured on a terminal, orange for positive and blue for negative values.\n\n"
@@ -37,16 +39,22 @@ static const struct argp score_argp = {
     "  phosphene score 'block 8 [:, :, 2]' 'The sky is blue.'\n"
     "  phosphene score --json 'block 8 [:, :, 0-99]' 'The sky is blue.'\n"
     "  phosphene score 'block 8 neuron [:, :, 7]' --ids 504,6376,314\n",
-    children, NULL, NULL};
+    children,
+    NULL,
+    NULL};
 static const struct argp attribute_argp = {
-    options, parse, "SPEC… TEXT\nSPEC… --ids N,…",
+    options,
+    parse,
+    "SPEC… TEXT\nSPEC… --ids N,…",
     "Which tokens of a text cause the activation: the gradient of the feature's activation with "
     "respect to each token's embedding, as its Euclidean norm and as gradient × input."
     "\v"
     "Examples:\n"
     "  phosphene attribute 'block 8 [:, -1, 2]' 'The sky is blue.'\n"
     "  phosphene attribute --json 'block 17 mlp [:, :, 5]' 'The sky is blue.'\n",
-    children, NULL, NULL};
+    children,
+    NULL,
+    NULL};
 
 /* ---- JSON ---- */
 

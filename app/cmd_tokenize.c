@@ -17,7 +17,8 @@ enum { KEY_SPECIAL = 2000, KEY_BARE };
 static const struct argp_option options[] = {
     GIVEN_OPTION,
     {"special", KEY_SPECIAL, NULL, 0, "Parse special tokens such as <|endoftext|> in TEXT", 0},
-    {"no-add", KEY_BARE, NULL, 0, "Do not add the BOS or EOS that the tokenizer's flags ask for", 0},
+    {"no-add", KEY_BARE, NULL, 0, "Do not add the BOS or EOS that the tokenizer's flags ask for",
+     0},
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -34,16 +35,20 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_child children[] = {{&common_argp, 0, NULL, 0}, {0}};
-static const struct argp argp = {
-    options, parse, "TEXT\n--ids N,…",
-    "Text to token ids and pieces, or ids back to text. The file may hold a vocabulary only, of any "
-    "architecture."
-    "\v"
-    "Examples:\n"
-    "  phosphene tokenize 'The sky is blue.'\n"
-    "  phosphene tokenize --ids 504,6376,314\n"
-    "  phosphene tokenize -m vocabulary.gguf --json 'Grüße'\n",
-    children, NULL, NULL};
+static const struct argp argp = {options,
+                                 parse,
+                                 "TEXT\n--ids N,…",
+                                 "Text to token ids and pieces, or ids back to text. The file may "
+                                 "hold a vocabulary only, of any "
+                                 "architecture."
+                                 "\v"
+                                 "Examples:\n"
+                                 "  phosphene tokenize 'The sky is blue.'\n"
+                                 "  phosphene tokenize --ids 504,6376,314\n"
+                                 "  phosphene tokenize -m vocabulary.gguf --json 'Grüße'\n",
+                                 children,
+                                 NULL,
+                                 NULL};
 
 static ph_status print_json(const struct tokenize_command *c, const ph_tokenizer *t,
                             const char *text, size_t bytes, const int32_t *ids, size_t n,

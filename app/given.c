@@ -35,8 +35,9 @@ bool given_text(struct given *g, struct common *c)
         g->text = (ph_text){.text = text, .bytes = strlen(text)};
     }
     if (c->n_words > 0) return true;
-    fprintf(stderr, "phosphene %s: expected SPEC and TEXT, as in\n  phosphene %s "
-                    "'block 8 [:, :, 2]' 'The sky is blue.'\n",
+    fprintf(stderr,
+            "phosphene %s: expected SPEC and TEXT, as in\n  phosphene %s "
+            "'block 8 [:, :, 2]' 'The sky is blue.'\n",
             c->command, c->command);
     return false;
 }

@@ -10,7 +10,10 @@ struct given {
 };
 
 enum { KEY_IDS = 3000 };
-#define GIVEN_OPTION {"ids", KEY_IDS, "N,…", 0, "Token ids in place of TEXT", 0}
+#define GIVEN_OPTION                                                                               \
+    {                                                                                              \
+        "ids", KEY_IDS, "N,…", 0, "Token ids in place of TEXT", 0                                  \
+    }
 
 /* Parse the value of --ids; a mistake is a usage error. */
 void given_ids(struct given *g, const char *arg, struct argp_state *state);

@@ -14,8 +14,16 @@
 #define DEFAULT_MODEL "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 enum {
-    KEY_THREADS = 1000, KEY_SEED, KEY_JSON, KEY_BOS, KEY_PREFIX, KEY_SUFFIX, KEY_REDUCE,
-    KEY_SIGN, KEY_BACKEND, KEY_NO_CACHE
+    KEY_THREADS = 1000,
+    KEY_SEED,
+    KEY_JSON,
+    KEY_BOS,
+    KEY_PREFIX,
+    KEY_SUFFIX,
+    KEY_REDUCE,
+    KEY_SIGN,
+    KEY_BACKEND,
+    KEY_NO_CACHE
 };
 
 static const struct argp_option options[] = {
@@ -24,7 +32,8 @@ static const struct argp_option options[] = {
      "The model, a GGUF file (else $PHOSPHENE_MODEL, else the model of script/fetch-model)", 90},
     {"threads", KEY_THREADS, "N", 0, "Threads (all processors)", 90},
     {"backend", KEY_BACKEND, "NAME", 0,
-     "What computes: onednn, cpu, ref, ref64 (else $PHOSPHENE_BACKEND, else the first there is)", 90},
+     "What computes: onednn, cpu, ref, ref64 (else $PHOSPHENE_BACKEND, else the first there is)",
+     90},
     {"seed", KEY_SEED, "N", 0, "Seed of all random numbers (0)", 90},
     {"bos", KEY_BOS, "auto|on|off", 0,
      "A hidden first token before the text: BOS or end-of-text (auto); off is the page's setting",
@@ -48,8 +57,7 @@ long long parse_integer(struct argp_state *state, const char *option, const char
     char *end;
     errno = 0;
     long long v = strtoll(arg, &end, 10);
-    if (*end || end == arg)
-        argp_error(state, "--%s %s: expected a whole number", option, arg);
+    if (*end || end == arg) argp_error(state, "--%s %s: expected a whole number", option, arg);
     if (errno || v < min || v > max)
         argp_error(state, "--%s %s: expected %lld to %lld", option, arg, min, max);
     return v;
@@ -62,6 +70,11 @@ double parse_real(struct argp_state *state, const char *option, const char *arg)
     if (*end || end == arg || !isfinite(v))
         argp_error(state, "--%s %s: expected a number", option, arg);
     return v;
+}
+
+void need_specs(const struct common *c, struct argp_state *state)
+{
+    if (c->n_words == 0) argp_error(state, "which feature? for example 'block 8 [:, :, 0-4]'");
 }
 
 /* The place of arg in a list that ends with NULL; anything else is a usage error. */
@@ -233,7 +246,7 @@ json_t *common_settings(const struct common *c)
 {
     static const char *const bos[] = {"auto", "on", "off"};
     static const char *const reduce[] = {"default", "mean", "max", "last"};
-    return json_pack("{s:s, s:s?, s:s?, s:s, s:s}", "bos", bos[c->run.bos], "prefix",
-                     c->run.prefix, "suffix", c->run.suffix, "reduce", reduce[c->run.reduce],
-                     "sign", c->run.sign < 0 ? "-" : "+");
+    return json_pack("{s:s, s:s?, s:s?, s:s, s:s}", "bos", bos[c->run.bos], "prefix", c->run.prefix,
+                     "suffix", c->run.suffix, "reduce", reduce[c->run.reduce], "sign",
+                     c->run.sign < 0 ? "-" : "+");
 }

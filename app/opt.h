@@ -28,9 +28,9 @@ struct common {
     char *model_path; /* owned */
     ph_model_options model_options;
     ph_run_options run;
-    char *cache;   /* owned; NULL: none */
+    char *cache; /* owned; NULL: none */
     bool json, quiet, verbose, no_cache;
-    char **words;  /* positional arguments, borrowed from argv */
+    char **words; /* positional arguments, borrowed from argv */
     int n_words;
 };
 
@@ -45,6 +45,9 @@ void common_free(struct common *c);
 long long parse_integer(struct argp_state *state, const char *option, const char *arg,
                         long long min, long long max);
 double parse_real(struct argp_state *state, const char *option, const char *arg);
+
+/* A usage error where no word is left that could be a spec; for ARGP_KEY_END. */
+void need_specs(const struct common *c, struct argp_state *state);
 
 /* Print an error; pos is shown by a caret under `source` where that is not NULL. */
 void print_error(const struct common *c, const ph_error *err, const char *source);

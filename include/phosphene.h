@@ -98,15 +98,18 @@ typedef struct ph_model_options {
     const char *backend;
     int threads;
 } ph_model_options;
-#define PH_MODEL_OPTIONS_INIT {sizeof(ph_model_options), NULL, 0}
+#define PH_MODEL_OPTIONS_INIT                                                                      \
+    {                                                                                              \
+        sizeof(ph_model_options), NULL, 0                                                          \
+    }
 
 /* What a model file says of itself. Strings are borrowed from the model, never NULL. */
 typedef struct ph_model_info {
-    const char *path;         /* as given to open */
-    const char *name;         /* general.name, or the file's name */
-    const char *family;       /* general.architecture: "llama", … */
-    const char *quant;        /* the type most matrix weights have: "Q4_1", … */
-    const char *backend;      /* what computes */
+    const char *path;    /* as given to open */
+    const char *name;    /* general.name, or the file's name */
+    const char *family;  /* general.architecture: "llama", … */
+    const char *quant;   /* the type most matrix weights have: "Q4_1", … */
+    const char *backend; /* what computes */
     int64_t blocks, width, heads, kv_heads, head_width, ffn, vocab, context_length;
     bool tied;                /* the output matrix is the embedding matrix */
     int64_t parameters;       /* number of weights in the file */
@@ -139,12 +142,12 @@ PH_API bool ph_model_tensor(const ph_model *model, size_t i, ph_tensor_info *out
 typedef struct ph_tokenizer ph_tokenizer;
 
 typedef enum ph_token_kind { /* numbers as in GGUF */
-    PH_TOKEN_NORMAL = 1,
-    PH_TOKEN_UNKNOWN = 2,
-    PH_TOKEN_CONTROL = 3,
-    PH_TOKEN_USER_DEFINED = 4,
-    PH_TOKEN_UNUSED = 5,
-    PH_TOKEN_BYTE = 6
+                             PH_TOKEN_NORMAL = 1,
+                             PH_TOKEN_UNKNOWN = 2,
+                             PH_TOKEN_CONTROL = 3,
+                             PH_TOKEN_USER_DEFINED = 4,
+                             PH_TOKEN_UNUSED = 5,
+                             PH_TOKEN_BYTE = 6
 } ph_token_kind;
 
 enum {
@@ -169,8 +172,7 @@ PH_API const ph_tokenizer_info *ph_tokenizer_get_info(const ph_tokenizer *t);
 /* *ids = the n ids of a text of `bytes` bytes, to be freed with ph_free; an empty text gives n = 0.
  * flags: PH_ENCODE_… or 0. Errors: PH_ETEXT at the first byte that is not UTF-8. */
 PH_API ph_status ph_tokenizer_encode(int32_t **ids, size_t *n, const ph_tokenizer *t,
-                                     const char *text, size_t bytes, unsigned flags,
-                                     ph_error *err);
+                                     const char *text, size_t bytes, unsigned flags, ph_error *err);
 /* *text = the ids' bytes and a 0, to be freed with ph_free. The bytes need not be valid UTF-8. */
 PH_API ph_status ph_tokenizer_decode(char **text, size_t *bytes, const ph_tokenizer *t,
                                      const int32_t *ids, size_t n, ph_error *err);
@@ -230,8 +232,8 @@ typedef struct ph_features ph_features;
 
 /* Parse and expand specs for a model. Errors: PH_ESPEC (does not parse) and PH_ERANGE (this model
  * has no such place or component), both with pos = byte offset in `specs`. */
-PH_API ph_status ph_features_parse(ph_features **out, const ph_model_info *model,
-                                   const char *specs, ph_error *err);
+PH_API ph_status ph_features_parse(ph_features **out, const ph_model_info *model, const char *specs,
+                                   ph_error *err);
 PH_API void ph_features_close(ph_features **features);
 PH_API size_t ph_features_count(const ph_features *features);
 /* i-th expanded feature, in the order written; NULL past the last. */
@@ -269,13 +271,16 @@ typedef struct ph_run_options {
     ph_bos bos;
     const char *prefix, *suffix; /* fixed text around the searched one; special tokens are parsed */
     ph_reduce reduce;
-    int sign;          /* 1; -1 searches the most negative activation */
+    int sign; /* 1; -1 searches the most negative activation */
     uint64_t seed;
     const char *cache; /* an existing folder for complete searches that were done; NULL: none */
     ph_progress progress;
     void *progress_payload;
 } ph_run_options;
-#define PH_RUN_OPTIONS_INIT {PH_BOS_AUTO, NULL, NULL, PH_REDUCE_DEFAULT, 1, 0, NULL, NULL, NULL}
+#define PH_RUN_OPTIONS_INIT                                                                        \
+    {                                                                                              \
+        PH_BOS_AUTO, NULL, NULL, PH_REDUCE_DEFAULT, 1, 0, NULL, NULL, NULL                         \
+    }
 
 /* *ids = the context that stands before every text: BOS and prefix; ph_free. */
 PH_API ph_status ph_context(int32_t **ids, size_t *n, const ph_model *model,
@@ -293,22 +298,24 @@ PH_API const char *ph_reduce_name(const ph_feature *feature, ph_reduce reduce);
 typedef struct ph_dream_options {
     size_t size;
     ph_run_options run;
-    int64_t tokens;         /* length of the searched text, 5 */
-    int64_t steps;          /* 100 */
-    int64_t restarts;       /* random starts per feature, 8; 0: that default, 1 for text starts */
-    double eta_first, eta_last;            /* 1, 0.1 */
-    bool eta_first_rms, eta_last_rms;      /* that end is in units of the embedding's rms */
-    double target;          /* c of the objectives, 100 */
-    const char *objective;  /* "l1" sum |c-O|, "l2" sum (c-O)^2, "linear" -sum O, over the region */
-    const char *optimizer;  /* "gd", "adam" */
-    const char *start;      /* "half" N(1/2,1/20), "normal" N(0,1), "rms" N(0,rms), "tokens",
+    int64_t tokens;   /* length of the searched text, 5 */
+    int64_t steps;    /* 100 */
+    int64_t restarts; /* random starts per feature, 8; 0: that default, 1 for text starts */
+    double eta_first, eta_last;       /* 1, 0.1 */
+    bool eta_first_rms, eta_last_rms; /* that end is in units of the embedding's rms */
+    double target;                    /* c of the objectives, 100 */
+    const char *objective; /* "l1" sum |c-O|, "l2" sum (c-O)^2, "linear" -sum O, over the region */
+    const char *optimizer; /* "gd", "adam" */
+    const char *start;     /* "half" N(1/2,1/20), "normal" N(0,1), "rms" N(0,rms), "tokens",
                                "text:…" (its own number of tokens counts then) */
-    const char *decode;     /* a name of ph_decode_name, or "all" */
-    int64_t top;            /* answers per feature, different ones, 1 */
+    const char *decode;    /* a name of ph_decode_name, or "all" */
+    int64_t top;           /* answers per feature, different ones, 1 */
 } ph_dream_options;
 #define PH_DREAM_OPTIONS_INIT                                                                      \
-    {sizeof(ph_dream_options), PH_RUN_OPTIONS_INIT, 5, 100, 0, 1.0, 0.1, false, false, 100.0,      \
-     "l1", "gd", "half", "all", 1}
+    {                                                                                              \
+        sizeof(ph_dream_options), PH_RUN_OPTIONS_INIT, 5, 100, 0, 1.0, 0.1, false, false, 100.0,   \
+            "l1", "gd", "half", "all", 1                                                           \
+    }
 
 /* Names of the tables' rows, in order; NULL past the last. */
 PH_API const char *ph_objective_name(size_t i);
@@ -329,15 +336,15 @@ typedef struct ph_decoded {
     const int32_t *ids;      /* n of them */
     const int32_t *text_ids; /* n_text: what the printed text tokenises to */
     size_t n, n_text;
-    const char *text;        /* valid UTF-8, as printed; text_bytes long, then a 0 */
+    const char *text; /* valid UTF-8, as printed; text_bytes long, then a 0 */
     size_t text_bytes;
     ph_activation activation;
-    const double *values;    /* n: the feature at each of ids */
-    double max;              /* largest value (smallest for sign -1) in the region … */
-    int64_t max_pos;         /* … and its token */
-    bool round_trip;         /* text_ids equal ids */
-    bool special;            /* names special or unused tokens: never wins */
-    double norm_ratio;       /* largest norm at the tap over the region / median of random texts */
+    const double *values; /* n: the feature at each of ids */
+    double max;           /* largest value (smallest for sign -1) in the region … */
+    int64_t max_pos;      /* … and its token */
+    bool round_trip;      /* text_ids equal ids */
+    bool special;         /* names special or unused tokens: never wins */
+    double norm_ratio;    /* largest norm at the tap over the region / median of random texts */
 } ph_decoded;
 
 typedef struct ph_near {
@@ -349,21 +356,21 @@ typedef struct ph_dream_result {
     const ph_feature *feature;
     const char *method;
     int64_t restart;
-    size_t rank;                 /* 0 for the feature's best answer */
-    const ph_decoded *answer;    /* the best of: */
+    size_t rank;              /* 0 for the feature's best answer */
+    const ph_decoded *answer; /* the best of: */
     const ph_decoded *decodes;
     size_t n_decodes;
-    double z;                    /* (activation.text - mean)/sd of random texts */
+    double z; /* (activation.text - mean)/sd of random texts */
     double random_mean, random_sd, random_min, random_max;
     int64_t random_n;
-    ph_near best_token;          /* exact, over all ordinary tokens; id -1: not computed */
-    double repeated;             /* activation of `tokens` copies of it */
-    const double *curve;         /* soft activation before every step, and after the last */
+    ph_near best_token;  /* exact, over all ordinary tokens; id -1: not computed */
+    double repeated;     /* activation of `tokens` copies of it */
+    const double *curve; /* soft activation before every step, and after the last */
     size_t n_curve;
-    const ph_near *nearest;      /* for each position the nearest token of e and its cosine */
+    const ph_near *nearest; /* for each position the nearest token of e and its cosine */
     size_t n_nearest;
-    int64_t token_forwards;      /* spent on this feature; a backward counts two */
-    double seconds;              /* of the batch this feature was in, divided by its features */
+    int64_t token_forwards; /* spent on this feature; a backward counts two */
+    double seconds;         /* of the batch this feature was in, divided by its features */
 } ph_dream_result;
 
 /* Borrowed for the call; nonzero return cancels. */
@@ -386,7 +393,10 @@ typedef struct ph_scan_options {
     ph_run_options run;
     int64_t top; /* tokens in the top and bottom lists, 10 */
 } ph_scan_options;
-#define PH_SCAN_OPTIONS_INIT {sizeof(ph_scan_options), PH_RUN_OPTIONS_INIT, 10}
+#define PH_SCAN_OPTIONS_INIT                                                                       \
+    {                                                                                              \
+        sizeof(ph_scan_options), PH_RUN_OPTIONS_INIT, 10                                           \
+    }
 
 typedef struct ph_scan_result {
     const ph_feature *feature;
@@ -414,7 +424,7 @@ typedef struct ph_score_result {
     const ph_feature *feature;
     const int32_t *ids; /* n */
     size_t n;
-    const double *values;       /* n: the feature at each token */
+    const double *values; /* n: the feature at each token */
     double activation;
     const double *grad_norm;    /* n, attribute only */
     const double *grad_x_input; /* n, attribute only */
@@ -429,10 +439,10 @@ PH_API ph_status ph_attribute(const ph_model *model, const ph_features *features
 
 /* bench: how fast this machine is, and how near to that a search comes. */
 typedef struct ph_bench_result {
-    const char *work; /* "peak" or "descent" */
+    const char *work;            /* "peak" or "descent" */
     int64_t block, rows, tokens; /* 0 for peak */
-    double seconds;   /* peak: of one product; descent: of one step; warm median */
-    double spread;    /* (third quartile - first quartile) / median */
+    double seconds;              /* peak: of one product; descent: of one step; warm median */
+    double spread;               /* (third quartile - first quartile) / median */
     double gflops, peak_gflops, share;
 } ph_bench_result;
 typedef int (*ph_bench_fn)(const ph_bench_result *result, void *payload);
@@ -456,10 +466,12 @@ typedef struct ph_session_options {
     int64_t rows, tokens;   /* largest batch: B rows of T tokens each */
     const int32_t *context; /* ids that stand before every row; run once */
     size_t n_context;
-    bool gradient;          /* backward will be called */
+    bool gradient; /* backward will be called */
 } ph_session_options;
 #define PH_SESSION_OPTIONS_INIT                                                                    \
-    {sizeof(ph_session_options), {PH_PLACE_BLOCK, false, 1}, 1, 5, NULL, 0, false}
+    {                                                                                              \
+        sizeof(ph_session_options), {PH_PLACE_BLOCK, false, 1}, 1, 5, NULL, 0, false               \
+    }
 
 PH_API ph_status ph_session_open(ph_session **out, const ph_model *model,
                                  const ph_session_options *options, ph_error *err);

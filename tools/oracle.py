@@ -327,6 +327,27 @@ def descend(model, features, E, context=(), steps=100, points=None, eta=(1.0, 0.
     return torch.stack(curve, dim=1)
 
 
+def difference(x, exact):
+    """(rows, …) relative to each row's largest value, as NumPy float64."""
+    x, exact = (np.asarray(a, dtype=np.float64) for a in (x, exact))
+    return np.abs(x - exact) / np.abs(exact).max(axis=1, keepdims=True)
+
+
+CURVE_NOISE = 1e-4
+
+
+def stable(x, exact):
+    """How many points of each float32 curve stand before the first that float64 contradicts.
+
+    A step is long against the embedding, so that a descent amplifies rounding until float32 no
+    longer repeats. Never 0: the first point is a plain forward pass.
+    """
+    bad = difference(x, exact) > CURVE_NOISE
+    n = [int(np.argmax(np.append(row, True))) for row in bad]
+    assert min(n) > 0
+    return n
+
+
 # ---- text --------------------------------------------------------------------------------------
 
 

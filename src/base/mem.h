@@ -28,8 +28,9 @@ bool ph__mul(size_t *out, size_t a, size_t b);
 bool ph__add(size_t *out, size_t a, size_t b);
 
 /* PH_NEW(&p, n, err): n zeroed elements of p's own type. */
-#define PH_NEW(pp, count, err)         ph__alloc((void **)(pp), (count), sizeof **(pp), (err))
-#define PH_NEW_ALIGNED(pp, count, err) ph__alloc_aligned((void **)(pp), (count), sizeof **(pp), (err))
-#define PH_GROW(pp, old, count, err)   ph__grow((void **)(pp), (old), (count), sizeof **(pp), (err))
+#define PH_NEW(pp, count, err) ph__alloc((void **)(pp), (count), sizeof **(pp), (err))
+#define PH_NEW_ALIGNED(pp, count, err)                                                             \
+    ph__alloc_aligned((void **)(pp), (count), sizeof **(pp), (err))
+#define PH_GROW(pp, old, count, err) ph__grow((void **)(pp), (old), (count), sizeof **(pp), (err))
 
 #endif

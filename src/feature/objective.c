@@ -31,8 +31,8 @@ ph_status ph__region(ph_region *out, const ph_feature *f, int64_t T, ph_reduce r
     if (first < 0 || last > T || first >= last)
         return ph__fail(err, PH_ERANGE, -1, "%s: its tokens are not in a text of %lld token%s",
                         f->text, (long long)T, T == 1 ? "" : "s");
-    *out = (ph_region){first, last, f->components.begin, f->components.end, resolve(f, reduce),
-                       sign < 0 ? -1 : 1};
+    *out = (ph_region){
+        first, last, f->components.begin, f->components.end, resolve(f, reduce), sign < 0 ? -1 : 1};
     return PH_OK;
 }
 

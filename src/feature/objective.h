@@ -10,10 +10,10 @@
 
 /* A feature's region for a text of T tokens: which tokens, and how they become one number. */
 typedef struct ph_region {
-    int64_t first, last;   /* tokens, last excluded */
-    int64_t begin, end;    /* components, end excluded */
-    ph_reduce reduce;      /* never DEFAULT */
-    int sign;              /* 1 or -1: which way is better */
+    int64_t first, last; /* tokens, last excluded */
+    int64_t begin, end;  /* components, end excluded */
+    ph_reduce reduce;    /* never DEFAULT */
+    int sign;            /* 1 or -1: which way is better */
 } ph_region;
 
 /* Resolve the token axis for T tokens. PH_ERANGE, naming the feature, if the text is too short. */

@@ -235,7 +235,7 @@ static ph_status bound(struct reader *r, int64_t *out, const struct spec *s, int
 {
     const int64_t start = r->at;
     const bool back = take(r, '-');
-    char place[PH_FEATURE_TEXT];
+    char text[PH_FEATURE_TEXT];
 
     if (back && s)
         return ph__fail(r->err, PH_ESPEC, start,
@@ -252,10 +252,10 @@ static ph_status bound(struct reader *r, int64_t *out, const struct spec *s, int
     if (last)
         return ph__fail(r->err, PH_ERANGE, start,
                         "end %lld: %s of this model has 0 to %lld, a slice ends at most at %lld",
-                        (long long)*out, place_text(place, &s->tap), (long long)s->width - 1,
+                        (long long)*out, place_text(text, &s->tap), (long long)s->width - 1,
                         (long long)s->width);
     return ph__fail(r->err, PH_ERANGE, start, "feature %lld: %s of this model has 0 to %lld",
-                    (long long)*out, place_text(place, &s->tap), (long long)s->width - 1);
+                    (long long)*out, place_text(text, &s->tap), (long long)s->width - 1);
 }
 
 /* slice = [a] ":" [b], from its ":" on */
@@ -493,19 +493,21 @@ static ph_status measure(const struct reader *r, const struct spec *s, size_t n,
     return PH_OK;
 }
 
-/* All features of a spec from item `at` on, their texts from `text` on; returns where they end. */
-static char *expand(ph_features *out, size_t at, char *text, const struct spec *s)
+/* All features of the specs, into arrays of the measured sizes. */
+static void expand(ph_features *out, const struct spec *s, size_t n)
 {
-    for (int64_t t = 0; t < s->tokens.count; t++)
-        for (int64_t c = 0; c < s->components.count; c++, at++) {
-            char copy[PH_FEATURE_TEXT];
-            ph_feature *f = &out->items[at];
-            *f = pick(s, t, c);
-            const size_t n = ph__feature_print(copy, f, s->width) + 1;
-            f->text = memcpy(text, copy, n);
-            text += n;
-        }
-    return text;
+    ph_feature *f = out->items;
+    char *text = out->texts;
+
+    for (; n; n--, s++)
+        for (int64_t t = 0; t < s->tokens.count; t++)
+            for (int64_t c = 0; c < s->components.count; c++, f++) {
+                char copy[PH_FEATURE_TEXT];
+                *f = pick(s, t, c);
+                const size_t bytes = ph__feature_print(copy, f, s->width) + 1;
+                f->text = memcpy(text, copy, bytes);
+                text += bytes;
+            }
 }
 
 ph_status ph_features_parse(ph_features **out, const ph_model_info *model, const char *text,
@@ -524,12 +526,7 @@ ph_status ph_features_parse(ph_features **out, const ph_model_info *model, const
     PH_GO(measure(&r, list, n, &features->count, &bytes));
     PH_GO(PH_NEW(&features->items, features->count, err));
     PH_GO(PH_NEW(&features->texts, bytes, err));
-    size_t at = 0;
-    char *p = features->texts;
-    for (size_t i = 0; i < n; i++) {
-        p = expand(features, at, p, &list[i]);
-        at += (size_t)(list[i].tokens.count * list[i].components.count);
-    }
+    expand(features, list, n);
     *out = features;
     features = NULL;
 done:

@@ -42,7 +42,13 @@ static inline vf get(const float *p, int64_t left)
 
 static inline void put(float *p, vf v, int64_t left)
 {
-    memcpy(p, &v, left >= W ? sizeof v : (size_t)left * sizeof *p);
+    if (left >= W) {
+        memcpy(p, &v, sizeof v);
+        return;
+    }
+    float part[W];
+    memcpy(part, &v, sizeof v);
+    for (int64_t i = 0; i < left; i++) p[i] = part[i];
 }
 
 static inline vf all(float a)
@@ -156,7 +162,17 @@ enum { PANEL = VECTORS * W };
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
-/* y, x: the tile's first row; wide: columns of this panel that exist */
+/* y = beta*y + sum, of the columns that exist; apart from the tile, whose registers are all taken */
+static __attribute__((noinline)) void put_row(float *y, float beta, const float *sum, int64_t wide)
+{
+    const int64_t n = wide < PANEL ? wide : PANEL;
+    for (int64_t i = 0; i < n; i += W) {
+        const vf v = get(sum + i, W);
+        put(y + i, beta != 0 ? get(y + i, n - i) + v : v, n - i);
+    }
+}
+
+/* y, x: the tile's first row; wide: columns from this panel's first to the last of all */
 static inline __attribute__((always_inline)) void tile(float *y, float beta, const float *x,
                                                        const float *panel, int64_t K, int64_t J,
                                                        int64_t wide, const int rows)
@@ -164,21 +180,17 @@ static inline __attribute__((always_inline)) void tile(float *y, float beta, con
     vf sum[ROWS][VECTORS] = {{{0}}};
     for (int64_t k = 0; k < K; k++) {
         vf m[VECTORS];
-        memcpy(m, panel + k * PANEL, sizeof m);
+        UNROLL for (int v = 0; v < VECTORS; v++) m[v] = get(panel + k * PANEL + v * W, W);
         UNROLL for (int r = 0; r < rows; r++)
         {
             UNROLL for (int v = 0; v < VECTORS; v++) sum[r][v] += x[r * K + k] * m[v];
         }
     }
+    float line[PANEL];
     UNROLL for (int r = 0; r < rows; r++)
     {
-        UNROLL for (int v = 0; v < VECTORS; v++)
-        {
-            const int64_t left = wide - v * W;
-            float *to = y + r * J + v * W;
-            if (left <= 0) continue;
-            put(to, beta != 0 ? get(to, left) + sum[r][v] : sum[r][v], left);
-        }
+        UNROLL for (int v = 0; v < VECTORS; v++) put(line + v * W, sum[r][v], W);
+        put_row(y + r * J, beta, line, wide);
     }
 }
 

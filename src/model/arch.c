@@ -130,8 +130,9 @@ ph_status ph__arch_read(ph_arch *out, const ph_weights *w, ph_error *err)
     a.embed_scale = 1;
     PH_TRY(read_sizes(&a, w, err));
     if (!embedding)
-        return ph__fail(err, PH_EFORMAT, -1,
-                        "tensor token_embd.weight is missing (does the file hold a vocabulary only?)");
+        return ph__fail(
+            err, PH_EFORMAT, -1,
+            "tensor token_embd.weight is missing (does the file hold a vocabulary only?)");
     a.V = embedding->shape[0];
     if (a.V < 1 || a.V > INT32_MAX)
         return ph__fail(err, PH_EFORMAT, -1, "tensor token_embd.weight has %lld rows",

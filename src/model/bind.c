@@ -12,8 +12,8 @@ enum size { ONE, C, F, Q, KV, V };
 
 static int64_t size_of(const ph_arch *a, enum size s)
 {
-    const int64_t sizes[] = {[ONE] = 1,         [C] = a->C,           [F] = a->F,
-                             [Q] = a->H * a->D, [KV] = a->Hkv * a->D, [V] = a->V};
+    const int64_t sizes[] = {
+        [ONE] = 1, [C] = a->C, [F] = a->F, [Q] = a->H * a->D, [KV] = a->Hkv * a->D, [V] = a->V};
     return sizes[s];
 }
 
@@ -25,10 +25,14 @@ struct slot {
 
 #define BLOCK(field) offsetof(ph_block_slots, field)
 static const struct slot block_slots[] = {
-    {"attn_norm", BLOCK(attn_norm), C, ONE}, {"attn_q", BLOCK(q), Q, C},
-    {"attn_k", BLOCK(k), KV, C},             {"attn_v", BLOCK(v), KV, C},
-    {"attn_output", BLOCK(o), C, Q},         {"ffn_norm", BLOCK(ffn_norm), C, ONE},
-    {"ffn_gate", BLOCK(gate), F, C},         {"ffn_up", BLOCK(up), F, C},
+    {"attn_norm", BLOCK(attn_norm), C, ONE},
+    {"attn_q", BLOCK(q), Q, C},
+    {"attn_k", BLOCK(k), KV, C},
+    {"attn_v", BLOCK(v), KV, C},
+    {"attn_output", BLOCK(o), C, Q},
+    {"ffn_norm", BLOCK(ffn_norm), C, ONE},
+    {"ffn_gate", BLOCK(gate), F, C},
+    {"ffn_up", BLOCK(up), F, C},
     {"ffn_down", BLOCK(down), C, F},
 };
 enum { BLOCK_SLOTS = sizeof block_slots / sizeof *block_slots };
@@ -82,9 +86,10 @@ static ph_status refuse_unknown(const ph_weights *w, const ph_arch *a, ph_error 
     for (size_t i = 0; i < ph__weights_count(w); i++) {
         const char *name = ph__weights_at(w, i)->name;
         if (!known(name, a->blocks))
-            return ph__fail(err, PH_EUNSUPPORTED, -1,
-                            "tensor %s: family %s does not use it yet, so the numbers would be wrong",
-                            name, a->family);
+            return ph__fail(
+                err, PH_EUNSUPPORTED, -1,
+                "tensor %s: family %s does not use it yet, so the numbers would be wrong", name,
+                a->family);
     }
     return PH_OK;
 }

@@ -18,8 +18,7 @@ static qkv_view view(const ph_real *qkv, const ph_run *r)
 {
     const ph_arch *a = r->arch;
     return (qkv_view){ph__at(r->backend, qkv, 0), ph__at(r->backend, qkv, a->H * a->D),
-                      ph__at(r->backend, qkv, (a->H + a->Hkv) * a->D),
-                      (a->H + 2 * a->Hkv) * a->D};
+                      ph__at(r->backend, qkv, (a->H + a->Hkv) * a->D), (a->H + 2 * a->Hkv) * a->D};
 }
 
 static float score_scale(const ph_arch *a)
@@ -69,7 +68,8 @@ void ph__block_backward(ph_real *dx, const ph_real *seed, const ph_block_state *
 
     if (start == PH_PLACE_BLOCK) seed = dx; /* 11 */
     if (start != PH_PLACE_ATTN) {
-        /* 10 */ if (start != PH_PLACE_NEURON) op->matmul(t->h, 0, seed, w->down_t, N, st);
+        /* 10 */ if (start != PH_PLACE_NEURON)
+            op->matmul(t->h, 0, seed, w->down_t, N, st);
         /* 9 */ op->gated_bwd(t->dgu, dh, s->gu, a->gate, N, a->F, st);
         /* 8 */ op->matmul(t->normed, 0, t->dgu, w->gu_t, N, st);
         /* 7 */ op->rmsnorm_bwd(dx, stream, t->normed, s->mid, w->ffn_norm, s->r2, N, a->C, st);

@@ -9,20 +9,20 @@ typedef struct ph_run {
     const ph_arch *arch;
     const ph_backend *backend;
     ph_stream *stream;
-    int64_t B, T, P;         /* rows, tokens, context tokens */
+    int64_t B, T, P;          /* rows, tokens, context tokens */
     const ph_real *cos, *sin; /* (P+T, rope_dims/2) */
 } ph_run;
 
 /* What a block leaves behind for its backward pass, N = B*T. */
 typedef struct ph_block_state {
-    const ph_real *x;     /* (N,C) input, borrowed */
-    ph_real *r1;          /* (N) */
-    ph_real *qkv;         /* (N,(H+2Hkv)D) after rope */
-    ph_real *p;           /* (B,H,T,P+T) */
-    ph_real *mid;         /* (N,C) stream after attention */
-    ph_real *r2;          /* (N) */
-    ph_real *gu;          /* (N,2F) before the nonlinearity */
-    ph_real *out;         /* (N,C) */
+    const ph_real *x;       /* (N,C) input, borrowed */
+    ph_real *r1;            /* (N) */
+    ph_real *qkv;           /* (N,(H+2Hkv)D) after rope */
+    ph_real *p;             /* (B,H,T,P+T) */
+    ph_real *mid;           /* (N,C) stream after attention */
+    ph_real *r2;            /* (N) */
+    ph_real *gu;            /* (N,2F) before the nonlinearity */
+    ph_real *out;           /* (N,C) */
     const ph_real *kc, *vc; /* (P,Hkv,D) context */
 } ph_block_state;
 

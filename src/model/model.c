@@ -90,8 +90,8 @@ static ph_status pack_block(ph_block_weights *b, const ph_model *m, const ph_blo
     return pack(&b->down, gradient ? &b->down_t : NULL, m, &s->down, 1, err);
 }
 
-ph_status ph__model_block(const ph_block_weights **out, const ph_model *m, int64_t n,
-                          ph_place stop, bool gradient, ph_error *err)
+ph_status ph__model_block(const ph_block_weights **out, const ph_model *m, int64_t n, ph_place stop,
+                          bool gradient, ph_error *err)
 {
     struct ph_packed *p = m->packed;
     pthread_mutex_lock(&p->lock);
@@ -101,8 +101,8 @@ ph_status ph__model_block(const ph_block_weights **out, const ph_model *m, int64
     return st;
 }
 
-ph_status ph__model_head(const ph_head_weights **out, const ph_model *m, bool output,
-                         bool gradient, ph_error *err)
+ph_status ph__model_head(const ph_head_weights **out, const ph_model *m, bool output, bool gradient,
+                         ph_error *err)
 {
     struct ph_packed *p = m->packed;
     pthread_mutex_lock(&p->lock);
@@ -227,13 +227,22 @@ static ph_status fill_info(ph_model *m, const char *path, ph_error *err)
     PH_TRY(ph__strndup(&m->strings[0], path, strlen(path), err));
     PH_TRY(ph__bytes_dup(&m->strings[2], name, err));
     PH_TRY(ph_utf8_clean(&m->strings[1], m->strings[2], strlen(m->strings[2]), err));
-    m->info = (ph_model_info){
-        .path = m->strings[0], .name = m->strings[1], .family = a->family,
-        .backend = m->backend->name, .blocks = a->blocks, .width = a->C, .heads = a->H,
-        .kv_heads = a->Hkv, .head_width = a->D, .ffn = a->F, .vocab = a->V,
-        .context_length = a->context_length, .tied = a->tied,
-        .block_parameters = ph__arch_block_parameters(a),
-        .file_bytes = ph__weights_file(m->weights).size, .threads = m->backend->threads};
+    m->info = (ph_model_info){.path = m->strings[0],
+                              .name = m->strings[1],
+                              .family = a->family,
+                              .backend = m->backend->name,
+                              .blocks = a->blocks,
+                              .width = a->C,
+                              .heads = a->H,
+                              .kv_heads = a->Hkv,
+                              .head_width = a->D,
+                              .ffn = a->F,
+                              .vocab = a->V,
+                              .context_length = a->context_length,
+                              .tied = a->tied,
+                              .block_parameters = ph__arch_block_parameters(a),
+                              .file_bytes = ph__weights_file(m->weights).size,
+                              .threads = m->backend->threads};
     count_weights(&m->info, m->weights);
     return PH_OK;
 }
@@ -309,8 +318,8 @@ bool ph_model_tensor(const ph_model *model, size_t i, ph_tensor_info *out)
 {
     if (i >= ph__weights_count(model->weights)) return false;
     const ph_tensor *t = ph__weights_at(model->weights, i);
-    *out = (ph_tensor_info){.name = t->name, .type = ph__quant(t->type)->name, .dims = t->dims,
-                            .bytes = t->bytes};
+    *out = (ph_tensor_info){
+        .name = t->name, .type = ph__quant(t->type)->name, .dims = t->dims, .bytes = t->bytes};
     memcpy(out->shape, t->shape, sizeof out->shape);
     return true;
 }

@@ -10,9 +10,9 @@
 /* One block's weights as a backend uses them. Forward products, then the backward ones, which are
  * NULL until a session asks for gradients. */
 typedef struct ph_block_weights {
-    ph_real *attn_norm, *ffn_norm;             /* (C) */
-    ph_matrix *qkv, *o, *gu, *down;            /* y = x W^T; qkv and gu are joined */
-    ph_matrix *qkv_t, *o_t, *gu_t, *down_t;    /* dx = dy W */
+    ph_real *attn_norm, *ffn_norm;          /* (C) */
+    ph_matrix *qkv, *o, *gu, *down;         /* y = x W^T; qkv and gu are joined */
+    ph_matrix *qkv_t, *o_t, *gu_t, *down_t; /* dx = dy W */
 } ph_block_weights;
 
 typedef struct ph_head_weights {
@@ -37,16 +37,16 @@ struct ph_model {
         ph_head_weights head;
         float *embedding; /* (V,C) scaled, as the blocks receive it */
         double rms;       /* root mean square of it */
-    } *packed;
+    } * packed;
 };
 
 /* Borrowed; packed now if this is the first time. n counts from 1; what stands behind `stop` in the
  * block is left alone. */
-ph_status ph__model_block(const ph_block_weights **out, const ph_model *m, int64_t n,
-                          ph_place stop, bool gradient, ph_error *err);
+ph_status ph__model_block(const ph_block_weights **out, const ph_model *m, int64_t n, ph_place stop,
+                          bool gradient, ph_error *err);
 /* The final norm, and with `output` the output matrix. */
-ph_status ph__model_head(const ph_head_weights **out, const ph_model *m, bool output,
-                         bool gradient, ph_error *err);
+ph_status ph__model_head(const ph_head_weights **out, const ph_model *m, bool output, bool gradient,
+                         ph_error *err);
 /* The whole embedding matrix (V,C) as float32, borrowed, and its root mean square (rms may be
  * NULL). */
 ph_status ph__model_embedding(const float **out, double *rms, const ph_model *m, ph_error *err);

@@ -161,7 +161,7 @@ static ph_status get_memory(ph_session *s, ph_error *err)
 void ph__tap_name(char out[48], ph_tap tap)
 {
     static const char *const names[PH_PLACE_COUNT] = {
-        [PH_PLACE_BLOCK] = "", [PH_PLACE_ATTN] = " attn", [PH_PLACE_MLP] = " mlp",
+        [PH_PLACE_BLOCK] = "",         [PH_PLACE_ATTN] = " attn",  [PH_PLACE_MLP] = " mlp",
         [PH_PLACE_NEURON] = " neuron", [PH_PLACE_EMBED] = "embed", [PH_PLACE_FINAL] = "final",
         [PH_PLACE_LOGITS] = "logits"};
     if (tap.block)
@@ -185,8 +185,7 @@ static ph_status check_options(const ph_session_options *o, const ph_model *m, p
     if (o->tokens < 1)
         return ph__fail(err, PH_EINVAL, -1, "%lld tokens: expected at least 1",
                         (long long)o->tokens);
-    if (o->tokens > a->context_length ||
-        o->n_context > (size_t)(a->context_length - o->tokens))
+    if (o->tokens > a->context_length || o->n_context > (size_t)(a->context_length - o->tokens))
         return ph__fail(err, PH_ERANGE, -1,
                         "%lld tokens and %zu of context: this model's context holds %lld",
                         (long long)o->tokens, o->n_context, (long long)a->context_length);
@@ -261,8 +260,7 @@ static void copy_keys(const ph_session *s, ph_block_state *to, const ph_real *qk
     for (int64_t p = 0; p < s->run.P; p++) {
         be->read64(line, ph__at(be, qkv, p * ld), (size_t)ld, be);
         be->write64(ph__at(be, to->kc, p * wide), line + a->H * a->D, (size_t)wide, be);
-        be->write64(ph__at(be, to->vc, p * wide), line + (a->H + a->Hkv) * a->D, (size_t)wide,
-                    be);
+        be->write64(ph__at(be, to->vc, p * wide), line + (a->H + a->Hkv) * a->D, (size_t)wide, be);
     }
 }
 
@@ -301,8 +299,8 @@ done:
     return st;
 }
 
-static ph_status session_new(ph_session **out, const ph_model *model,
-                             const ph_session_options *o, ph_error *err)
+static ph_status session_new(ph_session **out, const ph_model *model, const ph_session_options *o,
+                             ph_error *err)
 {
     ph_status st = PH_OK;
     ph_session *s = NULL;
@@ -372,9 +370,9 @@ static size_t elements(const ph_session *s, int64_t width)
 static const ph_real *tap_output(const ph_session *s)
 {
     const ph_real *const at[PH_PLACE_COUNT] = {
-        [PH_PLACE_BLOCK] = s->stream_out,    [PH_PLACE_ATTN] = s->scratch.branch,
-        [PH_PLACE_MLP] = s->scratch.branch,  [PH_PLACE_NEURON] = s->scratch.h,
-        [PH_PLACE_EMBED] = s->x0,            [PH_PLACE_FINAL] = s->final,
+        [PH_PLACE_BLOCK] = s->stream_out,   [PH_PLACE_ATTN] = s->scratch.branch,
+        [PH_PLACE_MLP] = s->scratch.branch, [PH_PLACE_NEURON] = s->scratch.h,
+        [PH_PLACE_EMBED] = s->x0,           [PH_PLACE_FINAL] = s->final,
         [PH_PLACE_LOGITS] = s->logits};
     return at[s->tap.place];
 }
@@ -467,8 +465,8 @@ ph_status ph_session_forward(ph_session *s, float *X, const float *E, int64_t B,
     char tap[48];
 
     if (B < 1 || B > s->rows)
-        return ph__fail(err, PH_EINVAL, -1, "%lld rows: this session holds 1 to %lld",
-                        (long long)B, (long long)s->rows);
+        return ph__fail(err, PH_EINVAL, -1, "%lld rows: this session holds 1 to %lld", (long long)B,
+                        (long long)s->rows);
     ph__session_write(s, E, B);
     PH_TRY(ph__session_run(s, err));
     s->model->backend->read(X, tap_output(s), elements(s, W), s->model->backend);

@@ -10,7 +10,7 @@
 struct state {
     const ph_region *regions; /* count */
     size_t count, n_norms;
-    double *activations;      /* (count, texts) */
+    double *activations; /* (count, texts) */
     double *norms;
     int64_t T;
 };
@@ -62,7 +62,8 @@ ph_status ph__baseline(ph_moments *out, double *norm, ph_scorer *s, const ph_job
     PH_GO(PH_NEW(&state.norms, tokens, err));
     PH_GO(PH_NEW(&state.activations, count * PH_RANDOM_TEXTS, err));
     for (size_t i = 0; i < count; i++) PH_GO(ph__job_region(&regions[i], job, features[i], T, err));
-    for (size_t i = 0; i < tokens; i++) ids[i] = job->ordinary[ph__rng_below(&rng, job->n_ordinary)];
+    for (size_t i = 0; i < tokens; i++)
+        ids[i] = job->ordinary[ph__rng_below(&rng, job->n_ordinary)];
     state.regions = regions;
     PH_GO(ph__scorer_texts(s, features[0]->tap, ids, PH_RANDOM_TEXTS, T, "random texts", visit,
                            &state, err));

@@ -94,9 +94,13 @@ static ph_status bench_rows(ph_row *rows, ph_feature *features, float *e, double
 {
     const int64_t C = job->model->arch.C;
     for (int64_t i = 0; i < n; i++) {
-        features[i] = (ph_feature){.tap = {PH_PLACE_BLOCK, false, block}, .tokens = {0, PH_END},
-                                   .components = {i % C, i % C + 1}, .text = "bench"};
-        rows[i] = (ph_row){.feature = &features[i], .restart = i, .e = e + i * T * C,
+        features[i] = (ph_feature){.tap = {PH_PLACE_BLOCK, false, block},
+                                   .tokens = {0, PH_END},
+                                   .components = {i % C, i % C + 1},
+                                   .text = "bench"};
+        rows[i] = (ph_row){.feature = &features[i],
+                           .restart = i,
+                           .e = e + i * T * C,
                            .curve = curves + i * (steps + 1)};
         PH_TRY(ph__job_region(&rows[i].region, job, &features[i], T, err));
         PH_TRY(ph__start_fill(rows[i].e, job, "half", T, i, err));
@@ -110,8 +114,13 @@ ph_status ph_bench_descent(const ph_model *model, int64_t block, int64_t rows, i
     ph_status st = PH_OK;
     const int64_t steps = 10;
     const size_t n = (size_t)rows, C = (size_t)model->arch.C;
-    const ph_descent d = {.T = tokens, .steps = steps, .eta_first = 1, .eta_last = 0.1,
-                          .target = 100, .objective = 0, .optimizer = 0};
+    const ph_descent d = {.T = tokens,
+                          .steps = steps,
+                          .eta_first = 1,
+                          .eta_last = 0.1,
+                          .target = 100,
+                          .objective = 0,
+                          .optimizer = 0};
     ph_job job = {0};
     ph_session *session = NULL;
     ph_session_options o = PH_SESSION_OPTIONS_INIT;
@@ -140,7 +149,10 @@ ph_status ph_bench_descent(const ph_model *model, int64_t block, int64_t rows, i
         PH_GO(ph__descend(row, rows, &d, session, &job, at, &flops, &first, err));
         *at /= (double)steps;
     }
-    *out = (ph_bench_result){.work = "descent", .block = block, .rows = rows, .tokens = tokens,
+    *out = (ph_bench_result){.work = "descent",
+                             .block = block,
+                             .rows = rows,
+                             .tokens = tokens,
                              .peak_gflops = peak_gflops};
     summarise(out, seconds, flops / (double)steps);
     out->share = peak_gflops > 0 ? out->gflops / peak_gflops : 0;

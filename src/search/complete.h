@@ -15,7 +15,7 @@ enum { PH_TALLY_KEPT = 32 }; /* length of the lists that the cache holds */
 typedef struct ph_tally {
     int64_t begin, end;
     double sum, squares;
-    ph_near best, worst;  /* among ordinary tokens */
+    ph_near best, worst;   /* among ordinary tokens */
     ph_near *top, *bottom; /* n each: highest first, lowest first; ties by lower id */
     int32_t n;
 } ph_tally;
@@ -31,8 +31,7 @@ typedef struct ph_complete {
 /* Features are all of one tap; their token axis is not looked at. `top` is the length of the
  * lists. */
 ph_status ph__complete(ph_complete *out, ph_scorer *s, const ph_job *job,
-                       const ph_feature *const *features, size_t count, int64_t top,
-                       ph_error *err);
+                       const ph_feature *const *features, size_t count, int64_t top, ph_error *err);
 void ph__complete_close(ph_complete *c);
 
 #endif

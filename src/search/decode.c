@@ -8,8 +8,8 @@
 #include <string.h>
 
 enum {
-    TILE = 64,     /* embeddings decoded at once */
-    CHUNK = 4096   /* rows of W in one piece of a product over all of them */
+    TILE = 64,   /* embeddings decoded at once */
+    CHUNK = 4096 /* rows of W in one piece of a product over all of them */
 };
 
 struct ph_decoder {

@@ -26,8 +26,8 @@ const char *ph_start_name(size_t i)
     return i < STARTS ? starts[i].name : i == STARTS ? "text:" : NULL;
 }
 
-ph_status ph__start_fill(float *e, const ph_job *job, const char *start, int64_t T,
-                         int64_t restart, ph_error *err)
+ph_status ph__start_fill(float *e, const ph_job *job, const char *start, int64_t T, int64_t restart,
+                         ph_error *err)
 {
     const struct start *s = NULL;
     const size_t C = (size_t)job->model->arch.C, n = (size_t)T * C;
@@ -98,9 +98,9 @@ int ph__optimizer_find(const char *name)
 
 /* Memory of a loop over n rows: everything that is (n,T,·). */
 struct loop {
-    float *E, *dE;   /* (n,T,C) */
-    double *X, *dX;  /* (n,T,W) */
-    float *state;    /* (n,2,T,C) of the optimiser */
+    float *E, *dE;  /* (n,T,C) */
+    double *X, *dX; /* (n,T,W) */
+    float *state;   /* (n,2,T,C) of the optimiser */
 };
 
 static void loop_close(struct loop *l)
@@ -130,7 +130,8 @@ static ph_status forward(struct loop *l, ph_row *rows, int64_t n, const ph_desce
     PH_TRY(ph__session_run(s, err));
     ph__session_read64(s, l->X);
     for (int64_t i = 0; i < n; i++) {
-        const double a = ph__measure(&rows[i].region, NULL, l->X + i * d->T * W, d->T, W).activation;
+        const double a =
+            ph__measure(&rows[i].region, NULL, l->X + i * d->T * W, d->T, W).activation;
         rows[i].diverged |= !isfinite(a);
         rows[i].curve[step] = rows[i].diverged && step ? rows[i].curve[step - 1] : a;
     }
@@ -193,8 +194,7 @@ ph_status ph__descend(ph_row *rows, int64_t n, const ph_descent *d, ph_session *
     const double begin = ph__now();
 
     PH_GO(loop_new(&l, (size_t)(n * d->T), C, (size_t)ph__session_width(session), err));
-    for (int64_t i = 0; i < n; i++)
-        memcpy(l.E + (size_t)i * size, rows[i].e, size * sizeof *l.E);
+    for (int64_t i = 0; i < n; i++) memcpy(l.E + (size_t)i * size, rows[i].e, size * sizeof *l.E);
     for (int64_t step = 0; step < d->steps; step++) {
         PH_GO(forward(&l, rows, n, d, session, step, err));
         PH_GO(backward(&l, rows, n, d, session, err));

@@ -32,8 +32,8 @@ int ph__optimizer_find(const char *name);
 
 /* Fill e (T,C) with a start: the same for every feature, by (seed, restart) only. `start` is one
  * of ph_start_name without a text (PH_EINVAL otherwise). */
-ph_status ph__start_fill(float *e, const ph_job *job, const char *start, int64_t T,
-                         int64_t restart, ph_error *err);
+ph_status ph__start_fill(float *e, const ph_job *job, const char *start, int64_t T, int64_t restart,
+                         ph_error *err);
 
 /* Run all rows (of the session's tap, at most as many as it holds) through all steps. *seconds and
  * *flops: of the steps alone, added to. first: when the first step ended, if it was 0. */

@@ -24,7 +24,7 @@ struct dream {
     ph_job job;
     ph_descent descent;
     int64_t restarts;
-    int decode; /* a row of the decodes, -1: all */
+    int decode;      /* a row of the decodes, -1: all */
     ph_encoded text; /* of a text start */
     ph_scorer *scorer;
     ph_decoder *decoder; /* opened when the first descent is done */
@@ -58,7 +58,7 @@ struct batch {
     ph_near *nearest;    /* (rows,T) */
     ph_decoded *decoded; /* (rows,n_decodes) */
     size_t n_decodes;
-    double *repeated;    /* (count) */
+    double *repeated; /* (count) */
     double seconds;
 };
 
@@ -189,7 +189,9 @@ static ph_status start_rows(struct batch *b, const struct dream *d, ph_error *er
     for (int64_t i = 0; i < b->rows; i++) {
         const ph_feature *f = b->group->features[b->first + (size_t)(i / d->restarts)];
         ph_row *r = &b->row[i];
-        *r = (ph_row){.feature = f, .restart = i % d->restarts, .e = b->e + i * size,
+        *r = (ph_row){.feature = f,
+                      .restart = i % d->restarts,
+                      .e = b->e + i * size,
                       .curve = b->curves + i * (d->descent.steps + 1)};
         PH_TRY(ph__job_region(&r->region, &d->job, f, d->descent.T, err));
         if (i < d->restarts)
@@ -243,7 +245,8 @@ static ph_status score_repeated(struct batch *b, struct dream *d, ph_error *err)
     for (size_t i = 0; i < b->count; i++) {
         const ph_near best = best_single(b->group, b->first + i, d->o->run.sign);
         for (size_t t = 0; t < T; t++) ids[i * T + t] = best.id;
-        items[i] = (ph_item){.feature = b->group->features[b->first + i], .ids = ids + i * T, .n = T};
+        items[i] =
+            (ph_item){.feature = b->group->features[b->first + i], .ids = ids + i * T, .n = T};
     }
     PH_GO(ph__scorer_run(d->scorer, items, b->count, err));
     for (size_t i = 0; i < b->count; i++) b->repeated[i] = items[i].measured.activation;
@@ -328,18 +331,30 @@ static ph_status report_row(const struct batch *b, struct dream *d, size_t featu
     const size_t at = b->first + feature, T = (size_t)d->descent.T;
     const ph_moments *m = &g->random[at];
     const ph_decoded *answer = best_of_row(b, row, d->o->run.sign);
-    const ph_dream_result r = {
-        .feature = g->features[at], .method = "descent", .restart = b->row[row].restart,
-        .rank = rank, .answer = answer, .decodes = b->decoded + (size_t)row * b->n_decodes,
-        .n_decodes = b->n_decodes, .random_mean = m->mean, .random_sd = m->sd,
-        .random_min = m->min, .random_max = m->max, .random_n = PH_RANDOM_TEXTS,
-        .z = m->sd > 0 ? (answer->activation.text - m->mean) / m->sd : (double)NAN,
-        .best_token = best_single(g, at, d->o->run.sign), .repeated = b->repeated[feature],
-        .curve = b->row[row].curve, .n_curve = (size_t)d->descent.steps + 1,
-        .nearest = b->nearest + (size_t)row * T, .n_nearest = T,
-        .token_forwards = forwards_of(b, d, feature),
-        .seconds = b->seconds / (double)b->count};
-    if (d->result(&r, d->payload)) return ph__fail(err, PH_ECANCELED, -1, "cancelled by the caller");
+    const ph_dream_result r = {.feature = g->features[at],
+                               .method = "descent",
+                               .restart = b->row[row].restart,
+                               .rank = rank,
+                               .answer = answer,
+                               .decodes = b->decoded + (size_t)row * b->n_decodes,
+                               .n_decodes = b->n_decodes,
+                               .random_mean = m->mean,
+                               .random_sd = m->sd,
+                               .random_min = m->min,
+                               .random_max = m->max,
+                               .random_n = PH_RANDOM_TEXTS,
+                               .z = m->sd > 0 ? (answer->activation.text - m->mean) / m->sd
+                                              : (double)NAN,
+                               .best_token = best_single(g, at, d->o->run.sign),
+                               .repeated = b->repeated[feature],
+                               .curve = b->row[row].curve,
+                               .n_curve = (size_t)d->descent.steps + 1,
+                               .nearest = b->nearest + (size_t)row * T,
+                               .n_nearest = T,
+                               .token_forwards = forwards_of(b, d, feature),
+                               .seconds = b->seconds / (double)b->count};
+    if (d->result(&r, d->payload))
+        return ph__fail(err, PH_ECANCELED, -1, "cancelled by the caller");
     return PH_OK;
 }
 
@@ -375,8 +390,8 @@ static ph_status run_batch(struct dream *d, struct group *g, size_t first, size_
                            ph_error *err)
 {
     ph_status st = PH_OK;
-    struct batch b = {.group = g, .first = first, .count = count,
-                      .rows = (int64_t)count * d->restarts};
+    struct batch b = {
+        .group = g, .first = first, .count = count, .rows = (int64_t)count * d->restarts};
     const double began = ph__now();
 
     PH_GO(batch_new(&b, d, err));
@@ -449,7 +464,9 @@ ph_status ph_dream(const ph_model *model, const ph_features *features,
                    ph_cost *cost, ph_error *err)
 {
     const ph_dream_options defaults = PH_DREAM_OPTIONS_INIT;
-    struct dream d = {.o = options ? options : &defaults, .result = result, .payload = payload,
+    struct dream d = {.o = options ? options : &defaults,
+                      .result = result,
+                      .payload = payload,
                       .began = ph__now()};
     struct group g = {0};
     ph_status st = PH_OK;

@@ -73,8 +73,7 @@ static ph_status list_ordinary(ph_job *job, ph_error *err)
     return PH_OK;
 }
 
-ph_status ph__job_open(ph_job *out, const ph_model *model, const ph_run_options *run,
-                       ph_error *err)
+ph_status ph__job_open(ph_job *out, const ph_model *model, const ph_run_options *run, ph_error *err)
 {
     const ph_run_options defaults = PH_RUN_OPTIONS_INIT;
     ph_job job = {.model = model, .tokenizer = model->tokenizer, .run = run ? *run : defaults};
@@ -111,9 +110,8 @@ ph_status ph__job_encode(ph_encoded *out, const ph_job *job, const char *text, s
     ph_status st = PH_OK;
     const char *prefix = job->run.prefix ? job->run.prefix : "";
     const char *suffix = job->run.suffix ? job->run.suffix : "";
-    const ph_stretch parts[] = {{prefix, strlen(prefix), true},
-                                {text, bytes, false},
-                                {suffix, strlen(suffix), true}};
+    const ph_stretch parts[] = {
+        {prefix, strlen(prefix), true}, {text, bytes, false}, {suffix, strlen(suffix), true}};
     const size_t begin = parts[0].bytes, end = begin + bytes;
     int32_t *ids = NULL;
     size_t *starts = NULL, n = 0, first, last;

@@ -50,7 +50,10 @@ static ph_status add_items(ph_item items[2], ph_encoded *e, ph_decoded *d, const
     d->values = values;
     PH_TRY(print(d, e, job, err));
     items[0] = (ph_item){.feature = f, .ids = d->ids, .n = d->n, .values = values};
-    items[1] = (ph_item){.feature = f, .ids = d->text_ids, .n = d->n_text, .context = e->context,
+    items[1] = (ph_item){.feature = f,
+                         .ids = d->text_ids,
+                         .n = d->n_text,
+                         .context = e->context,
                          .n_context = e->n_context};
     return PH_OK;
 }
@@ -86,7 +89,8 @@ ph_status ph__rescore(ph_candidates *sets, size_t n_sets, ph_scorer *scorer, con
         for (size_t k = 0; k < sets[i].count; k++, at++)
             read_items(&sets[i].list[k], items + 2 * at, ordinary_norm);
 done:
-    for (size_t i = 0; encoded && i < n; i++) ph__free(encoded[i].context); /* ids went to the candidates */
+    for (size_t i = 0; encoded && i < n; i++)
+        ph__free(encoded[i].context); /* ids went to the candidates */
     ph__free(encoded);
     ph__free(items);
     return st;

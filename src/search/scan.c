@@ -25,9 +25,13 @@ static ph_status report(const ph_complete *c, const ph_feature *const *features,
 {
     for (size_t i = 0; i < c->count; i++) {
         const ph_tally *t = &c->tallies[i];
-        const ph_scan_result r = {.feature = features[i], .top = t->top, .bottom = t->bottom,
-                                  .n_top = (size_t)t->n, .mean = t->sum / (double)c->V,
-                                  .sd = deviation(t, (double)c->V), .n = c->V};
+        const ph_scan_result r = {.feature = features[i],
+                                  .top = t->top,
+                                  .bottom = t->bottom,
+                                  .n_top = (size_t)t->n,
+                                  .mean = t->sum / (double)c->V,
+                                  .sd = deviation(t, (double)c->V),
+                                  .n = c->V};
         if (result(&r, payload)) return ph__fail(err, PH_ECANCELED, -1, "cancelled by the caller");
     }
     return PH_OK;

@@ -47,13 +47,20 @@ static ph_status score_one(ph_scorer *s, const ph_job *job, const ph_feature *f,
                            const ph_encoded *e, double *values, ph_score_fn result, void *payload,
                            ph_error *err)
 {
-    ph_item item = {.feature = f, .ids = e->ids, .n = e->n, .context = e->context,
-                    .n_context = e->n_context, .values = values};
+    ph_item item = {.feature = f,
+                    .ids = e->ids,
+                    .n = e->n,
+                    .context = e->context,
+                    .n_context = e->n_context,
+                    .values = values};
     ph_region region;
 
     PH_TRY(ph__job_region(&region, job, f, (int64_t)e->n, err));
     PH_TRY(ph__scorer_run(s, &item, 1, err));
-    const ph_score_result r = {.feature = f, .ids = e->ids, .n = e->n, .values = values,
+    const ph_score_result r = {.feature = f,
+                               .ids = e->ids,
+                               .n = e->n,
+                               .values = values,
                                .activation = item.measured.activation};
     if (result(&r, payload)) return ph__fail(err, PH_ECANCELED, -1, "cancelled by the caller");
     return PH_OK;
@@ -72,8 +79,8 @@ ph_status ph_score(const ph_model *model, const ph_features *features, const ph_
     PH_GO(ph__scorer_open(&scorer, &job, err));
     PH_GO(PH_NEW(&values, e.n, err));
     for (size_t i = 0; i < ph_features_count(features); i++) {
-        PH_GO(score_one(scorer, &job, ph_features_at(features, i), &e, values, result, payload,
-                        err));
+        PH_GO(
+            score_one(scorer, &job, ph_features_at(features, i), &e, values, result, payload, err));
         PH_GO(ph__job_progress(&job, "score", (double)(i + 1) / (double)ph_features_count(features),
                                err));
     }
@@ -89,8 +96,8 @@ done:
 
 /* The arrays of one attribution, for n tokens of width C and a tap of width W. */
 struct attribution {
-    float *E, *dE;           /* (n,C) */
-    double *X, *dX;          /* (n,W) */
+    float *E, *dE;                   /* (n,C) */
+    double *X, *dX;                  /* (n,W) */
     double *values, *norm, *product; /* (n) */
 };
 
@@ -105,8 +112,7 @@ static void attribution_close(struct attribution *a)
     ph__free(a->product);
 }
 
-static ph_status attribution_new(struct attribution *a, size_t n, size_t C, size_t W,
-                                 ph_error *err)
+static ph_status attribution_new(struct attribution *a, size_t n, size_t C, size_t W, ph_error *err)
 {
     PH_TRY(PH_NEW(&a->E, n * C, err));
     PH_TRY(PH_NEW(&a->dE, n * C, err));
@@ -164,8 +170,12 @@ static ph_status attribute_one(const ph_job *job, const ph_feature *f, const ph_
     PH_GO(ph__session_back64(session, a.dX, err));
     ph__session_gradient(session, a.dE);
     reduce_gradient(&a, e->n, C);
-    const ph_score_result r = {.feature = f, .ids = e->ids, .n = e->n, .values = a.values,
-                               .activation = m.activation, .grad_norm = a.norm,
+    const ph_score_result r = {.feature = f,
+                               .ids = e->ids,
+                               .n = e->n,
+                               .values = a.values,
+                               .activation = m.activation,
+                               .grad_norm = a.norm,
                                .grad_x_input = a.product};
     if (result(&r, payload)) st = ph__fail(err, PH_ECANCELED, -1, "cancelled by the caller");
 done:

@@ -61,8 +61,7 @@ done:
     return st;
 }
 
-static ph_status find_seat(struct seat **out, ph_scorer *s, ph_tap tap, int64_t T,
-                           ph_error *err)
+static ph_status find_seat(struct seat **out, ph_scorer *s, ph_tap tap, int64_t T, ph_error *err)
 {
     struct seat *oldest = &s->seats[0];
     for (int i = 0; i < KEPT; i++) {
@@ -163,8 +162,8 @@ static void read_item(ph_item *item, const ph_region *r, const double *X, int64_
 }
 
 /* Run the items named by `batch` through a seat. */
-static ph_status run_batch(ph_scorer *s, struct seat *seat, ph_item *items,
-                           const size_t *batch, int64_t B, ph_error *err)
+static ph_status run_batch(ph_scorer *s, struct seat *seat, ph_item *items, const size_t *batch,
+                           int64_t B, ph_error *err)
 {
     for (int64_t b = 0; b < B; b++) {
         const ph_item *item = &items[batch[b]];
@@ -231,8 +230,8 @@ ph_status ph__scorer_run(ph_scorer *s, ph_item *items, size_t count, ph_error *e
         ph_region r;
         normalise_context(s->job, &items[i]);
         items[i].valid = false;
-        done[i] = items[i].n == 0 || ph__job_region(&r, s->job, items[i].feature,
-                                                    (int64_t)items[i].n, NULL) != PH_OK;
+        done[i] = items[i].n == 0 ||
+                  ph__job_region(&r, s->job, items[i].feature, (int64_t)items[i].n, NULL) != PH_OK;
     }
     for (size_t i = 0; i < count; i++)
         if (!done[i]) PH_GO(run_like(s, items, count, i, done, batch, err));

@@ -9,18 +9,18 @@
 #include "base/err.h"
 
 typedef enum ph_dtype { /* our own numbering; quant.c maps GGUF's numbers to it */
-    PH_F32,
-    PH_F16,
-    PH_BF16,
-    PH_Q4_0,
-    PH_Q4_1,
-    PH_Q5_0,
-    PH_Q5_1,
-    PH_Q8_0,
-    PH_Q4_K,
-    PH_Q5_K,
-    PH_Q6_K,
-    PH_DTYPE_COUNT
+                        PH_F32,
+                        PH_F16,
+                        PH_BF16,
+                        PH_Q4_0,
+                        PH_Q4_1,
+                        PH_Q5_0,
+                        PH_Q5_1,
+                        PH_Q8_0,
+                        PH_Q4_K,
+                        PH_Q5_K,
+                        PH_Q6_K,
+                        PH_DTYPE_COUNT
 } ph_dtype;
 
 typedef struct ph_tensor {

@@ -1,0 +1,315 @@
+/* quant.c — the block formats: one table row each, and what their bits mean.
+ *
+ * Numbers are the same, bit for bit, as those of the gguf Python package: the order of products and
+ * sums matters, and nothing may be contracted. In all comments q is the stored number of a weight.
+ */
+#include "weights/quant.h"
+
+#include <string.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "blocks of the file are copied as is");
+
+static float from_bits(uint32_t bits)
+{
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+static uint32_t to_bits(float f)
+{
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    return bits;
+}
+
+/* Without branches, so that a loop of it is vectorised. Subnormals: the 10 bits behind an exponent
+ * whose last place is 2^-24, less that exponent's 1/2; exact, whatever the processor flushes. */
+static inline float from_half(uint16_t h)
+{
+    const uint32_t magnitude = h & 0x7fffu, sign = (uint32_t)(h & 0x8000u) << 16;
+    const uint32_t small = to_bits(from_bits(0x3f000000u | (magnitude & 0x3ffu)) - 0.5f);
+    const uint32_t normal = (magnitude << 13) + (magnitude < 0x7c00u ? 112u << 23 : 224u << 23);
+    return from_bits(sign | (magnitude < 0x400u ? small : normal));
+}
+
+/* ---- plain numbers ---- */
+
+static void dequant_f32(float *restrict out, const uint8_t *restrict in, int64_t blocks)
+{
+    memcpy(out, in, (size_t)blocks * sizeof *out);
+}
+
+static void dequant_f16(float *restrict out, const uint8_t *restrict in, int64_t blocks)
+{
+    for (int64_t i = 0; i < blocks; i++) {
+        uint16_t h;
+        memcpy(&h, in + 2 * i, sizeof h);
+        out[i] = from_half(h);
+    }
+}
+
+static void dequant_bf16(float *restrict out, const uint8_t *restrict in, int64_t blocks)
+{
+    for (int64_t i = 0; i < blocks; i++) {
+        uint16_t h;
+        memcpy(&h, in + 2 * i, sizeof h);
+        out[i] = from_bits((uint32_t)h << 16);
+    }
+}
+
+/* ---- blocks of 32: byte j holds weight j in its low half, weight j + 16 in its high half ---- */
+
+struct block_q4_0 { /* d (q - 8) */
+    uint16_t d;
+    uint8_t qs[16];
+};
+_Static_assert(sizeof(struct block_q4_0) == 18, "Q4_0");
+
+static void dequant_q4_0(float *restrict out, const uint8_t *restrict in, int64_t blocks)
+{
+    for (int64_t i = 0; i < blocks; i++, out += 32) {
+        struct block_q4_0 b;
+        memcpy(&b, in + i * (int64_t)sizeof b, sizeof b);
+        const float d = from_half(b.d);
+        for (int j = 0; j < 16; j++) out[j] = d * (float)((b.qs[j] & 15) - 8);
+        for (int j = 0; j < 16; j++) out[j + 16] = d * (float)((b.qs[j] >> 4) - 8);
+    }
+}
+
+struct block_q4_1 { /* d q + m */
+    uint16_t d, m;
+    uint8_t qs[16];
+};
+_Static_assert(sizeof(struct block_q4_1) == 20, "Q4_1");
+
+static void dequant_q4_1(float *restrict out, const uint8_t *restrict in, int64_t blocks)
+{
+    for (int64_t i = 0; i < blocks; i++, out += 32) {
+        struct block_q4_1 b;
+        memcpy(&b, in + i * (int64_t)sizeof b, sizeof b);
+        const float d = from_half(b.d), m = from_half(b.m);
+        for (int j = 0; j < 16; j++) out[j] = d * (float)(b.qs[j] & 15) + m;
+        for (int j = 0; j < 16; j++) out[j + 16] = d * (float)(b.qs[j] >> 4) + m;
+    }
+}
+
+/* The fifth bit of weight j is bit j of qh. */
+static inline uint32_t load_u32(const uint8_t *p)
+{
+    uint32_t x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+
+struct block_q5_0 { /* d (q - 16) */
+    uint16_t d;
+    uint8_t qh[4];
+    uint8_t qs[16];
+};
+_Static_assert(sizeof(struct block_q5_0) == 22, "Q5_0");
+
+static void dequant_q5_0(float *restrict out, const uint8_t *restrict in, int64_t blocks)
+{
+    for (int64_t i = 0; i < blocks; i++, out += 32) {
+        struct block_q5_0 b;
+        memcpy(&b, in + i * (int64_t)sizeof b, sizeof b);
+        const float d = from_half(b.d);
+        const uint32_t qh = load_u32(b.qh);
+        for (int j = 0; j < 16; j++) {
+            const int low = (b.qs[j] & 15) | (int)(qh >> j << 4 & 16);
+            const int high = (b.qs[j] >> 4) | (int)(qh >> (j + 16) << 4 & 16);
+            out[j] = d * (float)(low - 16);
+            out[j + 16] = d * (float)(high - 16);
+        }
+    }
+}
+
+struct block_q5_1 { /* d q + m */
+    uint16_t d, m;
+    uint8_t qh[4];
+    uint8_t qs[16];
+};
+_Static_assert(sizeof(struct block_q5_1) == 24, "Q5_1");
+
+static void dequant_q5_1(float *restrict out, const uint8_t *restrict in, int64_t blocks)
+{
+    for (int64_t i = 0; i < blocks; i++, out += 32) {
+        struct block_q5_1 b;
+        memcpy(&b, in + i * (int64_t)sizeof b, sizeof b);
+        const float d = from_half(b.d), m = from_half(b.m);
+        const uint32_t qh = load_u32(b.qh);
+        for (int j = 0; j < 16; j++) {
+            const int low = (b.qs[j] & 15) | (int)(qh >> j << 4 & 16);
+            const int high = (b.qs[j] >> 4) | (int)(qh >> (j + 16) << 4 & 16);
+            out[j] = d * (float)low + m;
+            out[j + 16] = d * (float)high + m;
+        }
+    }
+}
+
+struct block_q8_0 { /* q d */
+    uint16_t d;
+    int8_t qs[32];
+};
+_Static_assert(sizeof(struct block_q8_0) == 34, "Q8_0");
+
+static void dequant_q8_0(float *restrict out, const uint8_t *restrict in, int64_t blocks)
+{
+    for (int64_t i = 0; i < blocks; i++, out += 32) {
+        struct block_q8_0 b;
+        memcpy(&b, in + i * (int64_t)sizeof b, sizeof b);
+        const float d = from_half(b.d);
+        for (int j = 0; j < 32; j++) out[j] = (float)b.qs[j] * d;
+    }
+}
+
+/* ---- blocks of 256 ----
+ *
+ * Q4_K and Q5_K: 8 groups of 32, each with a scale and a minimum of 6 bits. Bytes 0-3 hold the low
+ * 6 bits' scales 0-3, bytes 4-7 the minima 0-3; bytes 8-11 the low 4 bits of scale (low half) and
+ * minimum (high half) 4-7, whose upper 2 bits are the top of bytes 0-3 and 4-7.
+ */
+static inline int group_scale(const uint8_t s[12], int g)
+{
+    return g < 4 ? s[g] & 63 : (s[g + 4] & 15) | (s[g - 4] >> 2 & 48);
+}
+
+static inline int group_min(const uint8_t s[12], int g)
+{
+    return g < 4 ? s[g + 4] & 63 : s[g + 4] >> 4 | (s[g] >> 2 & 48);
+}
+
+struct block_q4_k { /* (d scale) q - (dmin min) */
+    uint16_t d, dmin;
+    uint8_t scales[12];
+    uint8_t qs[128]; /* 32 bytes hold group 2k in their low halves, 2k + 1 in their high halves */
+};
+_Static_assert(sizeof(struct block_q4_k) == 144, "Q4_K");
+
+static void dequant_q4_k(float *restrict out, const uint8_t *restrict in, int64_t blocks)
+{
+    for (int64_t i = 0; i < blocks; i++) {
+        struct block_q4_k b;
+        memcpy(&b, in + i * (int64_t)sizeof b, sizeof b);
+        const float d = from_half(b.d), dmin = from_half(b.dmin);
+        for (int g = 0; g < 8; g++, out += 32) {
+            const float scale = d * (float)group_scale(b.scales, g);
+            const float min = dmin * (float)group_min(b.scales, g);
+            const uint8_t *qs = b.qs + g / 2 * 32;
+            const int shift = g % 2 * 4;
+            for (int j = 0; j < 32; j++) out[j] = scale * (float)(qs[j] >> shift & 15) - min;
+        }
+    }
+}
+
+struct block_q5_k { /* as Q4_K; the fifth bit of weight j of group g is bit g of qh[j] */
+    uint16_t d, dmin;
+    uint8_t scales[12];
+    uint8_t qh[32];
+    uint8_t qs[128];
+};
+_Static_assert(sizeof(struct block_q5_k) == 176, "Q5_K");
+
+static void dequant_q5_k(float *restrict out, const uint8_t *restrict in, int64_t blocks)
+{
+    for (int64_t i = 0; i < blocks; i++) {
+        struct block_q5_k b;
+        memcpy(&b, in + i * (int64_t)sizeof b, sizeof b);
+        const float d = from_half(b.d), dmin = from_half(b.dmin);
+        for (int g = 0; g < 8; g++, out += 32) {
+            const float scale = d * (float)group_scale(b.scales, g);
+            const float min = dmin * (float)group_min(b.scales, g);
+            const uint8_t *qs = b.qs + g / 2 * 32;
+            const int shift = g % 2 * 4;
+            for (int j = 0; j < 32; j++) {
+                const int q = (qs[j] >> shift & 15) | (b.qh[j] >> g & 1) << 4;
+                out[j] = scale * (float)q - min;
+            }
+        }
+    }
+}
+
+/* Two halves of 128 weights; each has 4 groups of 32. Groups 0 and 1 are the low halves of the 64
+ * bytes of ql, groups 2 and 3 the high halves; their upper two bits are bits 2g of qh. */
+struct block_q6_k { /* (d scale) (q - 32), a scale for 16 weights */
+    uint8_t ql[128];
+    uint8_t qh[64];
+    int8_t scales[16];
+    uint16_t d;
+};
+_Static_assert(sizeof(struct block_q6_k) == 210, "Q6_K");
+
+static void dequant_q6_k(float *restrict out, const uint8_t *restrict in, int64_t blocks)
+{
+    for (int64_t i = 0; i < blocks; i++) {
+        struct block_q6_k b;
+        memcpy(&b, in + i * (int64_t)sizeof b, sizeof b);
+        const float d = from_half(b.d);
+        for (int s = 0; s < 16; s++, out += 16) { /* s counts sixteens, g the groups of a half */
+            const int half = s / 8, g = s / 2 % 4, within = s % 2 * 16;
+            const uint8_t *ql = b.ql + half * 64 + g % 2 * 32 + within;
+            const uint8_t *qh = b.qh + half * 32 + within;
+            const float scale = d * (float)b.scales[s];
+            for (int j = 0; j < 16; j++) {
+                const int q = (ql[j] >> (g / 2 * 4) & 15) | (qh[j] >> (g * 2) & 3) << 4;
+                out[j] = scale * (float)(q - 32);
+            }
+        }
+    }
+}
+
+/* ---- table ---- */
+
+static const ph_quant quants[PH_DTYPE_COUNT] = {
+    [PH_F32] = {"F32", 0, 1, 4, dequant_f32},
+    [PH_F16] = {"F16", 1, 1, 2, dequant_f16},
+    [PH_BF16] = {"BF16", 30, 1, 2, dequant_bf16},
+    [PH_Q4_0] = {"Q4_0", 2, 32, sizeof(struct block_q4_0), dequant_q4_0},
+    [PH_Q4_1] = {"Q4_1", 3, 32, sizeof(struct block_q4_1), dequant_q4_1},
+    [PH_Q5_0] = {"Q5_0", 6, 32, sizeof(struct block_q5_0), dequant_q5_0},
+    [PH_Q5_1] = {"Q5_1", 7, 32, sizeof(struct block_q5_1), dequant_q5_1},
+    [PH_Q8_0] = {"Q8_0", 8, 32, sizeof(struct block_q8_0), dequant_q8_0},
+    [PH_Q4_K] = {"Q4_K", 12, 256, sizeof(struct block_q4_k), dequant_q4_k},
+    [PH_Q5_K] = {"Q5_K", 13, 256, sizeof(struct block_q5_k), dequant_q5_k},
+    [PH_Q6_K] = {"Q6_K", 14, 256, sizeof(struct block_q6_k), dequant_q6_k},
+};
+
+/* Also the numbers that GGUF has given up. */
+static const char *const gguf_types[] = {
+    [0] = "F32",     [1] = "F16",         [2] = "Q4_0",        [3] = "Q4_1",        [4] = "Q4_2",
+    [5] = "Q4_3",    [6] = "Q5_0",        [7] = "Q5_1",        [8] = "Q8_0",        [9] = "Q8_1",
+    [10] = "Q2_K",   [11] = "Q3_K",       [12] = "Q4_K",       [13] = "Q5_K",       [14] = "Q6_K",
+    [15] = "Q8_K",   [16] = "IQ2_XXS",    [17] = "IQ2_XS",     [18] = "IQ3_XXS",    [19] = "IQ1_S",
+    [20] = "IQ4_NL", [21] = "IQ3_S",      [22] = "IQ2_S",      [23] = "IQ4_XS",     [24] = "I8",
+    [25] = "I16",    [26] = "I32",        [27] = "I64",        [28] = "F64",        [29] = "IQ1_M",
+    [30] = "BF16",   [31] = "Q4_0_4_4",   [32] = "Q4_0_4_8",   [33] = "Q4_0_8_8",   [34] = "TQ1_0",
+    [35] = "TQ2_0",  [36] = "IQ4_NL_4_4", [37] = "IQ4_NL_4_8", [38] = "IQ4_NL_8_8", [39] = "MXFP4",
+    [40] = "NVFP4",  [41] = "Q1_0",
+};
+
+const ph_quant *ph__quant(ph_dtype type)
+{
+    return &quants[type];
+}
+
+int ph__quant_from_gguf(int64_t number)
+{
+    for (int i = 0; i < PH_DTYPE_COUNT; i++)
+        if (quants[i].gguf == number) return i;
+    return -1;
+}
+
+const char *ph__gguf_type_name(int64_t number)
+{
+    const int64_t n = sizeof gguf_types / sizeof *gguf_types;
+    return number >= 0 && number < n ? gguf_types[number] : NULL;
+}
+
+void ph__dequant_rows(float *out, const ph_tensor *t, int64_t first, int64_t rows)
+{
+    const ph_quant *q = ph__quant(t->type);
+    const int64_t blocks = t->shape[t->dims - 1] / q->block; /* of a row */
+    const int64_t row_bytes = blocks * (int64_t)q->block_bytes;
+    q->dequant(out, t->data + first * row_bytes, rows * blocks);
+}

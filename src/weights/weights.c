@@ -1,0 +1,225 @@
+/* weights.c — opens model files; finds their tensors and metadata by name. */
+#include "weights/weights.h"
+
+#include "weights/gguf.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- open ---- */
+
+static ph_status refuse_magic(const char *name, const uint8_t *bytes, size_t size, ph_error *err)
+{
+    char first[3 * 8 + 1] = "";
+    for (size_t i = 0; i < size && i < 8; i++) snprintf(first + 3 * i, 4, " %02x", bytes[i]);
+    return ph__fail(err, PH_EFORMAT, 0, "%s is not a GGUF file (first bytes%s)", name, first);
+}
+
+/* name: what messages call the bytes */
+static ph_status parse(ph_weights **out, const char *name, const uint8_t *bytes, size_t size,
+                       ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_weights *w = NULL;
+
+    if (size < 4 || memcmp(bytes, "GGUF", 4) != 0) return refuse_magic(name, bytes, size, err);
+    PH_GO(PH_NEW(&w, 1, err));
+    w->file = (ph_bytes){(const char *)bytes, size};
+    PH_GO(ph__gguf_parse(w, err));
+    *out = w;
+    w = NULL;
+done:
+    ph__weights_close(&w);
+    return st;
+}
+
+ph_status ph__weights_open(ph_weights **out, const char *path, ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_map map = {0};
+
+    PH_GO(ph__map_open(&map, path, err));
+    PH_GO(parse(out, path, map.bytes, map.size, err));
+    (*out)->map = map; /* the weights own the mapping now */
+    map = (ph_map){0};
+done:
+    ph__map_close(&map);
+    return st;
+}
+
+ph_status ph__weights_parse(ph_weights **out, const uint8_t *bytes, size_t size, ph_error *err)
+{
+    return parse(out, "the input", bytes, size, err);
+}
+
+void ph__weights_close(ph_weights **w)
+{
+    if (!w || !*w) return;
+    ph_weights *p = *w;
+    for (size_t i = 0; i < p->n_values; i++) ph__free(p->values[i].starts);
+    ph__free(p->values);
+    ph__free(p->value_index);
+    ph__free(p->tensors);
+    ph__free(p->names);
+    ph__free(p->tensor_index);
+    ph__map_close(&p->map);
+    ph__free(p);
+    *w = NULL;
+}
+
+ph_bytes ph__weights_file(const ph_weights *w)
+{
+    return w->file;
+}
+
+/* ---- tensors ---- */
+
+size_t ph__weights_count(const ph_weights *w)
+{
+    return w->n_tensors;
+}
+
+const ph_tensor *ph__weights_at(const ph_weights *w, size_t i)
+{
+    return i < w->n_tensors ? &w->tensors[i] : NULL;
+}
+
+const ph_tensor *ph__weights_find(const ph_weights *w, const char *name)
+{
+    return ph__weights_at(w, ph__gguf_find(w->tensor_index, w->n_tensors, name));
+}
+
+static void print_shape(char out[96], const int64_t *shape, int dims)
+{
+    size_t at = 0;
+    for (int i = 0; i < dims; i++)
+        at += (size_t)snprintf(out + at, 96 - at, "%s%" PRId64, i ? " x " : "", shape[i]);
+}
+
+ph_status ph__weights_need(const ph_tensor **out, const ph_weights *w, const char *name,
+                           int64_t rows, int64_t columns, ph_error *err)
+{
+    const ph_tensor *t = ph__weights_find(w, name);
+    const int64_t wanted[2] = {rows, columns};
+    char found[96], expected[96];
+
+    if (!t) return ph__fail(err, PH_EFORMAT, -1, "tensor %s is missing", name);
+    if (t->shape[0] != rows || t->shape[1] != columns || t->shape[2] != 1 || t->shape[3] != 1) {
+        print_shape(found, t->shape, t->dims);
+        print_shape(expected, wanted, columns == 1 ? 1 : 2);
+        return ph__fail(err, PH_EFORMAT, -1, "tensor %s: its shape is %s, expected %s", name, found,
+                        expected);
+    }
+    *out = t;
+    return PH_OK;
+}
+
+/* ---- metadata ---- */
+
+#define BIT(type) (1u << PH_GGUF_##type)
+enum {
+    INTEGERS = BIT(U8) | BIT(I8) | BIT(U16) | BIT(I16) | BIT(U32) | BIT(I32) | BIT(U64) | BIT(I64) |
+               BIT(BOOL),
+    REALS = BIT(F32) | BIT(F64),
+};
+
+static const ph_value *find(const ph_weights *w, const char *key)
+{
+    const size_t i = ph__gguf_find(w->value_index, w->n_values, key);
+    return i < w->n_values ? &w->values[i] : NULL;
+}
+
+/* *out = the value of a key, of one of the types; NULL if the key is absent. */
+static ph_status look_up(const ph_value **out, const ph_weights *w, const char *key, unsigned types,
+                         bool array, const char *expected, ph_error *err)
+{
+    const ph_value *v = *out = find(w, key);
+    if (v && (v->array != array || !(types >> v->type & 1)))
+        return ph__fail(err, PH_EFORMAT, (int64_t)v->pos, "key %s: found %s%s, expected %s", key,
+                        v->array ? "an array of " : "", ph__gguf_value_type_name(v->type),
+                        expected);
+    return PH_OK;
+}
+
+bool ph__meta_has(const ph_weights *w, const char *key)
+{
+    return find(w, key) != NULL;
+}
+
+ph_status ph__meta_int(int64_t *out, const ph_weights *w, const char *key, ph_error *err)
+{
+    const ph_value *v;
+    int64_t x;
+
+    PH_TRY(look_up(&v, w, key, INTEGERS, false, "an integer", err));
+    if (!v) return PH_OK;
+    if (!ph__value_integer(&x, w, v, 0))
+        return ph__fail(err, PH_EFORMAT, (int64_t)v->pos, "key %s: %.0f is too large", key,
+                        ph__value_real(w, v, 0));
+    *out = x;
+    return PH_OK;
+}
+
+ph_status ph__meta_real(double *out, const ph_weights *w, const char *key, ph_error *err)
+{
+    const ph_value *v;
+    PH_TRY(look_up(&v, w, key, REALS, false, "f32 or f64", err));
+    if (v) *out = ph__value_real(w, v, 0);
+    return PH_OK;
+}
+
+ph_status ph__meta_bool(bool *out, const ph_weights *w, const char *key, ph_error *err)
+{
+    const ph_value *v;
+    PH_TRY(look_up(&v, w, key, BIT(BOOL), false, "bool", err));
+    if (v) *out = ph__value_real(w, v, 0) != 0;
+    return PH_OK;
+}
+
+/* Texts become C strings sooner or later, so a 0 byte is refused here. */
+ph_status ph__meta_string(ph_bytes *out, const ph_weights *w, const char *key, ph_error *err)
+{
+    const ph_value *v;
+
+    PH_TRY(look_up(&v, w, key, BIT(STRING), false, "a string", err));
+    if (!v) return PH_OK;
+    const ph_bytes s = ph__value_string(w, v, 0);
+    if (s.size && memchr(s.data, 0, s.size))
+        return ph__fail(err, PH_EFORMAT, (int64_t)v->pos, "key %s: the string holds a 0 byte", key);
+    *out = s;
+    return PH_OK;
+}
+
+ph_status ph__meta_strings(size_t *n, const ph_weights *w, const char *key, ph_error *err)
+{
+    const ph_value *v;
+    PH_TRY(look_up(&v, w, key, BIT(STRING), true, "an array of strings", err));
+    *n = v ? v->count : 0;
+    return PH_OK;
+}
+
+ph_status ph__meta_numbers(size_t *n, const ph_weights *w, const char *key, ph_error *err)
+{
+    const ph_value *v;
+    PH_TRY(look_up(&v, w, key, INTEGERS | REALS, true, "an array of numbers", err));
+    *n = v ? v->count : 0;
+    return PH_OK;
+}
+
+ph_bytes ph__meta_string_at(const ph_weights *w, const char *key, size_t i)
+{
+    const ph_value *v = find(w, key);
+    return v && v->starts && i < v->count ? ph__value_string(w, v, i) : (ph_bytes){"", 0};
+}
+
+double ph__meta_number_at(const ph_weights *w, const char *key, size_t i)
+{
+    const ph_value *v = find(w, key);
+    return v && !v->starts && i < v->count ? ph__value_real(w, v, i) : 0;
+}
+
+ph_status ph__bytes_dup(char **out, ph_bytes s, ph_error *err)
+{
+    return ph__strndup(out, s.data, s.size, err);
+}

@@ -1,0 +1,512 @@
+/* kops.c — the operations as kcheck sees them, and the error allowed to each.
+ *
+ * Bounds are in units of u = 2^-24, the rounding error of one float operation. A sum of n terms may
+ * err by k(n) u sum|terms| with k(n) = 4 + 2 sqrt(n): its worst case is n, but roundings are not
+ * conspirators (Higham & Mary 2019, lambda = 2, and 4 for what stands around the sum). The factors
+ * before other terms count the operations that they pass through. Errors of intermediate results are
+ * carried on to first order, those of softmax without that approximation.
+ */
+#include "kops.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+
+static const double u = 0x1p-24;
+static const double subnormal = 0x1p-145; /* 16 times the smallest float: sums of such roundings */
+
+static double k_sum(int64_t n)
+{
+    return 4 + 2 * sqrt((double)n);
+}
+
+/* ---- rmsnorm ----------------------------------------------------------------------------------- */
+
+static const float eps = 1e-5f;
+
+static int rmsnorm_fwd_slots(struct k_slot *s, const struct k_case *c)
+{
+    s[0] = (struct k_slot){"y", K_OUT, K_DATA, c->C, false};
+    s[1] = (struct k_slot){"r", K_OUT, K_DATA, 1, false};
+    s[2] = (struct k_slot){"x", K_IN, K_DATA, c->C, false};
+    s[3] = (struct k_slot){"w", K_IN, K_WEIGHT, c->C, true};
+    return 4;
+}
+
+static void rmsnorm_fwd_call(const struct k_case *c, const struct k_call *k)
+{
+    k->be->ops.rmsnorm_fwd(k->at[0], k->at[1], k->at[2], k->at[3], eps, k->rows, c->C, k->stream);
+}
+
+/* r is the root of a sum of positive terms: half the sum's relative error, and a few roundings. */
+static void rmsnorm_fwd_bound(const struct k_case *c, double *const tol[], double *const in[],
+                              const double *weight_sum)
+{
+    (void)weight_sum;
+    const double k = k_sum(c->C) / 2 + 6;
+    for (int64_t n = 0; n < c->N; n++) {
+        const double *x = in[2] + n * c->C;
+        double sum = 0;
+        for (int64_t i = 0; i < c->C; i++) sum += x[i] * x[i];
+        const double r = 1 / sqrt(sum / (double)c->C + (double)eps);
+        tol[1][n] = k * u * r;
+        for (int64_t i = 0; i < c->C; i++)
+            tol[0][n * c->C + i] = k * u * fabs(x[i] * r * in[3][i]) + subnormal;
+    }
+}
+
+static int rmsnorm_bwd_slots(struct k_slot *s, const struct k_case *c)
+{
+    s[0] = (struct k_slot){"dx", K_GRAD, K_DATA, c->C, false};
+    s[1] = (struct k_slot){"dy", K_IN, K_DATA, c->C, false};
+    s[2] = (struct k_slot){"x", K_IN, K_DATA, c->C, false};
+    s[3] = (struct k_slot){"w", K_IN, K_WEIGHT, c->C, true};
+    s[4] = (struct k_slot){"r", K_IN, K_RMS, 1, false};
+    return 5;
+}
+
+static void rmsnorm_bwd_call(const struct k_case *c, const struct k_call *k)
+{
+    k->be->ops.rmsnorm_bwd(k->at[0], (float)c->beta, k->at[1], k->at[2], k->at[3], k->at[4],
+                           k->rows, c->C, k->stream);
+}
+
+static void rmsnorm_bwd_bound(const struct k_case *c, double *const tol[], double *const in[],
+                              const double *weight_sum)
+{
+    (void)weight_sum;
+    for (int64_t n = 0; n < c->N; n++) {
+        const double *dx = in[0] + n * c->C, *dy = in[1] + n * c->C, *x = in[2] + n * c->C;
+        const double r = in[4][n], *w = in[3];
+        double sum = 0;
+        for (int64_t i = 0; i < c->C; i++) sum += fabs(dy[i] * w[i] * x[i]);
+        for (int64_t i = 0; i < c->C; i++) {
+            const double direct = fabs(r * dy[i] * w[i]);
+            const double through = fabs(x[i]) * r * r * r / (double)c->C * sum;
+            const double before = c->beta ? fabs(dx[i]) : 0;
+            tol[0][n * c->C + i] =
+                u * (6 * direct + (k_sum(c->C) + 8) * through + before) + subnormal;
+        }
+    }
+}
+
+static double rmsnorm_work(const struct k_case *c, double *bytes)
+{
+    *bytes = 4.0 * (double)(c->N * c->C) * 3;
+    return 5.0 * (double)(c->N * c->C);
+}
+
+/* ---- matmul ------------------------------------------------------------------------------------ */
+
+static int matmul_slots(struct k_slot *s, const struct k_case *c)
+{
+    s[0] = (struct k_slot){"y", K_GRAD, K_DATA, c->J, false};
+    s[1] = (struct k_slot){"x", K_IN, K_DATA, c->K, false};
+    return 2;
+}
+
+static void matmul_call(const struct k_case *c, const struct k_call *k)
+{
+    k->be->ops.matmul(k->at[0], (float)c->beta, k->at[1], k->M, k->rows, k->stream);
+}
+
+static void matmul_bound(const struct k_case *c, double *const tol[], double *const in[],
+                         const double *weight_sum)
+{
+    for (int64_t i = 0; i < c->N * c->J; i++) {
+        const double before = c->beta ? fabs(in[0][i]) : 0;
+        tol[0][i] = k_sum(c->K) * u * (weight_sum[i] + before) + (double)c->K * subnormal;
+    }
+}
+
+static double matmul_work(const struct k_case *c, double *bytes)
+{
+    *bytes = 4.0 * (double)(c->K * c->J + c->N * (c->K + c->J));
+    return 2.0 * (double)c->N * (double)c->K * (double)c->J;
+}
+
+/* ---- rope -------------------------------------------------------------------------------------- */
+
+enum { GAP = 5 }; /* elements between one token and the next that nobody may touch */
+
+static int64_t rope_ld(const struct k_case *c)
+{
+    return c->H * c->D + GAP;
+}
+
+static int rope_slots(struct k_slot *s, const struct k_case *c)
+{
+    const int64_t table = (c->first + c->T) * (c->rot / 2);
+    s[0] = (struct k_slot){"x", K_INPLACE, K_DATA, c->T * rope_ld(c), false};
+    s[1] = (struct k_slot){"cos", K_IN, K_ANGLE, table, true};
+    s[2] = (struct k_slot){"sin", K_IN, K_ANGLE, table, true};
+    return 3;
+}
+
+static ph_rope_kind rope_kind(const struct k_case *c)
+{
+    return c->halves ? PH_ROPE_HALVES : PH_ROPE_INTERLEAVED;
+}
+
+static void rope_fwd_call(const struct k_case *c, const struct k_call *k)
+{
+    k->be->ops.rope_fwd(k->at[0], k->at[1], k->at[2], rope_kind(c), c->first, k->rows, c->T, c->H,
+                        c->D, c->rot, rope_ld(c), k->stream);
+}
+
+static void rope_bwd_call(const struct k_case *c, const struct k_call *k)
+{
+    k->be->ops.rope_bwd(k->at[0], k->at[1], k->at[2], rope_kind(c), c->first, k->rows, c->T, c->H,
+                        c->D, c->rot, rope_ld(c), k->stream);
+}
+
+static void rope_bound(const struct k_case *c, double *const tol[], double *const in[],
+                       const double *weight_sum)
+{
+    (void)weight_sum;
+    const int64_t half = c->rot / 2, step = c->halves ? 1 : 2, apart = c->halves ? half : 1;
+    for (int64_t n = 0; n < c->B * c->T; n++) {
+        const int64_t row = (c->first + n % c->T) * half;
+        for (int64_t h = 0; h < c->H; h++)
+            for (int64_t i = 0; i < half; i++) {
+                const int64_t a = n * rope_ld(c) + h * c->D + i * step, b = a + apart;
+                const double co = fabs(in[1][row + i]), si = fabs(in[2][row + i]);
+                const double xa = fabs(in[0][a]), xb = fabs(in[0][b]);
+                tol[0][a] = 3 * u * (xa * co + xb * si) + subnormal;
+                tol[0][b] = 3 * u * (xa * si + xb * co) + subnormal;
+            }
+    }
+}
+
+static double rope_work(const struct k_case *c, double *bytes)
+{
+    *bytes = 8.0 * (double)(c->B * c->T * c->H * c->rot);
+    return 3.0 * (double)(c->B * c->T * c->H * c->rot);
+}
+
+/* ---- attention ---------------------------------------------------------------------------------
+ *
+ * q, k and v stand side by side in one buffer, as in the model: (B,T,ld), ld = (H + 2Hkv) D + GAP.
+ */
+static int64_t attention_ld(const struct k_case *c)
+{
+    return (c->H + 2 * c->Hkv) * c->D + GAP;
+}
+
+static float attention_scale(const struct k_case *c)
+{
+    return (float)(1 / sqrt((double)c->D));
+}
+
+/* where q, k and v of a token begin */
+struct qkv {
+    ph_real *q, *k, *v;
+};
+
+static struct qkv parts(const struct k_case *c, const struct k_call *call, int slot)
+{
+    ph_real *q = call->at[slot];
+    return (struct qkv){q, ph__at(call->be, q, c->H * c->D),
+                        ph__at(call->be, q, (c->H + c->Hkv) * c->D)};
+}
+
+static int attention_fwd_slots(struct k_slot *s, const struct k_case *c)
+{
+    s[0] = (struct k_slot){"o", K_OUT, K_DATA, c->T * c->H * c->D, false};
+    s[1] = (struct k_slot){"p", K_OUT, K_DATA, c->H * c->T * (c->P + c->T), false};
+    s[2] = (struct k_slot){"qkv", K_IN, K_DATA, c->T * attention_ld(c), false};
+    s[3] = (struct k_slot){"kc", K_IN, K_DATA, c->P * c->Hkv * c->D, true};
+    s[4] = (struct k_slot){"vc", K_IN, K_DATA, c->P * c->Hkv * c->D, true};
+    return 5;
+}
+
+static void attention_fwd_call(const struct k_case *c, const struct k_call *k)
+{
+    const struct qkv x = parts(c, k, 2);
+    k->be->ops.attention_fwd(k->at[0], k->at[1], x.q, x.k, x.v, c->P ? k->at[3] : NULL,
+                             c->P ? k->at[4] : NULL, attention_scale(c), k->rows, c->T, c->P, c->H,
+                             c->Hkv, c->D, attention_ld(c), k->stream);
+}
+
+static int attention_bwd_slots(struct k_slot *s, const struct k_case *c)
+{
+    s[0] = (struct k_slot){"dqkv", K_GRAD, K_DATA, c->T * attention_ld(c), false};
+    s[1] = (struct k_slot){"do", K_IN, K_DATA, c->T * c->H * c->D, false};
+    s[2] = (struct k_slot){"qkv", K_IN, K_DATA, c->T * attention_ld(c), false};
+    s[3] = (struct k_slot){"kc", K_IN, K_DATA, c->P * c->Hkv * c->D, true};
+    s[4] = (struct k_slot){"vc", K_IN, K_DATA, c->P * c->Hkv * c->D, true};
+    s[5] = (struct k_slot){"p", K_IN, K_PROBABILITY, c->H * c->T * (c->P + c->T), false};
+    return 6;
+}
+
+static void attention_bwd_call(const struct k_case *c, const struct k_call *k)
+{
+    const struct qkv x = parts(c, k, 2), d = parts(c, k, 0);
+    k->be->ops.attention_bwd(d.q, d.k, d.v, (float)c->beta, k->at[1], k->at[5], x.q, x.k, x.v,
+                             c->P ? k->at[3] : NULL, c->P ? k->at[4] : NULL, attention_scale(c),
+                             k->rows, c->T, c->P, c->H, c->Hkv, c->D, attention_ld(c), k->stream);
+}
+
+/* One token's head among its inputs. */
+struct head {
+    const struct k_case *c;
+    double *const *in;
+    int64_t b, t, h, g;
+};
+
+static const double *query(const struct head *a)
+{
+    return a->in[2] + (a->b * a->c->T + a->t) * attention_ld(a->c) + a->h * a->c->D;
+}
+
+/* which: 0 a key, 1 a value */
+static int64_t own_offset(const struct head *a, int64_t t, int which)
+{
+    const struct k_case *c = a->c;
+    return (a->b * c->T + t) * attention_ld(c) + (c->H + which * c->Hkv + a->g) * c->D;
+}
+
+static const double *key(const struct head *a, int64_t v, int which)
+{
+    const struct k_case *c = a->c;
+    return v < c->P ? a->in[3 + which] + (v * c->Hkv + a->g) * c->D
+                    : a->in[2] + own_offset(a, v - c->P, which);
+}
+
+static double dot(const double *a, const double *b, int64_t n, bool absolute)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += absolute ? fabs(a[i] * b[i]) : a[i] * b[i];
+    return sum;
+}
+
+/* p[v] and what it may err by: its score errs by d[v], which moves p by the factor exp(d[v]) and the
+ * sum below it by 1 + sum p (exp(d) - 1). */
+static void softmax_bound(double *p, double *tol, const struct head *a, int64_t n)
+{
+    const struct k_case *c = a->c;
+    const double scale = (double)attention_scale(c), k = k_sum(c->D) + 2;
+    double top = -INFINITY, sum = 0, moved = 0;
+    for (int64_t v = 0; v < n; v++) {
+        p[v] = scale * dot(query(a), key(a, v, 0), c->D, false);
+        top = fmax(top, p[v]);
+    }
+    for (int64_t v = 0; v < n; v++) {
+        tol[v] = k * u * scale * dot(query(a), key(a, v, 0), c->D, true) + 2 * u * (top - p[v]);
+        p[v] = exp(p[v] - top);
+        sum += p[v];
+    }
+    for (int64_t v = 0; v < n; v++) moved += (p[v] /= sum) * expm1(tol[v]);
+    for (int64_t v = 0; v < n; v++) {
+        const double f = (expm1(tol[v]) + 1) * (1 + 2 * moved) * (1 + (k_sum(n) + 8) * u) - 1;
+        tol[v] = moved < 0.5 ? fmin(1, p[v] * f) : 1;
+        tol[v] += (double)FLT_MIN; /* exp below the normal numbers */
+    }
+}
+
+static void attention_fwd_bound(const struct k_case *c, double *const tol[], double *const in[],
+                                const double *weight_sum)
+{
+    (void)weight_sum;
+    const int64_t all = c->P + c->T;
+    double *p = malloc((size_t)all * sizeof *p);
+    for (int64_t i = 0; p && i < c->B * c->H * c->T; i++) {
+        const int64_t b = i / c->H / c->T, h = i / c->T % c->H, t = i % c->T, n = c->P + t + 1;
+        const struct head a = {c, in, b, t, h, h / (c->H / c->Hkv)};
+        double *pt = tol[1] + i * all, *ot = tol[0] + ((b * c->T + t) * c->H + h) * c->D;
+        softmax_bound(p, pt, &a, n);
+        for (int64_t v = n; v < all; v++) pt[v] = 0;
+        for (int64_t d = 0; d < c->D; d++) {
+            double sum = 0, err = 0;
+            for (int64_t v = 0; v < n; v++) {
+                sum += p[v] * fabs(key(&a, v, 1)[d]);
+                err += pt[v] * fabs(key(&a, v, 1)[d]);
+            }
+            ot[d] = err + k_sum(n) * u * sum + subnormal;
+        }
+    }
+    free(p);
+}
+
+/* ds[v] and its error in units of u */
+static void ds_bound(double *ds, double *err, const struct head *a, const double *p, int64_t n)
+{
+    const struct k_case *c = a->c;
+    const double *d_o = a->in[1] + ((a->b * c->T + a->t) * c->H + a->h) * c->D;
+    const double scale = (double)attention_scale(c);
+    double sum = 0, sum_err = 0;
+    for (int64_t v = 0; v < n; v++) {
+        ds[v] = dot(d_o, key(a, v, 1), c->D, false);
+        err[v] = k_sum(c->D) * dot(d_o, key(a, v, 1), c->D, true);
+        sum += p[v] * ds[v];
+        sum_err += p[v] * (err[v] + k_sum(n) * fabs(ds[v]));
+    }
+    for (int64_t v = 0; v < n; v++) {
+        err[v] = scale * p[v] * (err[v] + sum_err + 4 * (fabs(ds[v]) + fabs(sum)));
+        ds[v] = scale * p[v] * (ds[v] - sum);
+    }
+}
+
+static void add_bounds(double *tol, const struct head *a, const double *ds, const double *err,
+                       const double *p, int64_t n)
+{
+    const struct k_case *c = a->c;
+    const double *d_o = a->in[1] + ((a->b * c->T + a->t) * c->H + a->h) * c->D, *q = query(a);
+    const double kq = k_sum(n), kk = k_sum(c->T * (c->H / c->Hkv));
+    double *dq = tol + (q - a->in[2]);
+    for (int64_t v = 0; v < n; v++) {
+        for (int64_t d = 0; d < c->D; d++)
+            dq[d] += u * (err[v] + kq * fabs(ds[v])) * fabs(key(a, v, 0)[d]);
+        if (v < c->P) continue;
+        double *dk = tol + own_offset(a, v - c->P, 0), *dv = tol + own_offset(a, v - c->P, 1);
+        for (int64_t d = 0; d < c->D; d++) {
+            dk[d] += u * (err[v] + kk * fabs(ds[v])) * fabs(q[d]);
+            dv[d] += u * kk * p[v] * fabs(d_o[d]);
+        }
+    }
+}
+
+static void attention_bwd_bound(const struct k_case *c, double *const tol[], double *const in[],
+                                const double *weight_sum)
+{
+    (void)weight_sum;
+    const int64_t all = c->P + c->T, ld = attention_ld(c);
+    const double k = k_sum(all) + k_sum(c->T * (c->H / c->Hkv));
+    double *ds = malloc(2 * (size_t)all * sizeof *ds);
+    for (int64_t i = 0; i < c->B * c->T * ld; i++)
+        tol[0][i] = i % ld >= ld - GAP ? -1 : subnormal + (c->beta ? k * u * fabs(in[0][i]) : 0);
+    for (int64_t i = 0; ds && i < c->B * c->H * c->T; i++) {
+        const int64_t b = i / c->H / c->T, h = i / c->T % c->H, t = i % c->T, n = c->P + t + 1;
+        const struct head a = {c, in, b, t, h, h / (c->H / c->Hkv)};
+        ds_bound(ds, ds + all, &a, in[5] + i * all, n);
+        add_bounds(tol[0], &a, ds, ds + all, in[5] + i * all, n);
+    }
+    free(ds);
+}
+
+static double attention_work(const struct k_case *c, double *bytes)
+{
+    const double pairs = (double)(c->B * c->H) * (double)(c->T * c->P + c->T * (c->T + 1) / 2);
+    *bytes = 4.0 * (double)(c->B * c->T) * (double)(attention_ld(c) + c->H * c->D);
+    return (c->op->name[10] == 'f' ? 4.0 : 8.0) * pairs * (double)c->D;
+}
+
+/* ---- gated ------------------------------------------------------------------------------------- */
+
+static int gated_fwd_slots(struct k_slot *s, const struct k_case *c)
+{
+    s[0] = (struct k_slot){"h", K_OUT, K_DATA, c->F, false};
+    s[1] = (struct k_slot){"gu", K_IN, K_DATA, 2 * c->F, false};
+    return 2;
+}
+
+static void gated_fwd_call(const struct k_case *c, const struct k_call *k)
+{
+    k->be->ops.gated_fwd(k->at[0], k->at[1], PH_GATE_SILU, k->rows, c->F, k->stream);
+}
+
+/* exp within 4 u, so sigma within 8 u; below exp's range sigma is 0 or a rounded subnormal. */
+static void gated_fwd_bound(const struct k_case *c, double *const tol[], double *const in[],
+                            const double *weight_sum)
+{
+    (void)weight_sum;
+    for (int64_t i = 0; i < c->N * c->F; i++) {
+        const double *g = in[1] + i / c->F * 2 * c->F + i % c->F, up = fabs(g[c->F]);
+        const double a = 1 / (1 + exp(-*g));
+        tol[0][i] = fabs(*g) * up * (10 * u * a + (double)FLT_MIN) + subnormal * (1 + up);
+    }
+}
+
+static int gated_bwd_slots(struct k_slot *s, const struct k_case *c)
+{
+    s[0] = (struct k_slot){"dgu", K_OUT, K_DATA, 2 * c->F, false};
+    s[1] = (struct k_slot){"dh", K_IN, K_DATA, c->F, false};
+    s[2] = (struct k_slot){"gu", K_IN, K_DATA, 2 * c->F, false};
+    return 3;
+}
+
+static void gated_bwd_call(const struct k_case *c, const struct k_call *k)
+{
+    k->be->ops.gated_bwd(k->at[0], k->at[1], k->at[2], PH_GATE_SILU, k->rows, c->F, k->stream);
+}
+
+/* 1 - sigma cancels: its error is absolute, 9 u sigma, and is multiplied by g. */
+static void gated_bwd_bound(const struct k_case *c, double *const tol[], double *const in[],
+                            const double *weight_sum)
+{
+    (void)weight_sum;
+    for (int64_t i = 0; i < c->N * c->F; i++) {
+        const int64_t at = i / c->F * 2 * c->F + i % c->F;
+        const double g = fabs(in[2][at]), up = fabs(in[2][at + c->F]), dh = fabs(in[1][i]);
+        const double a = 1 / (1 + exp(-in[2][at]));
+        const double slope = a * (13 + 13 * g * (1 - a) + 9 * g * a);
+        tol[0][at] = dh * up * (u * slope + (1 + g) * (double)FLT_MIN) + subnormal * (1 + dh * up);
+        tol[0][at + c->F] = dh * g * (10 * u * a + (double)FLT_MIN) + subnormal * (1 + dh);
+    }
+}
+
+static double gated_work(const struct k_case *c, double *bytes)
+{
+    *bytes = 4.0 * (double)(c->N * c->F) * (c->op->name[6] == 'f' ? 3 : 5);
+    return 10.0 * (double)(c->N * c->F);
+}
+
+/* ---- add --------------------------------------------------------------------------------------- */
+
+static int add_slots(struct k_slot *s, const struct k_case *c)
+{
+    s[0] = (struct k_slot){"y", K_OUT, K_DATA, c->C, false};
+    s[1] = (struct k_slot){"a", K_IN, K_DATA, c->C, false};
+    s[2] = (struct k_slot){"b", K_IN, K_DATA, c->C, false};
+    return 3;
+}
+
+static void add_call(const struct k_case *c, const struct k_call *k)
+{
+    k->be->ops.add_fwd(k->at[0], k->at[1], k->at[2], k->rows * c->C, k->stream);
+}
+
+static int add_onto_slots(struct k_slot *s, const struct k_case *c)
+{
+    s[0] = (struct k_slot){"y", K_INPLACE, K_DATA, c->C, false};
+    s[1] = (struct k_slot){"b", K_IN, K_DATA, c->C, false};
+    return 2;
+}
+
+static void add_onto_call(const struct k_case *c, const struct k_call *k)
+{
+    k->be->ops.add_fwd(k->at[0], k->at[0], k->at[1], k->rows * c->C, k->stream);
+}
+
+static void add_bound(const struct k_case *c, double *const tol[], double *const in[],
+                      const double *weight_sum)
+{
+    (void)weight_sum;
+    const int b = c->op->slots == add_slots ? 2 : 1;
+    for (int64_t i = 0; i < c->N * c->C; i++)
+        tol[0][i] = u * fabs(in[b - 1][i] + in[b][i]) + subnormal;
+}
+
+static double add_work(const struct k_case *c, double *bytes)
+{
+    *bytes = 12.0 * (double)(c->N * c->C);
+    return (double)(c->N * c->C);
+}
+
+const struct k_op k_ops[] = {
+    {"rmsnorm_fwd", "N C", rmsnorm_fwd_slots, rmsnorm_fwd_call, rmsnorm_fwd_bound, rmsnorm_work},
+    {"rmsnorm_bwd", "N C beta", rmsnorm_bwd_slots, rmsnorm_bwd_call, rmsnorm_bwd_bound,
+     rmsnorm_work},
+    {"matmul", "N K J transpose beta", matmul_slots, matmul_call, matmul_bound, matmul_work},
+    {"rope_fwd", "B T H D rot first halves", rope_slots, rope_fwd_call, rope_bound, rope_work},
+    {"rope_bwd", "B T H D rot first halves", rope_slots, rope_bwd_call, rope_bound, rope_work},
+    {"attention_fwd", "B T P H Hkv D", attention_fwd_slots, attention_fwd_call, attention_fwd_bound,
+     attention_work},
+    {"attention_bwd", "B T P H Hkv D beta", attention_bwd_slots, attention_bwd_call,
+     attention_bwd_bound, attention_work},
+    {"gated_fwd", "N F", gated_fwd_slots, gated_fwd_call, gated_fwd_bound, gated_work},
+    {"gated_bwd", "N F", gated_bwd_slots, gated_bwd_call, gated_bwd_bound, gated_work},
+    {"add_fwd", "N C", add_slots, add_call, add_bound, add_work},
+    {"add_onto", "N C", add_onto_slots, add_onto_call, add_bound, add_work},
+    {0},
+};

@@ -1,0 +1,286 @@
+/* oom.c — every public call with its n-th allocation failing, for n = 1, 2, … until it succeeds.
+ *
+ * The library allocates in base/mem.c only; malloc's family is wrapped there at link time. A call
+ * must either say PH_ENOMEM or succeed; under ASan nothing may leak on the way.
+ */
+#include <phosphene.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MODEL "tests/data/llama_b.gguf"
+
+static long until_failure = -1; /* allocations that still succeed; -1: all do */
+static bool failed_one;
+
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t size);
+void *__real_aligned_alloc(size_t line, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+void *__wrap_aligned_alloc(size_t line, size_t size);
+
+static bool fails(void)
+{
+    if (until_failure < 0) return false;
+    if (until_failure-- > 0) return false;
+    failed_one = true;
+    return true;
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return fails() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *p, size_t size)
+{
+    return fails() ? NULL : __real_realloc(p, size);
+}
+
+void *__wrap_aligned_alloc(size_t line, size_t size)
+{
+    return fails() ? NULL : __real_aligned_alloc(line, size);
+}
+
+/* ---- the calls ---- */
+
+static ph_model *model;
+static ph_features *features;
+static const ph_tokenizer *tokenizer;
+
+static ph_status call_model_open(ph_error *err)
+{
+    ph_model *m = NULL;
+    ph_status st = ph_model_open(&m, MODEL, NULL, err);
+    ph_model_close(&m);
+    return st;
+}
+
+static ph_status call_tokenizer_open(ph_error *err)
+{
+    ph_tokenizer *t = NULL;
+    ph_status st = ph_tokenizer_open(&t, MODEL, err);
+    ph_tokenizer_close(&t);
+    return st;
+}
+
+static ph_status call_encode(ph_error *err)
+{
+    int32_t *ids = NULL;
+    size_t n = 0;
+    const char text[] = "Hello <|endoftext|> w\xc3\xb6rld 123";
+    ph_status st = ph_tokenizer_encode(&ids, &n, tokenizer, text, strlen(text),
+                                       PH_ENCODE_SPECIAL | PH_ENCODE_ADD, err);
+    ph_free(ids);
+    return st;
+}
+
+static ph_status call_decode(ph_error *err)
+{
+    char *text = NULL;
+    size_t n = 0;
+    const int32_t ids[] = {5, 6, 7, 200};
+    ph_status st = ph_tokenizer_decode(&text, &n, tokenizer, ids, 4, err);
+    ph_free(text);
+    return st;
+}
+
+static ph_status call_clean(ph_error *err)
+{
+    char *text = NULL;
+    ph_status st = ph_utf8_clean(&text,
+                                 "a\xff"
+                                 "b",
+                                 3, err);
+    ph_free(text);
+    return st;
+}
+
+static ph_status call_features(ph_error *err)
+{
+    ph_features *f = NULL;
+    ph_status st = ph_features_parse(&f, ph_model_get_info(model),
+                                     "block 1 [:, 0-3, 0-50], logits [:, :, 3]", err);
+    ph_features_close(&f);
+    return st;
+}
+
+static ph_status call_context(ph_error *err)
+{
+    ph_run_options run = PH_RUN_OPTIONS_INIT;
+    int32_t *ids = NULL;
+    size_t n = 0;
+    run.prefix = "ab";
+    ph_status st = ph_context(&ids, &n, model, &run, err);
+    ph_free(ids);
+    return st;
+}
+
+static ph_status call_sha256(ph_error *err)
+{
+    char hex[65];
+    return ph_model_sha256(model, hex, err);
+}
+
+static int on_dream(const ph_dream_result *r, void *payload)
+{
+    (void)r;
+    ++*(int *)payload;
+    return 0;
+}
+
+static ph_status call_dream(ph_error *err)
+{
+    ph_dream_options o = PH_DREAM_OPTIONS_INIT;
+    int results = 0;
+    o.steps = 2;
+    o.restarts = 2;
+    o.tokens = 3;
+    o.run.prefix = "x";
+    o.eta_first_rms = true;
+    return ph_dream(model, features, &o, on_dream, &results, NULL, err);
+}
+
+static ph_status call_dream_text(ph_error *err)
+{
+    ph_dream_options o = PH_DREAM_OPTIONS_INIT;
+    int results = 0;
+    o.steps = 1;
+    o.start = "text:abc";
+    o.decode = "euclid";
+    return ph_dream(model, features, &o, on_dream, &results, NULL, err);
+}
+
+static int on_scan(const ph_scan_result *r, void *payload)
+{
+    (void)r;
+    ++*(int *)payload;
+    return 0;
+}
+
+static ph_status call_scan(ph_error *err)
+{
+    ph_scan_options o = PH_SCAN_OPTIONS_INIT;
+    int results = 0;
+    o.run.cache = "build/oom-cache"; /* that it is not there costs the cache, nothing else */
+    return ph_scan(model, features, &o, on_scan, &results, err);
+}
+
+static int on_score(const ph_score_result *r, void *payload)
+{
+    (void)r;
+    ++*(int *)payload;
+    return 0;
+}
+
+static ph_status call_score(ph_error *err)
+{
+    const ph_text text = {.text = "some text", .bytes = 9};
+    int results = 0;
+    return ph_score(model, features, &text, NULL, on_score, &results, err);
+}
+
+static ph_status call_attribute(ph_error *err)
+{
+    const int32_t ids[] = {5, 6, 7};
+    const ph_text text = {.ids = ids, .n_ids = 3};
+    int results = 0;
+    return ph_attribute(model, features, &text, NULL, on_score, &results, err);
+}
+
+static ph_status call_session(ph_error *err)
+{
+    static float E[2 * 3 * 64], X[2 * 3 * 512], dX[2 * 3 * 512], dE[2 * 3 * 64];
+    ph_session_options o = PH_SESSION_OPTIONS_INIT;
+    const int32_t ids[] = {5, 6, 7}, context[] = {9};
+    ph_session *s = NULL;
+    size_t own, weights;
+    o.rows = 2;
+    o.tokens = 3;
+    o.tap = (ph_tap){PH_PLACE_LOGITS, false, 0};
+    o.context = context;
+    o.n_context = 1;
+    o.gradient = true;
+    ph_status st = ph_session_bytes(&own, &weights, model, &o, err);
+    if (st == PH_OK) st = ph_session_open(&s, model, &o, err);
+    if (st == PH_OK) st = ph_model_embed(model, E, ids, 3, err);
+    if (st == PH_OK) st = ph_session_forward(s, X, E, 2, err);
+    if (st == PH_OK) st = ph_session_backward(s, dE, dX, err);
+    ph_session_close(&s);
+    return st;
+}
+
+static ph_status call_bench(ph_error *err)
+{
+    ph_bench_result r;
+    return ph_bench_descent(model, 1, 2, 3, 1, &r, err);
+}
+
+static ph_status call_bench_peak(ph_error *err)
+{
+    ph_bench_result r;
+    return ph_bench_peak(model, &r, err);
+}
+
+static const struct call {
+    const char *name;
+    ph_status (*run)(ph_error *err);
+} calls[] = {{"ph_model_open", call_model_open},
+             {"ph_tokenizer_open", call_tokenizer_open},
+             {"ph_tokenizer_encode", call_encode},
+             {"ph_tokenizer_decode", call_decode},
+             {"ph_utf8_clean", call_clean},
+             {"ph_features_parse", call_features},
+             {"ph_context", call_context},
+             {"ph_model_sha256", call_sha256},
+             {"ph_session_*", call_session},
+             {"ph_score", call_score},
+             {"ph_attribute", call_attribute},
+             {"ph_scan", call_scan},
+             {"ph_dream", call_dream},
+             {"ph_dream from a text", call_dream_text},
+             {"ph_bench_descent", call_bench},
+             {"ph_bench_peak", call_bench_peak}};
+
+/* A fresh model for each call, so that what is packed on demand is packed under failure too. */
+static void open_all(void)
+{
+    ph_error err = {0};
+    until_failure = -1;
+    if (ph_model_open(&model, MODEL, NULL, &err) ||
+        ph_features_parse(&features, ph_model_get_info(model),
+                          "block 1 [:, :, 0-1], final [:, :, 2]", &err)) {
+        fprintf(stderr, "oom: %s\n", err.msg);
+        exit(1);
+    }
+    tokenizer = ph_model_tokenizer(model);
+}
+
+int main(void)
+{
+    int bad = 0;
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        long n = 0, refused = 0;
+        open_all();
+        for (;; n++) {
+            ph_error err = {0};
+            until_failure = n;
+            failed_one = false;
+            const ph_status st = calls[i].run(&err);
+            until_failure = -1;
+            refused += st == PH_ENOMEM;
+            if (st != PH_OK && (st != PH_ENOMEM || err.code != PH_ENOMEM)) {
+                printf("FAIL %s, allocation %ld: %s: %s\n", calls[i].name, n + 1,
+                       ph_status_name(st), err.msg);
+                bad++;
+            }
+            if (!failed_one || bad > 20) break;
+        }
+        printf("%-22s %5ld allocations, %5ld refused cleanly\n", calls[i].name, n, refused);
+        ph_features_close(&features);
+        ph_model_close(&model);
+    }
+    return bad != 0;
+}

@@ -1,0 +1,241 @@
+/* test_golden.c — tiny random models against PyTorch in float64: every place, every objective.
+ *
+ * Reads tests/data/llama_*.golden (format: tools/golden.py). Each record is compared on every
+ * backend, relative to the record's largest value: 1e-6 for ref64 (the goldens are stored as
+ * float32, 6e-8), 2e-5 for float backends (float32 has 1.2e-7, sums of some hundred terms, a few
+ * blocks deep).
+ */
+#include "feature/objective.h"
+#include "model/session.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct record {
+    char name[65];
+    uint32_t ndims, dims[4];
+    float *data;
+};
+
+struct golden {
+    struct record *records;
+    uint32_t count;
+};
+
+static int64_t compared;
+static int failed;
+
+static void die(const char *what, const char *why)
+{
+    fprintf(stderr, "test_golden: %s: %s\n", what, why);
+    exit(1);
+}
+
+static void must(ph_status st, const ph_error *err, const char *what)
+{
+    if (st != PH_OK) die(what, err->msg);
+}
+
+static void *room(size_t n, size_t size)
+{
+    void *p = calloc(n ? n : 1, size);
+    if (!p) die("memory", "none left");
+    return p;
+}
+
+static void read_exact(void *to, size_t size, size_t n, FILE *f, const char *path)
+{
+    if (fread(to, size, n, f) != n) die(path, "ends too early");
+}
+
+static size_t elements(const struct record *r)
+{
+    return (size_t)r->dims[0] * r->dims[1] * r->dims[2] * r->dims[3];
+}
+
+static struct golden read_golden(const char *path)
+{
+    char magic[8];
+    struct golden g = {0};
+    FILE *f = fopen(path, "rb");
+    if (!f) die(path, "cannot be opened");
+    read_exact(magic, 1, 8, f, path);
+    if (memcmp(magic, "PHGOLD1", 8) != 0) die(path, "is not a golden file");
+    read_exact(&g.count, 4, 1, f, path);
+    g.records = room(g.count, sizeof *g.records);
+    for (uint32_t i = 0; i < g.count; i++) {
+        struct record *r = &g.records[i];
+        read_exact(r->name, 1, 64, f, path);
+        read_exact(&r->ndims, 4, 1, f, path);
+        read_exact(r->dims, 4, 4, f, path);
+        r->data = room(elements(r), sizeof *r->data);
+        read_exact(r->data, 4, elements(r), f, path);
+    }
+    fclose(f);
+    return g;
+}
+
+static const struct record *find(const struct golden *g, const char *name)
+{
+    for (uint32_t i = 0; i < g->count; i++)
+        if (strcmp(g->records[i].name, name) == 0) return &g->records[i];
+    die(name, "record is missing");
+    return NULL;
+}
+
+static void compare(const double *got, const struct record *want, double tolerance,
+                    const char *where)
+{
+    double largest = 0, worst = 0;
+    const size_t n = elements(want);
+    for (size_t i = 0; i < n; i++) largest = fmax(largest, fabs((double)want->data[i]));
+    for (size_t i = 0; i < n; i++) {
+        const double off = fabs(got[i] - (double)want->data[i]);
+        if (!(off <= worst)) worst = off;
+    }
+    compared += (int64_t)n;
+    if (!(worst <= tolerance * largest)) {
+        printf("FAIL %s %s: off by %.3g of the largest value %.3g (allowed %.1g)\n", where,
+               want->name, worst / largest, largest, tolerance);
+        failed++;
+    }
+}
+
+/* The feature a record's name ends with; the caller closes it. */
+static ph_features *parse(const ph_model *m, const char *spec)
+{
+    ph_features *f = NULL;
+    ph_error err = {0};
+    must(ph_features_parse(&f, ph_model_get_info(m), spec, &err), &err, spec);
+    return f;
+}
+
+struct run {
+    const struct golden *g;
+    const ph_model *model;
+    const char *where;
+    double tolerance;
+    int64_t T, C;
+    double *E;
+};
+
+static ph_session *open_session(const struct run *r, ph_tap tap, bool context)
+{
+    ph_session *s = NULL;
+    ph_error err = {0};
+    ph_session_options o = PH_SESSION_OPTIONS_INIT;
+    int32_t ids[8];
+    const struct record *c = find(r->g, "context");
+
+    for (uint32_t i = 0; i < c->dims[0]; i++) ids[i] = (int32_t)c->data[i];
+    o.tap = tap;
+    o.rows = 2;
+    o.tokens = r->T;
+    o.gradient = true;
+    o.context = ids;
+    o.n_context = context ? c->dims[0] : 0;
+    must(ph_session_open(&s, r->model, &o, &err), &err, "session");
+    ph__session_write64(s, r->E, 2);
+    must(ph__session_run(s, &err), &err, "run");
+    return s;
+}
+
+static void check_output(const struct run *r, const struct record *want, bool context,
+                         const char *place)
+{
+    char spec[96];
+    snprintf(spec, sizeof spec, "%s [:, :, :]", place);
+    ph_features *f = parse(r->model, spec);
+    ph_session *s = open_session(r, ph_features_at(f, 0)->tap, context);
+    double *X = room((size_t)(2 * r->T * ph__session_width(s)), sizeof *X);
+    ph__session_read64(s, X);
+    compare(X, want, r->tolerance, r->where);
+    free(X);
+    ph_session_close(&s);
+    ph_features_close(&f);
+}
+
+static void check_gradient(const struct run *r, const struct record *want, bool gradient,
+                           bool context, const char *objective, double target, const char *spec)
+{
+    ph_features *features = parse(r->model, spec);
+    const ph_feature *f = ph_features_at(features, 0);
+    ph_session *s = open_session(r, f->tap, context);
+    ph_region region;
+    ph_error err = {0};
+    const int64_t W = ph__session_width(s), size = r->T * W;
+    double *X = room((size_t)(2 * size), sizeof *X), *dX = room((size_t)(2 * size), sizeof *X);
+    double *dE = room((size_t)(2 * r->T * r->C), sizeof *dE), values[2];
+
+    must(ph__region(&region, f, r->T, PH_REDUCE_MEAN, 1, &err), &err, spec);
+    ph__session_read64(s, X);
+    for (int b = 0; b < 2; b++)
+        values[b] = ph__objective(dX + b * size, ph__objective_find(objective), target, &region,
+                                  X + b * size, r->T, W);
+    must(ph__session_back64(s, dX, &err), &err, spec);
+    ph__session_gradient64(s, dE);
+    compare(gradient ? dE : values, want, r->tolerance, r->where);
+    free(X);
+    free(dX);
+    free(dE);
+    ph_session_close(&s);
+    ph_features_close(&features);
+}
+
+static void check_record(const struct run *r, const struct record *want)
+{
+    char kind[8], with[8], objective[8];
+    double target;
+    int at = 0;
+    if (sscanf(want->name, "%7s %7s %n", kind, with, &at) < 2 || at == 0) return;
+    const bool context = strcmp(with, "ctx") == 0;
+    if (strcmp(kind, "out") == 0) {
+        check_output(r, want, context, want->name + at);
+        return;
+    }
+    int more = 0;
+    if (sscanf(want->name + at, "%7s %lf %n", objective, &target, &more) < 2)
+        die(want->name, "is not a name that this test knows");
+    check_gradient(r, want, strcmp(kind, "grad") == 0, context, objective, target,
+                   want->name + at + more);
+}
+
+static void check_model(const char *name, const char *backend)
+{
+    char path[64], where[64];
+    ph_model_options options = PH_MODEL_OPTIONS_INIT;
+    ph_model *model = NULL;
+    ph_error err = {0};
+
+    snprintf(path, sizeof path, "tests/data/%s.golden", name);
+    struct golden g = read_golden(path);
+    snprintf(path, sizeof path, "tests/data/%s.gguf", name);
+    snprintf(where, sizeof where, "%s %s", name, backend);
+    options.backend = backend;
+    must(ph_model_open(&model, path, &options, &err), &err, path);
+    const struct record *E = find(&g, "E");
+    struct run r = {.g = &g,
+                    .model = model,
+                    .where = where,
+                    .T = E->dims[1],
+                    .C = E->dims[2],
+                    .tolerance = strcmp(backend, "ref64") == 0 ? 1e-6 : 2e-5};
+    r.E = room(elements(E), sizeof *r.E);
+    for (size_t i = 0; i < elements(E); i++) r.E[i] = (double)E->data[i];
+    for (uint32_t i = 0; i < g.count; i++) check_record(&r, &g.records[i]);
+    for (uint32_t i = 0; i < g.count; i++) free(g.records[i].data);
+    free(g.records);
+    free(r.E);
+    ph_model_close(&model);
+}
+
+int main(void)
+{
+    static const char *const models[] = {"llama_a", "llama_b", "llama_c"};
+    for (size_t b = 0; ph__backend_name(b); b++)
+        for (size_t i = 0; i < 3; i++) check_model(models[i], ph__backend_name(b));
+    printf("test_golden: %lld numbers compared, %d records failed\n", (long long)compared, failed);
+    return failed || !compared;
+}
