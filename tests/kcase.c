@@ -1,6 +1,7 @@
-/* kcase.c — cases of kcheck: the line that names one, and the table of those that are run. */
+/* kcase.c — cases of kcheck: their numbers, the line that names one, the table of those that are run. */
 #include "kops.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,72 @@ int64_t k_rows(const struct k_case *c)
 {
     return c->B ? c->B : c->N;
 }
+
+/* ---- numbers ----------------------------------------------------------------------------------- */
+
+static double draw(ph_rng *r, enum k_dist dist)
+{
+    const double x = ph__rng_normal(r);
+    switch (dist) {
+    case K_WIDE: return ldexp(x, (int)ph__rng_below(r, 21) - 10);
+    case K_TINY: return 1e-18 * x;
+    case K_LARGE: return 1e4 * x;
+    default: return x;
+    }
+}
+
+void k_fill_data(float *x, int64_t rows, int64_t per, enum k_dist dist, ph_rng *r)
+{
+    for (int64_t i = 0; i < rows * per; i++)
+        x[i] = dist == K_ZEROS || dist == K_ONEHOT ? 0 : (float)draw(r, dist);
+    for (int64_t n = 0; n < rows && dist == K_ONEHOT && per; n++)
+        x[n * per + (int64_t)ph__rng_below(r, (uint64_t)per)] = 1;
+}
+
+/* lines of P+T probabilities, of which those up to P+t are not 0 */
+static void fill_probabilities(float *p, const struct k_case *c, ph_rng *r)
+{
+    const int64_t all = c->P + c->T;
+    for (int64_t i = 0; i < c->B * c->H * c->T; i++) {
+        const int64_t n = c->P + i % c->T + 1;
+        double sum = 0;
+        for (int64_t v = 0; v < n; v++)
+            sum += (double)(p[i * all + v] = (float)exp(ph__rng_normal(r)));
+        for (int64_t v = 0; v < all; v++)
+            p[i * all + v] = v < n ? (float)((double)p[i * all + v] / sum) : 0;
+    }
+}
+
+static void fill_angles(float *x, int64_t n, bool sine, const struct k_case *c)
+{
+    const int64_t half = c->rot / 2;
+    for (int64_t i = 0; i < n; i++) {
+        const double angle = (double)(i / half) * pow(1e4, -(double)(i % half) / (double)half);
+        x[i] = (float)(sine ? sin(angle) : cos(angle));
+    }
+}
+
+void k_fill(float *x, const struct k_slot *s, const struct k_case *c, ph_rng *r)
+{
+    const int64_t rows = s->shared ? 1 : k_rows(c), n = rows * s->per;
+    if (s->role == K_OUT || (s->role == K_GRAD && !c->beta)) {
+        for (int64_t k = 0; k < n; k++) x[k] = NAN;
+        return;
+    }
+    switch (s->fill) {
+    case K_DATA: k_fill_data(x, rows, s->per, c->dist, r); break;
+    case K_WEIGHT:
+        for (int64_t k = 0; k < n; k++) x[k] = (float)(1 + 0.3 * ph__rng_normal(r));
+        break;
+    case K_RMS:
+        for (int64_t k = 0; k < n; k++) x[k] = (float)exp(ph__rng_normal(r));
+        break;
+    case K_PROBABILITY: fill_probabilities(x, c, r); break;
+    case K_ANGLE: fill_angles(x, n, s->name[0] == 's', c); break;
+    }
+}
+
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 const char *const k_dist_names[K_DISTS] = {"normal", "wide", "tiny", "large", "zeros", "onehot"};
 

@@ -64,72 +64,6 @@ static void fail(const struct k_case *c, const char *what)
     printf("FAIL %s\n     %s\nagain: kcheck '%s'\n", line, what, line);
 }
 
-/* ---- numbers ----------------------------------------------------------------------------------- */
-
-static double draw(ph_rng *r, enum k_dist dist)
-{
-    const double x = ph__rng_normal(r);
-    switch (dist) {
-    case K_WIDE: return ldexp(x, (int)ph__rng_below(r, 21) - 10);
-    case K_TINY: return 1e-18 * x;
-    case K_LARGE: return 1e4 * x;
-    default: return x;
-    }
-}
-
-static void fill_data(float *x, int64_t rows, int64_t per, enum k_dist dist, ph_rng *r)
-{
-    for (int64_t i = 0; i < rows * per; i++)
-        x[i] = dist == K_ZEROS || dist == K_ONEHOT ? 0 : (float)draw(r, dist);
-    for (int64_t n = 0; n < rows && dist == K_ONEHOT && per; n++)
-        x[n * per + (int64_t)ph__rng_below(r, (uint64_t)per)] = 1;
-}
-
-/* lines of P+T probabilities, of which those up to P+t are not 0 */
-static void fill_probabilities(float *p, const struct k_case *c, ph_rng *r)
-{
-    const int64_t all = c->P + c->T;
-    for (int64_t i = 0; i < c->B * c->H * c->T; i++) {
-        const int64_t n = c->P + i % c->T + 1;
-        double sum = 0;
-        for (int64_t v = 0; v < n; v++)
-            sum += (double)(p[i * all + v] = (float)exp(ph__rng_normal(r)));
-        for (int64_t v = 0; v < all; v++)
-            p[i * all + v] = v < n ? (float)((double)p[i * all + v] / sum) : 0;
-    }
-}
-
-static void fill_angles(float *x, int64_t n, bool sine, const struct k_case *c)
-{
-    const int64_t half = c->rot / 2;
-    for (int64_t i = 0; i < n; i++) {
-        const double angle = (double)(i / half) * pow(1e4, -(double)(i % half) / (double)half);
-        x[i] = (float)(sine ? sin(angle) : cos(angle));
-    }
-}
-
-static void fill(struct data *d, int i, const struct k_case *c, ph_rng *r)
-{
-    const struct k_slot *s = &d->slot[i];
-    const int64_t rows = s->shared ? 1 : k_rows(c);
-    float *x = d->before[i];
-    if (s->role == K_OUT || (s->role == K_GRAD && !c->beta)) {
-        for (int64_t k = 0; k < d->size[i]; k++) x[k] = NAN;
-        return;
-    }
-    switch (s->fill) {
-    case K_DATA: fill_data(x, rows, s->per, c->dist, r); break;
-    case K_WEIGHT:
-        for (int64_t k = 0; k < d->size[i]; k++) x[k] = (float)(1 + 0.3 * ph__rng_normal(r));
-        break;
-    case K_RMS:
-        for (int64_t k = 0; k < d->size[i]; k++) x[k] = (float)exp(ph__rng_normal(r));
-        break;
-    case K_PROBABILITY: fill_probabilities(x, c, r); break;
-    case K_ANGLE: fill_angles(x, d->size[i], i == 2, c); break;
-    }
-}
-
 /* ---- engines ----------------------------------------------------------------------------------- */
 
 static bool is_matmul(const struct k_case *c)
@@ -282,7 +216,6 @@ static const char *weight_sum(double *sum, const struct k_case *c, const struct 
     free(a.before[1]);
     free(a.exact[1]);
     free(a.w);
-    make_exact((struct data *)(uintptr_t)d);
     return wrong;
 }
 
@@ -309,12 +242,12 @@ static const char *data_new(struct data *d, const struct k_case *c)
         d->want[i] = get_memory(n, sizeof *d->want[i]);
         d->tol[i] = get_memory(n, sizeof *d->tol[i]);
         for (size_t k = 0; k < n; k++) d->tol[i][k] = -1; /* not to be written */
-        fill(d, i, c, &r);
+        k_fill(d->before[i], &d->slot[i], c, &r);
     }
     make_exact(d);
     if (is_matmul(c)) {
         d->w = get_memory((size_t)(c->K * c->J), sizeof *d->w);
-        fill_data(d->w, c->K, c->J, c->dist, &r);
+        k_fill_data(d->w, c->K, c->J, c->dist, &r);
     }
     double *sum = get_memory(is_matmul(c) ? (size_t)d->size[0] : 1, sizeof *sum);
     const char *wrong = reference(d->want, c, d);

@@ -4,6 +4,7 @@
 #ifndef PH_KOPS_H
 #define PH_KOPS_H
 
+#include "base/rng.h"
 #include "kernels/kernels.h"
 
 enum { K_SLOTS = 10 };
@@ -64,6 +65,9 @@ extern const char *const k_dist_names[K_DISTS];
 /* A line such as "rmsnorm_bwd cpu N=3 C=7 beta=1 dist=wide seed=5", in any order after the name. */
 bool k_parse(struct k_case *c, const char *line);
 void k_print(char *line, size_t size, const struct k_case *c);
+/* The numbers that stand in a buffer before the call; outputs get NaN. */
+void k_fill(float *x, const struct k_slot *s, const struct k_case *c, ph_rng *r);
+void k_fill_data(float *x, int64_t rows, int64_t per, enum k_dist dist, ph_rng *r);
 int64_t k_rows(const struct k_case *c);
 
 #endif

@@ -203,7 +203,8 @@ def main():
         parser.error(f"no executable: {args.phosphene}")
     g = oracle.Gguf(args.model)
     tokenizer, context = oracle.tokenizer_of(g), [oracle.end_of_text(g)]
-    model, model64 = oracle.load(args.model), oracle.load(args.model, torch.float64)
+    model = oracle.load(args.model)
+    model64 = oracle.load(args.model, torch.float64) if args.oracle or "dream" in args.kinds else None
     numbers = range(args.n) if args.only is None else [args.only]
     tokens = g.meta["tokenizer.ggml.tokens"]
     jobs = [Job(args.seed, n, model.config, tokenizer, tokens) for n in numbers]

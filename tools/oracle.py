@@ -333,7 +333,7 @@ def difference(x, exact):
     return np.abs(x - exact) / np.abs(exact).max(axis=1, keepdims=True)
 
 
-CURVE_NOISE = 1e-4
+CURVE_NOISE = 2e-5  # another float32 order of sums was seen to differ ten times as much
 
 
 def stable(x, exact):

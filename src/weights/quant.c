@@ -23,14 +23,17 @@ static uint32_t to_bits(float f)
     return bits;
 }
 
-/* Without branches, so that a loop of it is vectorised. Subnormals: the 10 bits behind an exponent
- * whose last place is 2^-24, less that exponent's 1/2; exact, whatever the processor flushes. */
+/* Masks in place of branches, so that a loop of it is vectorised. A subnormal's 10 bits are put
+ * behind an exponent whose last place is 2^-24, and that exponent's 1/2 is taken off again; 0 is
+ * taken off the others. Exact, also where the processor flushes subnormals. */
 static inline float from_half(uint16_t h)
 {
     const uint32_t magnitude = h & 0x7fffu, sign = (uint32_t)(h & 0x8000u) << 16;
-    const uint32_t small = to_bits(from_bits(0x3f000000u | (magnitude & 0x3ffu)) - 0.5f);
-    const uint32_t normal = (magnitude << 13) + (magnitude < 0x7c00u ? 112u << 23 : 224u << 23);
-    return from_bits(sign | (magnitude < 0x400u ? small : normal));
+    const uint32_t small = 0u - ((magnitude - 0x400u) >> 31); /* all ones for subnormals and 0 */
+    const uint32_t open = 0u - ((0x7bffu - magnitude) >> 31); /* for infinity and NaN */
+    const uint32_t shifted = (magnitude << 13) + (112u << 23) + (open & 112u << 23);
+    const float whole = from_bits((shifted & ~small) | ((0x3f000000u | magnitude) & small));
+    return from_bits(sign | to_bits(whole - from_bits(0x3f000000u & small)));
 }
 
 /* ---- plain numbers ---- */
@@ -193,12 +196,14 @@ static void dequant_q4_k(float *restrict out, const uint8_t *restrict in, int64_
         struct block_q4_k b;
         memcpy(&b, in + i * (int64_t)sizeof b, sizeof b);
         const float d = from_half(b.d), dmin = from_half(b.dmin);
-        for (int g = 0; g < 8; g++, out += 32) {
-            const float scale = d * (float)group_scale(b.scales, g);
-            const float min = dmin * (float)group_min(b.scales, g);
-            const uint8_t *qs = b.qs + g / 2 * 32;
-            const int shift = g % 2 * 4;
-            for (int j = 0; j < 32; j++) out[j] = scale * (float)(qs[j] >> shift & 15) - min;
+        for (int g = 0; g < 8; g += 2, out += 64) {
+            const float scale0 = d * (float)group_scale(b.scales, g);
+            const float min0 = dmin * (float)group_min(b.scales, g);
+            const float scale1 = d * (float)group_scale(b.scales, g + 1);
+            const float min1 = dmin * (float)group_min(b.scales, g + 1);
+            const uint8_t *qs = b.qs + g * 16;
+            for (int j = 0; j < 32; j++) out[j] = scale0 * (float)(qs[j] & 15) - min0;
+            for (int j = 0; j < 32; j++) out[j + 32] = scale1 * (float)(qs[j] >> 4) - min1;
         }
     }
 }
