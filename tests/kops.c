@@ -3,9 +3,9 @@
  * Bounds are in units of u = 2^-24, the rounding error of one float operation. A sum of n terms may
  * err by k(n) u sum|terms| with k(n) = 4 + 3 sqrt(n): its worst case is n, but roundings are not
  * conspirators (Higham & Mary 2019, lambda = 3, and 4 for what stands around the sum). The factors
- * before other terms count the operations that they pass through, twice where there are few (add, rope,
- * a last addition), so that ½ of the bound, where kcheck warns, is the worst case. Errors of intermediate results are
- * carried on to first order, those of softmax without that approximation.
+ * before other terms count the operations that they pass through, twice where there are few (add,
+ * rope, a last addition), so that half of the bound, where kcheck warns, is the worst case. Errors of
+ * intermediate results are carried on to first order, those of softmax without that approximation.
  */
 #include "kops.h"
 

@@ -46,6 +46,7 @@ void *__wrap_aligned_alloc(size_t line, size_t size)
 
 /* ---- the calls ---- */
 
+static const ph_model_options one_thread = {sizeof(ph_model_options), NULL, 1};
 static ph_model *model;
 static ph_features *features;
 static const ph_tokenizer *tokenizer;
@@ -53,7 +54,7 @@ static const ph_tokenizer *tokenizer;
 static ph_status call_model_open(ph_error *err)
 {
     ph_model *m = NULL;
-    ph_status st = ph_model_open(&m, MODEL, NULL, err);
+    ph_status st = ph_model_open(&m, MODEL, &one_thread, err);
     ph_model_close(&m);
     return st;
 }
@@ -249,7 +250,7 @@ static void open_all(void)
 {
     ph_error err = {0};
     until_failure = -1;
-    if (ph_model_open(&model, MODEL, NULL, &err) ||
+    if (ph_model_open(&model, MODEL, &one_thread, &err) ||
         ph_features_parse(&features, ph_model_get_info(model),
                           "block 1 [:, :, 0-1], final [:, :, 2]", &err)) {
         fprintf(stderr, "oom: %s\n", err.msg);
@@ -261,6 +262,7 @@ static void open_all(void)
 int main(void)
 {
     int bad = 0;
+    setvbuf(stdout, NULL, _IOLBF, 0);
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         long n = 0, refused = 0;
         open_all();

@@ -401,7 +401,8 @@ static void test_flipped(void **state)
     size_t accepted = 0, refused = 0, read = 0;
 
     for (size_t at = 0; at < f->header; at++) {
-        for (int mask = 1; mask < 256; mask++) {
+        for (int i = 0; i < 9; i++) {
+            const int mask = i < 8 ? 1 << i : 255;
             ph_weights *w = NULL;
             ph_error err = {0};
             f->bytes[at] = (uint8_t)(f->bytes[at] ^ mask);
@@ -418,7 +419,7 @@ static void test_flipped(void **state)
             f->bytes[at] = (uint8_t)(f->bytes[at] ^ mask);
         }
     }
-    assert_true(accepted > 1000 && refused > 1000 && read > 0);
+    assert_true(accepted > 500 && refused > 500 && read > 0);
 }
 
 /* ---- files on disk ---- */

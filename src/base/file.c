@@ -12,9 +12,8 @@
 
 static ph_status fail_errno(ph_error *err, const char *path, int code)
 {
-    char reason[96] = "unknown reason";
-    if (strerror_r(code, reason, sizeof reason) != 0) snprintf(reason, sizeof reason, "%d", code);
-    return ph__fail(err, PH_EIO, -1, "%s: %s", path, reason);
+    char room[96]; /* GNU's strerror_r may use it or not */
+    return ph__fail(err, PH_EIO, -1, "%s: %s", path, strerror_r(code, room, sizeof room));
 }
 
 ph_status ph__map_open(ph_map *out, const char *path, ph_error *err)

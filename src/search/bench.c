@@ -35,7 +35,7 @@ static ph_status time_product(double *seconds, ph_backend *be, int64_t N, int64_
     ph_real *x = NULL, *y = NULL;
     float *w = NULL;
     ph_rng rng = ph__rng(0, 0);
-    const int64_t calls = (int64_t)(4e9 / (2.0 * (double)(N * K * J))) + 1;
+    const int64_t calls = (int64_t)(1e9 / (2.0 * (double)(N * K * J))) + 1;
 
     PH_GO(PH_NEW(&w, (size_t)(K * J), err));
     for (int64_t i = 0; i < K * J; i++) w[i] = (float)ph__rng_normal(&rng);
