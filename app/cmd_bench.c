@@ -30,7 +30,7 @@ static size_t parse_list(int64_t list[64], const char *option, const char *arg,
         list[n++] = parse_integer(state, option, p, 1, 1 << 20);
     free(copy);
     if (n == 0)
-        argp_error(state, "--%s %s: expected numbers with commas between them", option, arg);
+        usage_error(state, "--%s %s: expected numbers with commas between them", option, arg);
     return n;
 }
 

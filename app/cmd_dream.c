@@ -64,7 +64,7 @@ static double eta_end(struct argp_state *state, char *text, bool *rms)
 static void parse_eta(ph_dream_options *o, const char *arg, struct argp_state *state)
 {
     char *copy = strdup(arg), *colon = copy ? strchr(copy, ':') : NULL;
-    if (!colon) argp_error(state, "--eta %s: expected two step sizes, as in 1:0.1", arg);
+    if (!colon) usage_error(state, "--eta %s: expected two step sizes, as in 1:0.1", arg);
     *colon = 0;
     o->eta_first = eta_end(state, copy, &o->eta_first_rms);
     o->eta_last = eta_end(state, colon + 1, &o->eta_last_rms);
@@ -80,7 +80,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_INIT: state->child_inputs[0] = &d->common; break;
     case KEY_METHOD:
         if (strcmp(arg, "descent") != 0)
-            argp_error(state, "--method %s: expected descent, the only method so far", arg);
+            usage_error(state, "--method %s: expected descent, the only method so far", arg);
         break;
     case KEY_TOKENS: o->tokens = parse_integer(state, "tokens", arg, 1, INT64_MAX); break;
     case KEY_STEPS: o->steps = parse_integer(state, "steps", arg, 1, INT64_MAX); break;

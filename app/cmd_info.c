@@ -27,7 +27,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_BLOCK: s->block = parse_integer(state, "block", arg, 1, 1 << 20); break;
     case KEY_ROWS: s->rows = parse_integer(state, "rows", arg, 1, 1 << 20); break;
     case KEY_TOKENS: s->tokens = parse_integer(state, "tokens", arg, 1, 1 << 20); break;
-    case ARGP_KEY_ARG: argp_error(state, "%s: this command takes options only", arg); break;
+    case ARGP_KEY_ARG: usage_error(state, "%s: this command takes options only", arg); break;
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;

@@ -13,6 +13,7 @@ void emit(json_t *line)
     json_decref(line);
     if (!text) return;
     puts(text);
+    fflush(stdout); /* whoever reads along sees a result when it is there */
     free(text);
 }
 

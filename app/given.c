@@ -12,16 +12,16 @@ void given_ids(struct given *g, const char *arg, struct argp_state *state)
     for (const char *p = arg; *p; p++) n += *p == ',';
     free(g->ids);
     g->ids = calloc(n, sizeof *g->ids);
-    if (!g->ids) argp_error(state, "--ids: out of memory");
+    if (!g->ids) usage_error(state, "--ids: out of memory");
     g->text = (ph_text){.ids = g->ids};
     for (const char *p = arg;;) {
         char *end;
         errno = 0;
         long v = strtol(p, &end, 10);
         if (end == p || (*end && *end != ','))
-            argp_error(state, "--ids %s: expected ids with commas between them", arg);
+            usage_error(state, "--ids %s: expected ids with commas between them", arg);
         if (errno || v < 0 || v > INT32_MAX)
-            argp_error(state, "--ids: id %.*s is out of range", (int)(end - p), p);
+            usage_error(state, "--ids: id %.*s is out of range", (int)(end - p), p);
         g->ids[g->text.n_ids++] = (int32_t)v;
         if (!*end) return;
         p = end + 1;

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,16 +52,28 @@ static const struct argp_option options[] = {
 
 /* ---- values ---- */
 
+void usage_error(const struct argp_state *state, const char *format, ...)
+{
+    va_list ap;
+    fprintf(stderr, "%s: ", state->name);
+    va_start(ap, format);
+    vfprintf(stderr, format, ap);
+    va_end(ap);
+    fputs("\n", stderr);
+    exit(EXIT_USAGE);
+}
+
 long long parse_integer(struct argp_state *state, const char *option, const char *arg,
                         long long min, long long max)
 {
     char *end;
     errno = 0;
     long long v = strtoll(arg, &end, 10);
-    if (*end || end == arg) argp_error(state, "--%s %s: expected a whole number", option, arg);
-    if (errno || v < min || v > max)
-        argp_error(state, "--%s %s: expected %lld to %lld", option, arg, min, max);
-    return v;
+    if (*end || end == arg) usage_error(state, "--%s %s: expected a whole number", option, arg);
+    if (!errno && v >= min && v <= max) return v;
+    if (max == INT64_MAX)
+        usage_error(state, "--%s %s: expected at least %lld", option, arg, min);
+    usage_error(state, "--%s %s: expected %lld to %lld", option, arg, min, max);
 }
 
 double parse_real(struct argp_state *state, const char *option, const char *arg)
@@ -68,13 +81,13 @@ double parse_real(struct argp_state *state, const char *option, const char *arg)
     char *end;
     double v = strtod(arg, &end);
     if (*end || end == arg || !isfinite(v))
-        argp_error(state, "--%s %s: expected a number", option, arg);
+        usage_error(state, "--%s %s: expected a number", option, arg);
     return v;
 }
 
 void need_specs(const struct common *c, struct argp_state *state)
 {
-    if (c->n_words == 0) argp_error(state, "which feature? for example 'block 8 [:, :, 0-4]'");
+    if (c->n_words == 0) usage_error(state, "which feature? for example 'block 8 [:, :, 0-4]'");
 }
 
 /* The place of arg in a list that ends with NULL; anything else is a usage error. */
@@ -83,8 +96,7 @@ static int choose(struct argp_state *state, const char *option, const char *arg,
 {
     for (int i = 0; list[i]; i++)
         if (strcmp(arg, list[i]) == 0) return i;
-    argp_error(state, "--%s %s: expected %s", option, arg, expected);
-    return 0;
+    usage_error(state, "--%s %s: expected %s", option, arg, expected);
 }
 
 static int parse_context(int key, char *arg, struct common *c, struct argp_state *state)
@@ -204,12 +216,26 @@ void common_free(struct common *c)
 
 /* ---- errors and the end ---- */
 
-/* The columns that n bytes of UTF-8 take, near enough: one for each character. */
+/* The first n bytes of s take this many columns once cleaned: each character or stray byte one. */
 static int columns(const char *s, int64_t n)
 {
+    char *clean = NULL;
     int count = 0;
-    for (int64_t i = 0; i < n && s[i]; i++) count += ((unsigned char)s[i] & 0xc0) != 0x80;
+    if (ph_utf8_clean(&clean, s, (size_t)n, NULL) != PH_OK) return 0;
+    for (const char *p = clean; *p; p++) count += ((unsigned char)*p & 0xc0) != 0x80;
+    ph_free(clean);
     return count;
+}
+
+/* The source with a caret under pos; line breaks and control bytes become blanks. */
+static void print_caret(const char *source, int64_t pos)
+{
+    char *clean = NULL;
+    if (ph_utf8_clean(&clean, source, strlen(source), NULL) != PH_OK) return;
+    for (char *p = clean; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f) *p = ' ';
+    fprintf(stderr, "  %s\n  %*s^\n", clean, columns(source, pos), "");
+    ph_free(clean);
 }
 
 void print_error(const struct common *c, const ph_error *err, const char *source)
@@ -217,10 +243,10 @@ void print_error(const struct common *c, const ph_error *err, const char *source
     fprintf(stderr, "phosphene %s: %s\n", c->command, err->msg);
     if (source && err->pos >= 0 && (err->code == PH_ESPEC || err->code == PH_ERANGE) &&
         (size_t)err->pos <= strlen(source))
-        fprintf(stderr, "  %s\n  %*s^\n", source, columns(source, err->pos), "");
+        print_caret(source, err->pos);
 }
 
-static bool usage_error(ph_status st)
+static bool is_usage(ph_status st)
 {
     return st == PH_EINVAL || st == PH_ESPEC || st == PH_ERANGE;
 }
@@ -239,7 +265,7 @@ int finish(const struct common *c, ph_status st, const ph_error *err, const char
         return EXIT_INTERRUPTED;
     }
     print_error(c, err, source);
-    return usage_error(st) ? EXIT_USAGE : EXIT_FAILURE;
+    return is_usage(st) ? EXIT_USAGE : EXIT_FAILURE;
 }
 
 json_t *common_settings(const struct common *c)

@@ -41,6 +41,9 @@ extern const struct argp common_argp;
 void parse_options(struct common *c, const struct argp *argp, int argc, char **argv);
 void common_free(struct common *c);
 
+/* A mistake in the command line: one line on stderr, and the program ends with status 2. */
+__attribute__((noreturn, format(printf, 2, 3))) void usage_error(const struct argp_state *state,
+                                                                 const char *format, ...);
 /* Numbers of options: a mistake is a usage error that names the option. */
 long long parse_integer(struct argp_state *state, const char *option, const char *arg,
                         long long min, long long max);

@@ -22,10 +22,11 @@ failures = []
 def run(*args, model=TINY, env=None, stdout=None):
     full = dict(os.environ, XDG_CACHE_HOME=CACHE, **(env or {}))
     full.pop("PHOSPHENE_MODEL", None)
+    full.setdefault("OMP_WAIT_POLICY", "passive")  # a busy machine must not make threads spin
     command = [TOOL, *args] + (["-m", model] if model else [])
     p = subprocess.run(command, stdout=stdout or subprocess.PIPE, stderr=subprocess.PIPE, env=full,
-                       timeout=600)
-    return p.returncode, (p.stdout or b"").decode(), p.stderr.decode()
+                       timeout=120)
+    return p.returncode, (p.stdout or b"").decode(), p.stderr.decode(errors="replace")
 
 
 def check(condition, what):
@@ -46,7 +47,7 @@ def expect_error(status, pattern, *args, **more):
     rows = err.strip("\n").split("\n")
     check(code == status, f"{args}: exit {code}, expected {status}: {err!r}")
     check(re.search(pattern, rows[0]), f"{args}: {rows[0]!r} does not match {pattern!r}")
-    check(len(rows) == 1 or (len(rows) == 3 and rows[2].strip() == "^") or "Try '" in rows[-1],
+    check(len(rows) == 1 or (len(rows) == 3 and rows[2].strip() == "^"),
           f"{args}: more than one line: {err!r}")
     check("Sanitizer" not in err and "runtime error" not in err, f"{args}: sanitizer: {err}")
 
@@ -251,14 +252,17 @@ def test_files():
         code, out, err = run("info", model=path)
         check(code in (0, 1) and "Sanitizer" not in err and (code == 0 or err.count("\n") == 1),
               f"byte {i} flipped: exit {code}: {err!r}")
-    if os.geteuid() != 0:
-        path = os.path.join(WORK, "secret.gguf")
-        with open(path, "wb") as f:
-            f.write(good)
-        os.chmod(path, 0)
-        expect_error(1, "Permission denied", "info", model=path)
-    else:
-        print("skipped: no permission (running as root, who may read everything)")
+    path = os.path.join(WORK, "secret.gguf")
+    with open(path, "wb") as f:
+        f.write(good)
+    os.chmod(path, 0)
+    os.chmod(WORK, 0o755)
+    nobody = {"user": 65534} if os.geteuid() == 0 else {}
+    try:
+        p = subprocess.run([TOOL, "info", "-m", path], capture_output=True, timeout=60, **nobody)
+        check(p.returncode == 1 and b"Permission denied" in p.stderr, f"no permission: {p.stderr!r}")
+    except PermissionError:
+        print("skipped: no permission (nobody may not run the tool here)")
     if os.path.exists("/dev/full"):
         with open("/dev/full", "w") as full:
             code, _, err = run("scan", "block 1 [:, :, 1]", stdout=full)
@@ -272,7 +276,7 @@ def test_interrupt():
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
     first = [p.stdout.readline(), p.stdout.readline()]
     p.send_signal(signal.SIGINT)
-    rest, err = p.communicate(timeout=120)
+    rest, err = p.communicate(timeout=60)
     check(p.returncode == 130, f"Ctrl-C: exit {p.returncode}: {err!r}")
     check(b"interrupted" in err, f"Ctrl-C: {err!r}")
     rows = lines((b"".join(first) + rest).decode())
