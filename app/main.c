@@ -2,7 +2,9 @@
 #include "opt.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct command commands[] = {
     {"dream", "find the texts a feature responds to (the main job)", cmd_dream},
@@ -30,9 +32,20 @@ static void help(FILE *out)
           out);
 }
 
+/* By default libgomp's waiting threads spin for milliseconds: beside another busy program that makes
+ * everything a hundred times slower. It reads its settings before main, so start once more. */
+static void wait_politely(char **argv)
+{
+    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT")) return;
+    setenv("GOMP_SPINCOUNT", "1000", 1);
+    execv("/proc/self/exe", argv); /* on failure go on as we are */
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : NULL;
+
+    wait_politely(argv);
 
     if (!name) {
         help(stderr);
