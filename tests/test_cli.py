@@ -37,7 +37,7 @@ def check(condition, what):
 
 
 def lines(out):
-    return [json.loads(line) for line in out.splitlines()]
+    return [json.loads(line) for line in out.split("\n") if line]
 
 
 def expect_error(status, pattern, *args, **more):
@@ -272,7 +272,7 @@ def test_interrupt():
     """Ctrl-C after some results: they are whole lines, and the exit status is 130."""
     env = dict(os.environ, XDG_CACHE_HOME=CACHE)
     p = subprocess.Popen([TOOL, "dream", "block 2 [:, :, 0-59]", "--steps", "100", "--json", "-m", TINY],
-                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, bufsize=0)
     first = [p.stdout.readline(), p.stdout.readline()]
     p.send_signal(signal.SIGINT)
     rest, err = p.communicate(timeout=60)

@@ -12,6 +12,9 @@
 
 #include <math.h>
 #include <string.h>
+#if W > 4
+#include <immintrin.h>
+#endif
 
 typedef float vf __attribute__((vector_size(4 * W)));
 typedef int32_t vi __attribute__((vector_size(4 * W)));
@@ -20,36 +23,6 @@ typedef int32_t vi __attribute__((vector_size(4 * W)));
 enum { SMALL = 16384 };
 
 /* ---- vectors ----------------------------------------------------------------------------------- */
-
-/* A vector from p, of which `left` elements may be read; the others are `fill`. */
-static inline vf get_or(const float *p, int64_t left, float fill)
-{
-    vf v;
-    if (left >= W) {
-        memcpy(&v, p, sizeof v);
-        return v;
-    }
-    float part[W];
-    for (int64_t i = 0; i < W; i++) part[i] = i < left ? p[i] : fill;
-    memcpy(&v, part, sizeof v);
-    return v;
-}
-
-static inline vf get(const float *p, int64_t left)
-{
-    return get_or(p, left, 0);
-}
-
-static inline void put(float *p, vf v, int64_t left)
-{
-    if (left >= W) {
-        memcpy(p, &v, sizeof v);
-        return;
-    }
-    float part[W];
-    memcpy(part, &v, sizeof v);
-    for (int64_t i = 0; i < left; i++) p[i] = part[i];
-}
 
 static inline vf all(float a)
 {
@@ -63,20 +36,110 @@ static inline vf choose(vi mask, vf yes, vf no)
     return (vf)(((vi)yes & mask) | ((vi)no & ~mask));
 }
 
+/* The first `left` < W elements of a vector: those alone are read and written. */
+#if W == 16 && defined(__AVX512F__)
+static inline vf get_part(const float *p, int64_t left, vf fill)
+{
+    return (vf)_mm512_mask_loadu_ps((__m512)fill, (__mmask16)((1u << left) - 1), p);
+}
+
+static inline void put_part(float *p, vf v, int64_t left)
+{
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << left) - 1), (__m512)v);
+}
+#elif W == 8 && defined(__AVX2__)
+static inline vi first(int64_t left)
+{
+    const vi index = {0, 1, 2, 3, 4, 5, 6, 7};
+    return index < (int32_t)left;
+}
+
+static inline vf get_part(const float *p, int64_t left, vf fill)
+{
+    const vi mask = first(left);
+    return choose(mask, (vf)_mm256_maskload_ps(p, (__m256i)mask), fill);
+}
+
+static inline void put_part(float *p, vf v, int64_t left)
+{
+    _mm256_maskstore_ps(p, (__m256i)first(left), (__m256)v);
+}
+#else
+static inline vf get_part(const float *p, int64_t left, vf fill)
+{
+    for (int64_t i = 0; i < left; i++) fill[i] = p[i];
+    return fill;
+}
+
+static inline void put_part(float *p, vf v, int64_t left)
+{
+    for (int64_t i = 0; i < left; i++) p[i] = v[i];
+}
+#endif
+
+/* A vector from p, of which `left` elements may be read; the others are `fill`. */
+static inline vf get_or(const float *p, int64_t left, float fill)
+{
+    vf v;
+    if (left < W) return get_part(p, left, all(fill));
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline vf get(const float *p, int64_t left)
+{
+    return get_or(p, left, 0);
+}
+
+static inline void put(float *p, vf v, int64_t left)
+{
+    if (left < W)
+        put_part(p, v, left);
+    else
+        memcpy(p, &v, sizeof v);
+}
+
+#if W == 16
+#define AWAY(v, k)                                                                                 \
+    __builtin_shufflevector(v, v, 0 ^ k, 1 ^ k, 2 ^ k, 3 ^ k, 4 ^ k, 5 ^ k, 6 ^ k, 7 ^ k, 8 ^ k,   \
+                            9 ^ k, 10 ^ k, 11 ^ k, 12 ^ k, 13 ^ k, 14 ^ k, 15 ^ k)
+#elif W == 8
+#define AWAY(v, k)                                                                                 \
+    __builtin_shufflevector(v, v, 0 ^ k, 1 ^ k, 2 ^ k, 3 ^ k, 4 ^ k, 5 ^ k, 6 ^ k, 7 ^ k)
+#else
+#define AWAY(v, k) __builtin_shufflevector(v, v, 0 ^ k, 1 ^ k, 2 ^ k, 3 ^ k)
+#endif
+
+/* Every element with the one k places away (k a power of 2), until one holds all. */
 static inline float total(vf v)
 {
-    float part[W];
-    memcpy(part, &v, sizeof v);
-    for (int half = W / 2; half; half /= 2)
-        for (int i = 0; i < half; i++) part[i] += part[i + half];
-    return part[0];
+#if W == 16
+    v += AWAY(v, 8);
+#endif
+#if W >= 8
+    v += AWAY(v, 4);
+#endif
+    v += AWAY(v, 2);
+    v += AWAY(v, 1);
+    return v[0];
+}
+
+static inline vf larger(vf a, vf b)
+{
+    return choose(a > b, a, b);
 }
 
 static inline float largest(vf v)
 {
-    float top = v[0];
-    for (int i = 1; i < W; i++) top = v[i] > top ? v[i] : top;
-    return top;
+#if W == 16
+    v = larger(v, AWAY(v, 8));
+#endif
+#if W >= 8
+    v = larger(v, AWAY(v, 4));
+#endif
+    v = larger(v, AWAY(v, 2));
+    v = larger(v, AWAY(v, 1));
+    return v[0];
 }
 
 /* exp(x), within 2 units in the last place; exactly 1 at 0, infinity from 88.73 on, 0 below
@@ -341,8 +404,7 @@ static void softmax(float *p, int64_t n)
 {
     vf top = all(-INFINITY), sum = {0};
     for (int64_t u = 0; u < n; u += W) {
-        const vf x = get_or(p + u, n - u, -INFINITY);
-        top = choose(x > top, x, top);
+        top = larger(get_or(p + u, n - u, -INFINITY), top);
     }
     const float m = largest(top);
     for (int64_t u = 0; u < n; u += W) {
