@@ -505,7 +505,7 @@ static double seconds(struct engine *e, const struct k_case *c, const struct dat
 {
     ph_error err;
     struct k_call call = {.be = e->be, .stream = e->stream, .M = e->M, .rows = k_rows(c)};
-    double best = INFINITY;
+    double best = HUGE_VAL;
     for (int i = 0; i < d->slots; i++) {
         if (place(&call.at[i], e, d->before[i], d->size[i], 0, &err)) exit(1);
     }

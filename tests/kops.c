@@ -287,7 +287,7 @@ static void softmax_bound(double *p, double *tol, const struct head *a, int64_t 
 {
     const struct k_case *c = a->c;
     const double scale = (double)attention_scale(c), k = k_sum(c->D) + 2;
-    double top = -INFINITY, sum = 0, moved = 0;
+    double top = -HUGE_VAL, sum = 0, moved = 0;
     for (int64_t v = 0; v < n; v++) {
         p[v] = scale * dot(query(a), key(a, v, 0), c->D, false);
         top = fmax(top, p[v]);

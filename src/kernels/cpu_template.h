@@ -26,14 +26,25 @@ enum { SMALL = 16384 };
 
 static inline vf all(float a)
 {
-    vf v;
-    for (int i = 0; i < W; i++) v[i] = a;
-    return v;
+    return a - (vf){0};
 }
 
 static inline vf choose(vi mask, vf yes, vf no)
 {
     return (vf)(((vi)yes & mask) | ((vi)no & ~mask));
+}
+
+/* All bits in the first n elements, none in the others; 0 ≤ n ≤ W. */
+static inline vi first(int64_t n)
+{
+#if W == 16
+    const vi index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+#elif W == 8
+    const vi index = {0, 1, 2, 3, 4, 5, 6, 7};
+#else
+    const vi index = {0, 1, 2, 3};
+#endif
+    return index < (int32_t)n;
 }
 
 /* The first `left` < W elements of a vector: those alone are read and written. */
@@ -48,12 +59,6 @@ static inline void put_part(float *p, vf v, int64_t left)
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << left) - 1), (__m512)v);
 }
 #elif W == 8 && defined(__AVX2__)
-static inline vi first(int64_t left)
-{
-    const vi index = {0, 1, 2, 3, 4, 5, 6, 7};
-    return index < (int32_t)left;
-}
-
 static inline vf get_part(const float *p, int64_t left, vf fill)
 {
     const vi mask = first(left);
@@ -399,13 +404,11 @@ static inline const float *key(const struct keys *k, int64_t u)
     return u < k->P ? k->context + u * k->context_ld : k->own + (u - k->P) * k->ld;
 }
 
-/* NaN is left out of the largest, but not of the sum: it spreads over the whole line. */
+/* NaN may be left out of the largest, but not of the sum: it spreads over the whole line. */
 static void softmax(float *p, int64_t n)
 {
     vf top = all(-INFINITY), sum = {0};
-    for (int64_t u = 0; u < n; u += W) {
-        top = larger(get_or(p + u, n - u, -INFINITY), top);
-    }
+    for (int64_t u = 0; u < n; u += W) top = larger(get_or(p + u, n - u, -INFINITY), top);
     const float m = largest(top);
     for (int64_t u = 0; u < n; u += W) {
         put(p + u, vexp(get(p + u, n - u) - m), n - u);
@@ -415,14 +418,33 @@ static void softmax(float *p, int64_t n)
     for (int64_t u = 0; u < n; u += W) put(p + u, get(p + u, n - u) / z, n - u);
 }
 
+/* softmax of the scores of q, of n ≤ W of them: one vector that never waits for memory. Elements
+ * past the n-th repeat it until they are cleared. */
+static vf softmax_short(const float *q, const struct keys *K, float scale, int64_t n, int64_t D)
+{
+    vf x = all(0);
+    for (int64_t u = 0; u < n; u++) x = choose(first(u), x, all(scale * dot(q, key(K, u), D)));
+    const vf e = choose(first(n), vexp(x - largest(x)), all(0));
+    return e / total(e);
+}
+
 static void attend(float *o, float *p, const float *q, const struct keys *K, const struct keys *V,
                    float scale, int64_t n, int64_t D)
 {
-    for (int64_t u = 0; u < n; u++) p[u] = scale * dot(q, key(K, u), D);
-    softmax(p, n);
+    float line[W];
+    const float *weight = p;
+    if (n <= W) {
+        const vf e = softmax_short(q, K, scale, n, D);
+        put(line, e, W);
+        put(p, e, n);
+        weight = line;
+    } else {
+        for (int64_t u = 0; u < n; u++) p[u] = scale * dot(q, key(K, u), D);
+        softmax(p, n);
+    }
     for (int64_t i = 0; i < D; i += W) {
         vf sum = {0};
-        for (int64_t u = 0; u < n; u++) sum += p[u] * get(key(V, u) + i, D - i);
+        for (int64_t u = 0; u < n; u++) sum += weight[u] * get(key(V, u) + i, D - i);
         put(o + i, sum, D - i);
     }
 }
@@ -453,7 +475,7 @@ static void zero_rows(float *x, int64_t n, int64_t D, int64_t ld)
     for (int64_t t = 0; t < n; t++) memset(x + t * ld, 0, (size_t)D * sizeof *x);
 }
 
-/* attend's passes in reverse, for the token t; dk and dv are those of the row's first token. */
+/* attend's passes in reverse, for one token; dk and dv are those of the row's first token. */
 static void attend_bwd(float *dq, float *dk, float *dv, const float *d_o, const float *p,
                        const float *q, const struct keys *K, const struct keys *V, float scale,
                        int64_t n, int64_t D)

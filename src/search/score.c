@@ -94,8 +94,12 @@ done:
 
 /* ---- attribute ---- */
 
-/* The arrays of one attribution, for n tokens of width C and a tap of width W. */
+/* A text run forward to a tap: what all features of that tap share. Text of n tokens of width C,
+ * the tap's width W. */
 struct attribution {
+    ph_session *session;
+    ph_tap tap;
+    int64_t W;
     float *E, *dE;                   /* (n,C) */
     double *X, *dX;                  /* (n,W) */
     double *values, *norm, *product; /* (n) */
@@ -103,6 +107,7 @@ struct attribution {
 
 static void attribution_close(struct attribution *a)
 {
+    ph_session_close(&a->session);
     ph__free(a->E);
     ph__free(a->dE);
     ph__free(a->X);
@@ -110,9 +115,11 @@ static void attribution_close(struct attribution *a)
     ph__free(a->values);
     ph__free(a->norm);
     ph__free(a->product);
+    *a = (struct attribution){0};
 }
 
-static ph_status attribution_new(struct attribution *a, size_t n, size_t C, size_t W, ph_error *err)
+static ph_status attribution_arrays(struct attribution *a, size_t n, size_t C, size_t W,
+                                    ph_error *err)
 {
     PH_TRY(PH_NEW(&a->E, n * C, err));
     PH_TRY(PH_NEW(&a->dE, n * C, err));
@@ -121,6 +128,26 @@ static ph_status attribution_new(struct attribution *a, size_t n, size_t C, size
     PH_TRY(PH_NEW(&a->values, n, err));
     PH_TRY(PH_NEW(&a->norm, n, err));
     return PH_NEW(&a->product, n, err);
+}
+
+static ph_status attribution_open(struct attribution *a, const ph_job *job, ph_tap tap,
+                                  const ph_encoded *e, ph_error *err)
+{
+    ph_session_options o = PH_SESSION_OPTIONS_INIT;
+
+    o.tap = a->tap = tap;
+    o.tokens = (int64_t)e->n;
+    o.context = e->context;
+    o.n_context = e->n_context;
+    o.gradient = true;
+    PH_TRY(ph_session_open(&a->session, job->model, &o, err));
+    a->W = ph__session_width(a->session);
+    PH_TRY(attribution_arrays(a, e->n, (size_t)job->model->arch.C, (size_t)a->W, err));
+    PH_TRY(ph_model_embed(job->model, a->E, e->ids, e->n, err));
+    ph__session_write(a->session, a->E, 1);
+    PH_TRY(ph__session_run(a->session, err));
+    ph__session_read64(a->session, a->X);
+    return PH_OK;
 }
 
 static void reduce_gradient(struct attribution *a, size_t n, size_t C)
@@ -137,51 +164,34 @@ static void reduce_gradient(struct attribution *a, size_t n, size_t C)
     }
 }
 
-static ph_status attribute_one(const ph_job *job, const ph_feature *f, const ph_encoded *e,
-                               ph_score_fn result, void *payload, ph_error *err)
+static ph_status attribute_one(struct attribution *a, const ph_job *job, const ph_feature *f,
+                               const ph_encoded *e, ph_score_fn result, void *payload,
+                               ph_error *err)
 {
-    ph_status st = PH_OK;
-    ph_session *session = NULL;
-    struct attribution a = {0};
     ph_region region;
-    ph_session_options o = PH_SESSION_OPTIONS_INIT;
     const int64_t T = (int64_t)e->n;
 
-    o.tap = f->tap;
-    o.tokens = T;
-    o.context = e->context;
-    o.n_context = e->n_context;
-    o.gradient = true;
-    PH_GO(ph__job_region(&region, job, f, T, err));
-    PH_GO(ph_session_open(&session, job->model, &o, err));
-    const int64_t W = ph__session_width(session);
-    const size_t C = (size_t)job->model->arch.C;
-    PH_GO(attribution_new(&a, e->n, C, (size_t)W, err));
-    PH_GO(ph_model_embed(job->model, a.E, e->ids, e->n, err));
-    ph__session_write(session, a.E, 1);
-    PH_GO(ph__session_run(session, err));
-    ph__session_read64(session, a.X);
-    const ph_measured m = ph__measure(&region, a.values, a.X, T, W);
-    if (!isfinite(m.activation)) {
-        st = ph__fail(err, PH_ENUMERIC, -1, "%s is NaN or infinite on this text", f->text);
-        goto done;
+    PH_TRY(ph__job_region(&region, job, f, T, err));
+    if (!a->session || !ph__same_tap(a->tap, f->tap)) {
+        attribution_close(a);
+        PH_TRY(attribution_open(a, job, f->tap, e, err));
     }
-    ph__objective(a.dX, -1, 0, &region, a.X, T, W);
-    PH_GO(ph__session_back64(session, a.dX, err));
-    ph__session_gradient(session, a.dE);
-    reduce_gradient(&a, e->n, C);
+    const ph_measured m = ph__measure(&region, a->values, a->X, T, a->W);
+    if (!isfinite(m.activation))
+        return ph__fail(err, PH_ENUMERIC, -1, "%s is NaN or infinite on this text", f->text);
+    ph__objective(a->dX, -1, 0, &region, a->X, T, a->W);
+    PH_TRY(ph__session_back64(a->session, a->dX, err));
+    ph__session_gradient(a->session, a->dE);
+    reduce_gradient(a, e->n, (size_t)job->model->arch.C);
     const ph_score_result r = {.feature = f,
                                .ids = e->ids,
                                .n = e->n,
-                               .values = a.values,
+                               .values = a->values,
                                .activation = m.activation,
-                               .grad_norm = a.norm,
-                               .grad_x_input = a.product};
-    if (result(&r, payload)) st = ph__fail(err, PH_ECANCELED, -1, "cancelled by the caller");
-done:
-    attribution_close(&a);
-    ph_session_close(&session);
-    return st;
+                               .grad_norm = a->norm,
+                               .grad_x_input = a->product};
+    if (result(&r, payload)) return ph__fail(err, PH_ECANCELED, -1, "cancelled by the caller");
+    return PH_OK;
 }
 
 ph_status ph_attribute(const ph_model *model, const ph_features *features, const ph_text *text,
@@ -191,14 +201,16 @@ ph_status ph_attribute(const ph_model *model, const ph_features *features, const
     ph_status st = PH_OK;
     ph_job job = {0};
     ph_encoded e = {0};
+    struct attribution a = {0};
 
     PH_GO(open_text(&job, &e, model, text, options, err));
     for (size_t i = 0; i < ph_features_count(features); i++) {
-        PH_GO(attribute_one(&job, ph_features_at(features, i), &e, result, payload, err));
+        PH_GO(attribute_one(&a, &job, ph_features_at(features, i), &e, result, payload, err));
         PH_GO(ph__job_progress(&job, "attribute",
                                (double)(i + 1) / (double)ph_features_count(features), err));
     }
 done:
+    attribution_close(&a);
     ph__encoded_close(&e);
     ph__job_close(&job);
     return st;
