@@ -4,7 +4,7 @@
 
 PyTorch float32 (transformers' LlamaForCausalLM, eager attention) on the weights as the gguf package
 dequantises them; before anything is computed they are compared bit for bit with transformers' own
-GGUF loader. Takes about ten minutes on two cores, most of them for float64: see "curve".
+GGUF loader. Takes about fifteen minutes, most of them for float64: see "curve".
 
 One JSON object per line. The first:
 
@@ -137,14 +137,13 @@ def main():
         "steps": STEPS,
         "points": POINTS,
     }
-    temporary = args.out + ".part"
-    with open(temporary, "w", encoding="utf-8") as f:
-        print(json.dumps(header, separators=(",", ":")), file=f)
-        for r in rows(args.model, model, model64):
-            print(json.dumps(r, ensure_ascii=False, separators=(",", ":")), file=f, flush=True)
-            kept = [len(c) for c in r["curve"]]
-            print(r["language"], len(r["ids"]), r["context"], r["block"], r["noise"], kept, file=sys.stderr)
-    os.replace(temporary, args.out)
+    lines = [json.dumps(header, separators=(",", ":"))]
+    for r in rows(args.model, model, model64):
+        lines.append(json.dumps(r, ensure_ascii=False, separators=(",", ":")))
+        kept = [len(c) for c in r["curve"]]
+        print(r["language"], len(r["ids"]), r["context"], r["block"], r["noise"], kept, file=sys.stderr)
+    with open(args.out, "w", encoding="utf-8") as f:  # at the end: no half file among the goldens
+        f.write("\n".join(lines) + "\n")
     print(f"{args.out}: {os.path.getsize(args.out)} bytes")
 
 

@@ -226,7 +226,8 @@ static ph_status get_weights(ph_session *s, ph_error *err)
     return s->gradient ? be->stream_prepare(s->run.stream, s->head->out_t, N, err) : PH_OK;
 }
 
-/* Angles of rope: position × base^(-2i/dims), in double. */
+/* Angles of rope: position × base^(-2i/dims), rounded to float32 at each step as PyTorch does it:
+ * that is what the models were trained with, and a descent amplifies the difference. */
 static ph_status write_angles(ph_session *s, ph_error *err)
 {
     const ph_arch *a = &s->model->arch;
@@ -235,10 +236,11 @@ static ph_status write_angles(ph_session *s, ph_error *err)
 
     PH_TRY(PH_NEW(&table, (size_t)(2 * n), err));
     for (int64_t i = 0; i < n; i++) {
-        double frequency = pow(a->rope_base, -2.0 * (double)(i % half) / (double)a->rope_dims);
-        double angle = (double)(i / half) * frequency;
-        table[i] = cos(angle);
-        table[n + i] = sin(angle);
+        const float exponent = (float)(2 * (i % half)) / (float)a->rope_dims;
+        const float frequency = 1 / powf((float)a->rope_base, exponent);
+        const float angle = (float)(i / half) * frequency;
+        table[i] = cos((double)angle);
+        table[n + i] = sin((double)angle);
     }
     s->model->backend->write64(s->cos, table, (size_t)n, s->model->backend);
     s->model->backend->write64(s->sin, table + n, (size_t)n, s->model->backend);
