@@ -71,8 +71,7 @@ long long parse_integer(struct argp_state *state, const char *option, const char
     long long v = strtoll(arg, &end, 10);
     if (*end || end == arg) usage_error(state, "--%s %s: expected a whole number", option, arg);
     if (!errno && v >= min && v <= max) return v;
-    if (max == INT64_MAX)
-        usage_error(state, "--%s %s: expected at least %lld", option, arg, min);
+    if (max == INT64_MAX) usage_error(state, "--%s %s: expected at least %lld", option, arg, min);
     usage_error(state, "--%s %s: expected %lld to %lld", option, arg, min, max);
 }
 

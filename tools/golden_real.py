@@ -53,7 +53,7 @@ TEXTS = (
     ("ru", "Мороз и солнце; день чудесный!"),
     ("ja", "猫が好きです。犬も好き。"),
     ("code", "for (int i = 0; i < 10; i++) {\n\tsum += a[i];\n}"),
-    ("emoji", "I ❤️ pizza 🍕 & 👩‍🚀🚀!"),
+    ("emoji", "I ❤\ufe0f pizza 🍕 & 👩\u200d🚀🚀!"),
 )
 WITHOUT_CONTEXT = ("en", "ru")
 

@@ -1,6 +1,6 @@
 /* score.c — the activation of a given text, and which of its tokens cause it. */
 #include "base/mem.h"
-#include "search/scorer.h"
+#include "search/job.h"
 
 #include <math.h>
 #include <string.h>
@@ -43,56 +43,7 @@ static ph_status open_text(ph_job *job, ph_encoded *e, const ph_model *model, co
     return PH_OK;
 }
 
-static ph_status score_one(ph_scorer *s, const ph_job *job, const ph_feature *f,
-                           const ph_encoded *e, double *values, ph_score_fn result, void *payload,
-                           ph_error *err)
-{
-    ph_item item = {.feature = f,
-                    .ids = e->ids,
-                    .n = e->n,
-                    .context = e->context,
-                    .n_context = e->n_context,
-                    .values = values};
-    ph_region region;
-
-    PH_TRY(ph__job_region(&region, job, f, (int64_t)e->n, err));
-    PH_TRY(ph__scorer_run(s, &item, 1, err));
-    const ph_score_result r = {.feature = f,
-                               .ids = e->ids,
-                               .n = e->n,
-                               .values = values,
-                               .activation = item.measured.activation};
-    if (result(&r, payload)) return ph__fail(err, PH_ECANCELED, -1, "cancelled by the caller");
-    return PH_OK;
-}
-
-ph_status ph_score(const ph_model *model, const ph_features *features, const ph_text *text,
-                   const ph_run_options *options, ph_score_fn result, void *payload, ph_error *err)
-{
-    ph_status st = PH_OK;
-    ph_job job = {0};
-    ph_encoded e = {0};
-    ph_scorer *scorer = NULL;
-    double *values = NULL;
-
-    PH_GO(open_text(&job, &e, model, text, options, err));
-    PH_GO(ph__scorer_open(&scorer, &job, err));
-    PH_GO(PH_NEW(&values, e.n, err));
-    for (size_t i = 0; i < ph_features_count(features); i++) {
-        PH_GO(
-            score_one(scorer, &job, ph_features_at(features, i), &e, values, result, payload, err));
-        PH_GO(ph__job_progress(&job, "score", (double)(i + 1) / (double)ph_features_count(features),
-                               err));
-    }
-done:
-    ph__free(values);
-    ph__scorer_close(&scorer);
-    ph__encoded_close(&e);
-    ph__job_close(&job);
-    return st;
-}
-
-/* ---- attribute ---- */
+/* ---- a text at a tap ---- */
 
 /* A text run forward to a tap: what all features of that tap share. Text of n tokens of width C,
  * the tap's width W. */
@@ -119,19 +70,20 @@ static void attribution_close(struct attribution *a)
 }
 
 static ph_status attribution_arrays(struct attribution *a, size_t n, size_t C, size_t W,
-                                    ph_error *err)
+                                    bool gradient, ph_error *err)
 {
-    PH_TRY(PH_NEW(&a->E, n * C, err));
-    PH_TRY(PH_NEW(&a->dE, n * C, err));
-    PH_TRY(PH_NEW(&a->X, n * W, err));
-    PH_TRY(PH_NEW(&a->dX, n * W, err));
     PH_TRY(PH_NEW(&a->values, n, err));
+    PH_TRY(PH_NEW(&a->X, n * W, err));
+    PH_TRY(PH_NEW(&a->E, n * C, err));
+    if (!gradient) return PH_OK;
+    PH_TRY(PH_NEW(&a->dE, n * C, err));
+    PH_TRY(PH_NEW(&a->dX, n * W, err));
     PH_TRY(PH_NEW(&a->norm, n, err));
     return PH_NEW(&a->product, n, err);
 }
 
 static ph_status attribution_open(struct attribution *a, const ph_job *job, ph_tap tap,
-                                  const ph_encoded *e, ph_error *err)
+                                  const ph_encoded *e, bool gradient, ph_error *err)
 {
     ph_session_options o = PH_SESSION_OPTIONS_INIT;
 
@@ -139,10 +91,10 @@ static ph_status attribution_open(struct attribution *a, const ph_job *job, ph_t
     o.tokens = (int64_t)e->n;
     o.context = e->context;
     o.n_context = e->n_context;
-    o.gradient = true;
+    o.gradient = gradient;
     PH_TRY(ph_session_open(&a->session, job->model, &o, err));
     a->W = ph__session_width(a->session);
-    PH_TRY(attribution_arrays(a, e->n, (size_t)job->model->arch.C, (size_t)a->W, err));
+    PH_TRY(attribution_arrays(a, e->n, (size_t)job->model->arch.C, (size_t)a->W, gradient, err));
     PH_TRY(ph_model_embed(job->model, a->E, e->ids, e->n, err));
     ph__session_write(a->session, a->E, 1);
     PH_TRY(ph__session_run(a->session, err));
@@ -164,9 +116,10 @@ static void reduce_gradient(struct attribution *a, size_t n, size_t C)
     }
 }
 
-static ph_status attribute_one(struct attribution *a, const ph_job *job, const ph_feature *f,
-                               const ph_encoded *e, ph_score_fn result, void *payload,
-                               ph_error *err)
+/* One feature: its values, and with `gradient` which tokens cause them. */
+static ph_status report(struct attribution *a, const ph_job *job, const ph_feature *f,
+                        const ph_encoded *e, bool gradient, ph_score_fn result, void *payload,
+                        ph_error *err)
 {
     ph_region region;
     const int64_t T = (int64_t)e->n;
@@ -174,15 +127,17 @@ static ph_status attribute_one(struct attribution *a, const ph_job *job, const p
     PH_TRY(ph__job_region(&region, job, f, T, err));
     if (!a->session || !ph__same_tap(a->tap, f->tap)) {
         attribution_close(a);
-        PH_TRY(attribution_open(a, job, f->tap, e, err));
+        PH_TRY(attribution_open(a, job, f->tap, e, gradient, err));
     }
     const ph_measured m = ph__measure(&region, a->values, a->X, T, a->W);
     if (!isfinite(m.activation))
         return ph__fail(err, PH_ENUMERIC, -1, "%s is NaN or infinite on this text", f->text);
-    ph__objective(a->dX, -1, 0, &region, a->X, T, a->W);
-    PH_TRY(ph__session_back64(a->session, a->dX, err));
-    ph__session_gradient(a->session, a->dE);
-    reduce_gradient(a, e->n, (size_t)job->model->arch.C);
+    if (gradient) {
+        ph__objective(a->dX, -1, 0, &region, a->X, T, a->W);
+        PH_TRY(ph__session_back64(a->session, a->dX, err));
+        ph__session_gradient(a->session, a->dE);
+        reduce_gradient(a, e->n, (size_t)job->model->arch.C);
+    }
     const ph_score_result r = {.feature = f,
                                .ids = e->ids,
                                .n = e->n,
@@ -194,24 +149,38 @@ static ph_status attribute_one(struct attribution *a, const ph_job *job, const p
     return PH_OK;
 }
 
-ph_status ph_attribute(const ph_model *model, const ph_features *features, const ph_text *text,
-                       const ph_run_options *options, ph_score_fn result, void *payload,
-                       ph_error *err)
+static ph_status report_all(const ph_model *model, const ph_features *features, const ph_text *text,
+                            const ph_run_options *options, bool gradient, ph_score_fn result,
+                            void *payload, ph_error *err)
 {
     ph_status st = PH_OK;
     ph_job job = {0};
     ph_encoded e = {0};
     struct attribution a = {0};
+    const char *stage = gradient ? "attribute" : "score";
+    const size_t count = ph_features_count(features);
 
     PH_GO(open_text(&job, &e, model, text, options, err));
-    for (size_t i = 0; i < ph_features_count(features); i++) {
-        PH_GO(attribute_one(&a, &job, ph_features_at(features, i), &e, result, payload, err));
-        PH_GO(ph__job_progress(&job, "attribute",
-                               (double)(i + 1) / (double)ph_features_count(features), err));
+    for (size_t i = 0; i < count; i++) {
+        PH_GO(report(&a, &job, ph_features_at(features, i), &e, gradient, result, payload, err));
+        PH_GO(ph__job_progress(&job, stage, (double)(i + 1) / (double)count, err));
     }
 done:
     attribution_close(&a);
     ph__encoded_close(&e);
     ph__job_close(&job);
     return st;
+}
+
+ph_status ph_score(const ph_model *model, const ph_features *features, const ph_text *text,
+                   const ph_run_options *options, ph_score_fn result, void *payload, ph_error *err)
+{
+    return report_all(model, features, text, options, false, result, payload, err);
+}
+
+ph_status ph_attribute(const ph_model *model, const ph_features *features, const ph_text *text,
+                       const ph_run_options *options, ph_score_fn result, void *payload,
+                       ph_error *err)
+{
+    return report_all(model, features, text, options, true, result, payload, err);
 }
