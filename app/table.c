@@ -71,7 +71,8 @@ static const char *escape(utf8proc_int32_t c, char buffer[16])
         if (known[i].c == c) return known[i].text;
     const utf8proc_category_t category = utf8proc_category(c);
     if (category != UTF8PROC_CATEGORY_CC && category != UTF8PROC_CATEGORY_CF &&
-        category != UTF8PROC_CATEGORY_ZL && category != UTF8PROC_CATEGORY_ZP)
+        category != UTF8PROC_CATEGORY_ZL && category != UTF8PROC_CATEGORY_ZP &&
+        (category != UTF8PROC_CATEGORY_ZS || c == ' '))
         return NULL;
     snprintf(buffer, 16, "\\u{%x}", (unsigned)c);
     return buffer;
