@@ -71,6 +71,7 @@ static void check_value(const ph_weights *w, const ph_value *v)
         for (size_t i = 0; i < n; i++) sum += read_text(ph__meta_string_at(w, key, i));
     else if (ph__meta_numbers(&n, w, key, NULL) == PH_OK)
         for (size_t i = 0; i < n; i++) sum += ph__meta_number_at(w, key, i) > 0;
+    (void)sum;
     ph__free(key);
 }
 

@@ -45,7 +45,7 @@ static double value_at(const ph_region *r, const double *x)
 
 ph_measured ph__measure(const ph_region *r, double *values, const double *X, int64_t T, int64_t W)
 {
-    ph_measured m = {0, NAN, r->first};
+    ph_measured m = {0, (double)NAN, r->first};
     double sum = 0, last = 0;
 
     for (int64_t t = 0; t < T; t++) {

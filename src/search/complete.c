@@ -26,11 +26,11 @@ static ph_status tallies_new(ph_complete *c, size_t count, int64_t top, int64_t 
         ph_tally *t = &c->tallies[i];
         t->top = c->lists + 2 * n * i;
         t->bottom = t->top + n;
-        t->best = t->worst = (ph_near){-1, NAN};
+        t->best = t->worst = (ph_near){-1, (double)NAN};
         t->n = (int32_t)n;
         for (size_t k = 0; k < n; k++) {
-            t->top[k] = (ph_near){-1, -INFINITY};
-            t->bottom[k] = (ph_near){-1, INFINITY};
+            t->top[k] = (ph_near){-1, -(double)INFINITY};
+            t->bottom[k] = (ph_near){-1, (double)INFINITY};
         }
     }
     return PH_OK;

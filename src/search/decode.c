@@ -250,7 +250,7 @@ static ph_near best_token(const ph_decoder *d, const struct decode *by, const fl
                           const float *pinv)
 {
     const ph_job *job = d->job;
-    ph_near best = {job->ordinary[0], -INFINITY};
+    ph_near best = {job->ordinary[0], -(double)INFINITY};
     for (size_t k = 0; k < job->n_ordinary; k++) {
         const int32_t t = job->ordinary[k];
         const float s = by->score(dot[t], pinv[t], d->norm2[t], d->leverage[t]);
