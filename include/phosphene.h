@@ -6,8 +6,9 @@
  *   2 model       open a GGUF file, look at it
  *   3 tokenizer   text to ids and back
  *   4 features    the language that names units of a model: "block 8 [:, :, 0-4]"
- *   5 search      dream (find texts), scan, score, attribute
- *   6 low level   a session: forward to a place in the model, backward from it
+ *   5 search      dream (find texts), scan and survey (complete search), score, attribute
+ *   6 experiments recover, near, corpus, effect, bench
+ *   7 low level   a session: forward to a place in the model, backward from it
  *
  * A first program, without its error checks:
  *
@@ -92,16 +93,27 @@ typedef struct ph_model ph_model;
 
 /* backend  "onednn" (fast, if the library was built with it), "cpu" (plain C), "ref" (float
  *          reference), "ref64" (the same in double); NULL: the first of these that is there
- * threads  0: one for each processor this process may use */
+ * threads  0: one for each processor this process may use
+ * untrained  the weights are drawn at random as the family initialises them before training, with
+ *          this seed; the file gives the sizes and the vocabulary
+ * shape    a name of ph_shape_name, "llama-7b": the sizes are that model's and the file gives the
+ *          vocabulary only; always untrained
+ * blocks   with untrained or shape: so many blocks instead of the model's own; 0: its own */
 typedef struct ph_model_options {
     size_t size;
     const char *backend;
     int threads;
+    bool untrained;
+    uint64_t untrained_seed;
+    const char *shape;
+    int64_t blocks;
 } ph_model_options;
 #define PH_MODEL_OPTIONS_INIT                                                                      \
     {                                                                                              \
-        sizeof(ph_model_options), NULL, 0                                                          \
+        sizeof(ph_model_options), NULL, 0, false, 0, NULL, 0                                       \
     }
+/* Names of the shapes, in order; NULL past the last. */
+PH_API const char *ph_shape_name(size_t i);
 
 /* What a model file says of itself. Strings are borrowed from the model, never NULL. */
 typedef struct ph_model_info {
@@ -111,7 +123,9 @@ typedef struct ph_model_info {
     const char *quant;   /* the type most matrix weights have: "Q4_1", … */
     const char *backend; /* what computes */
     int64_t blocks, width, heads, kv_heads, head_width, ffn, vocab, context_length;
-    bool tied;                /* the output matrix is the embedding matrix */
+    bool tied;      /* the output matrix is the embedding matrix */
+    bool untrained; /* drawn at random with untrained_seed: nothing was learned */
+    uint64_t untrained_seed;
     int64_t parameters;       /* number of weights in the file */
     int64_t block_parameters; /* weights of one block's matrices */
     size_t file_bytes;
@@ -160,6 +174,7 @@ typedef struct ph_tokenizer_info {
     int32_t vocab;
     int32_t bos, eos, eot; /* -1 where there is none; eot is the end-of-text token, by name */
     bool add_bos, add_eos;
+    bool encodes; /* false: only the pieces are known, text cannot be tokenised */
 } ph_tokenizer_info;
 
 /* Open the tokenizer of a GGUF file, which may hold a vocabulary only, of any architecture. */
@@ -304,20 +319,27 @@ typedef struct ph_dream_options {
     double eta_first, eta_last;       /* 1, 0.1 */
     bool eta_first_rms, eta_last_rms; /* that end is in units of the embedding's rms */
     double target;                    /* c of the objectives, 100 */
-    const char *objective; /* "l1" sum |c-O|, "l2" sum (c-O)^2, "linear" -sum O, over the region */
+    const char *method;    /* "descent"; "softmax": e = x W, x <- softmax(x - eta * gradient);
+                               "greedy": append the token that raises the last position most */
+    const char *objective; /* "l1" sum |c-O|, "l2" sum (c-O)^2, "linear" -sum O, over the region;
+                               "cosine" sum over its tokens of 1 - cos(O, the region's direction) */
+    double near_weight;    /* of a penalty: mean squared distance of e to the nearest tokens; 0 */
     const char *optimizer; /* "gd", "adam" */
     const char *start;     /* "half" N(1/2,1/20), "normal" N(0,1), "rms" N(0,rms), "tokens",
                                "text:…" (its own number of tokens counts then) */
     const char *decode;    /* a name of ph_decode_name, or "all" */
     int64_t top;           /* answers per feature, different ones, 1 */
+    const struct ph_corpus
+        *corpus; /* norms of ordinary text for norm_ratio; NULL: of random texts */
 } ph_dream_options;
 #define PH_DREAM_OPTIONS_INIT                                                                      \
     {                                                                                              \
         sizeof(ph_dream_options), PH_RUN_OPTIONS_INIT, 5, 100, 0, 1.0, 0.1, false, false, 100.0,   \
-            "l1", "gd", "half", "all", 1                                                           \
+            "descent", "l1", 0.0, "gd", "half", "all", 1, NULL                                     \
     }
 
 /* Names of the tables' rows, in order; NULL past the last. */
+PH_API const char *ph_method_name(size_t i);
 PH_API const char *ph_objective_name(size_t i);
 PH_API const char *ph_optimizer_name(size_t i);
 PH_API const char *ph_start_name(size_t i);
@@ -332,7 +354,7 @@ typedef struct ph_activation {
 
 /* One decode of one row. */
 typedef struct ph_decoded {
-    const char *decode;
+    const char *decode;      /* NULL for a method that finds tokens */
     const int32_t *ids;      /* n of them */
     const int32_t *text_ids; /* n_text: what the printed text tokenises to */
     size_t n, n_text;
@@ -367,8 +389,10 @@ typedef struct ph_dream_result {
     double repeated;     /* activation of `tokens` copies of it */
     const double *curve; /* soft activation before every step, and after the last */
     size_t n_curve;
-    const ph_near *nearest; /* for each position the nearest token of e and its cosine */
+    const double *objective; /* n_curve: what was descended on, the penalty included */
+    const ph_near *nearest;  /* for each position the nearest token of e and its cosine */
     size_t n_nearest;
+    const float *embedding; /* (n_nearest,C) what was found */
     int64_t token_forwards; /* spent on this feature; a backward counts two */
     double seconds;         /* of the batch this feature was in, divided by its features */
 } ph_dream_result;
@@ -410,6 +434,44 @@ PH_API ph_status ph_scan(const ph_model *model, const ph_features *features,
                          const ph_scan_options *options, ph_scan_fn result, void *payload,
                          ph_error *err);
 
+/* survey: complete search for every feature of every block, and with `neurons` every neuron of
+ * every MLP, in one pass over the vocabulary. What is kept is bounded: lists, sums and a histogram
+ * per feature. */
+typedef struct ph_survey_options {
+    size_t size;
+    ph_run_options run;
+    int64_t top; /* tokens in the top and bottom lists, 10 */
+    bool neurons;
+    const char *state; /* a file the pass saves itself in now and then, and resumes from; removed
+                          when the pass is done; NULL: none */
+} ph_survey_options;
+#define PH_SURVEY_OPTIONS_INIT                                                                     \
+    {                                                                                              \
+        sizeof(ph_survey_options), PH_RUN_OPTIONS_INIT, 10, false, NULL                            \
+    }
+
+enum { PH_QUANTILES = 7 }; /* at 0.001, 0.01, 0.25, 0.5, 0.75, 0.99, 0.999 */
+PH_API double ph_quantile_level(size_t i);
+
+typedef struct ph_survey_result {
+    ph_tap tap;
+    int64_t component;
+    const ph_near *top, *bottom; /* n_top each: highest first, lowest first; nothing excluded */
+    size_t n_top;
+    double mean, sd, quantiles[PH_QUANTILES]; /* quantiles to 1/200 of the feature's range */
+    int64_t n;
+} ph_survey_result;
+typedef int (*ph_survey_fn)(const ph_survey_result *result, void *payload);
+
+typedef struct ph_pass_cost {
+    double seconds, flops;   /* of the forward pass and what is kept of it */
+    int64_t tokens, resumed; /* resumed: of these, tokens that an earlier run had done */
+    size_t bytes;            /* memory for what is kept and for one batch */
+} ph_pass_cost;
+/* Results come block by block: its features, then its neurons. cost may be NULL. */
+PH_API ph_status ph_survey(const ph_model *model, const ph_survey_options *options,
+                           ph_survey_fn result, void *payload, ph_pass_cost *cost, ph_error *err);
+
 /* A text as it is given: bytes, or ids where ids is not NULL. */
 typedef struct ph_text {
     const char *text;
@@ -419,7 +481,9 @@ typedef struct ph_text {
 } ph_text;
 
 /* score: the activation of a text. attribute: which of its tokens cause it, by the gradient of the
- * activation with respect to the embedding: its Euclidean norm, and gradient × input. */
+ * activation with respect to the embedding (its Euclidean norm, and gradient × input), by occlusion
+ * (the activation minus that with the token replaced by end-of-text), and combined: the mean of
+ * |gradient × input| and |occlusion|, each divided by its sum over the tokens. */
 typedef struct ph_score_result {
     const ph_feature *feature;
     const int32_t *ids; /* n */
@@ -428,6 +492,8 @@ typedef struct ph_score_result {
     double activation;
     const double *grad_norm;    /* n, attribute only */
     const double *grad_x_input; /* n, attribute only */
+    const double *occlusion;    /* n, attribute only */
+    const double *combined;     /* n, attribute only: shares that add up to 1 */
 } ph_score_result;
 typedef int (*ph_score_fn)(const ph_score_result *result, void *payload);
 PH_API ph_status ph_score(const ph_model *model, const ph_features *features, const ph_text *text,
@@ -436,6 +502,169 @@ PH_API ph_status ph_score(const ph_model *model, const ph_features *features, co
 PH_API ph_status ph_attribute(const ph_model *model, const ph_features *features,
                               const ph_text *text, const ph_run_options *options,
                               ph_score_fn result, void *payload, ph_error *err);
+
+/* ---- 6 experiments ------------------------------------------------------------------------------ */
+
+/* recover: find a text again from the hidden layer it produced.
+ *
+ * descent    e <- e - eta_n * d/de sum over the region of |O(x) - O(e)|, decoded like a dream
+ * exact      position by position, the token whose state at that position is nearest the text's:
+ *            the text itself, at any depth (Nikolaou et al. 2025, SipIt). Candidates are tried in
+ *            the order a gradient suggests, until one is found within rounding of the target.
+ */
+typedef struct ph_recover_options {
+    size_t size;
+    ph_run_options run;
+    const char *method;         /* "descent", "exact" */
+    int64_t steps, restarts;    /* 500, 1 */
+    double eta_first, eta_last; /* 0.1, 0.01 */
+    bool eta_first_rms, eta_last_rms;
+    const char *objective, *optimizer, *start,
+        *decode;          /* "l1" or "l2"; as in dream; "rms", "all" */
+    const int32_t *among; /* decode to these tokens only; NULL: all */
+    size_t n_among;
+    bool sequential; /* descend token after token, keeping what was decoded */
+    bool unguided;   /* exact: candidates in the order of their ids */
+} ph_recover_options;
+#define PH_RECOVER_OPTIONS_INIT                                                                    \
+    {                                                                                              \
+        sizeof(ph_recover_options), PH_RUN_OPTIONS_INIT, "descent", 500, 1, 0.1, 0.01, true, true, \
+            "l1", "gd", "rms", "all", NULL, 0, false, false                                        \
+    }
+
+/* One reading of what was recovered. */
+typedef struct ph_recovered {
+    const char *decode; /* NULL for exact */
+    const int32_t *ids; /* n, as many as the target's */
+    int64_t matched;    /* of them equal to the target's */
+    double distance;    /* |O(ids) - O(x)|, Euclidean, over the region */
+} ph_recovered;
+
+typedef struct ph_recover_result {
+    const ph_feature *feature;
+    const char *method;
+    int64_t restart;
+    const int32_t *target_ids; /* n */
+    size_t n;
+    const ph_recovered *answer; /* the smallest distance of: */
+    const ph_recovered *decodes;
+    size_t n_decodes;
+    double distance;        /* |O(e) - O(x)| of the embedding found; exact: of the ids */
+    double random_distance; /* |O(x + N(0,1/20)) - O(x)|: the page's closeness test */
+    const double *curve;    /* descent: |O(e) - O(x)| before every step and after the last */
+    size_t n_curve;
+    int64_t tried;      /* exact: candidates that were evaluated */
+    double tolerance;   /* exact: a token counts as found below this distance, relative … */
+    double worst_found; /* … and the largest relative distance that was */
+    int64_t token_forwards;
+    double seconds;
+} ph_recover_result;
+typedef int (*ph_recover_fn)(const ph_recover_result *result, void *payload);
+PH_API ph_status ph_recover(const ph_model *model, const ph_features *features, const ph_text *text,
+                            const ph_recover_options *options, ph_recover_fn result, void *payload,
+                            ph_error *err);
+
+/* near: the geometry of the embedding matrix. e (n,C) are any embeddings; cosine and euclid (n,top)
+ * the nearest ordinary tokens, nearest first, ties to the lower id. */
+PH_API ph_status ph_near_embeddings(const ph_model *model, const float *e, size_t n, size_t top,
+                                    ph_near *cosine, ph_near *euclid, ph_error *err);
+/* Mean and standard deviation over 4096 random pairs of different ordinary tokens: what a figure
+ * above has to be compared with. */
+typedef struct ph_pair_stats {
+    double cosine_mean, cosine_sd, distance_mean, distance_sd;
+    int64_t n;
+} ph_pair_stats;
+PH_API ph_status ph_random_pairs(ph_pair_stats *out, const ph_model *model, uint64_t seed,
+                                 ph_error *err);
+
+/* corpus: what features do on ordinary text. The text is cut into windows of `window` tokens, each
+ * run after the context; every feature of every block, and every neuron, up to a depth is followed
+ * in one pass, which run.cache keeps. Figures are of single tokens. */
+typedef struct ph_corpus_options {
+    size_t size;
+    ph_run_options run;
+    const char *path; /* a UTF-8 text; special tokens are not parsed */
+    int64_t window;   /* 64 */
+    int64_t depth;    /* blocks that are followed; 0: all */
+    bool neurons;     /* neurons too */
+} ph_corpus_options;
+#define PH_CORPUS_OPTIONS_INIT                                                                     \
+    {                                                                                              \
+        sizeof(ph_corpus_options), PH_RUN_OPTIONS_INIT, NULL, 64, 0, true                          \
+    }
+
+typedef struct ph_corpus ph_corpus;
+
+typedef struct ph_corpus_stat {
+    double max, min, mean, sd, quantiles[PH_QUANTILES];
+    double density;              /* share of tokens above half the maximum */
+    int64_t n;                   /* tokens */
+    const int64_t *best, *worst; /* n_top token numbers in the corpus each, best first, of
+                                      different windows … */
+    const double *best_values, *worst_values; /* … and the values there */
+    size_t n_top;
+} ph_corpus_stat;
+
+PH_API ph_status ph_corpus_open(ph_corpus **out, const ph_model *model,
+                                const ph_corpus_options *options, ph_pass_cost *cost,
+                                ph_error *err);
+PH_API void ph_corpus_close(ph_corpus **corpus);
+/* false if that tap was not followed; arrays are borrowed from the corpus. */
+PH_API bool ph_corpus_get(const ph_corpus *corpus, ph_tap tap, int64_t component,
+                          ph_corpus_stat *out);
+/* Share of the tokens with a value below this one, to 1/200 of the feature's range. */
+PH_API double ph_corpus_percentile(const ph_corpus *corpus, ph_tap tap, int64_t component,
+                                   double value);
+/* The window that holds a token of the corpus: its ids, borrowed, and the token's place in it. */
+PH_API const int32_t *ph_corpus_window(const ph_corpus *corpus, int64_t token, size_t *n,
+                                       size_t *pos);
+/* Median Euclidean norm of a block's output over the corpus's tokens. */
+PH_API double ph_corpus_norm(const ph_corpus *corpus, ph_tap tap);
+
+/* effect: what a unit does next. Its direction is what it adds to the stream: a component itself, a
+ * neuron's column of the down-projection. logits: that direction through the final norm's weights
+ * and the output matrix, minus the mean over the vocabulary. On a text, the unit's value at the
+ * region's tokens is set to 0, to its corpus mean, and raised by its largest value there. */
+typedef struct ph_effect_options {
+    size_t size;
+    ph_run_options run;
+    int64_t top;             /* tokens in each list, 10 */
+    const ph_corpus *corpus; /* for the mean and the amount to raise by; NULL: without */
+} ph_effect_options;
+#define PH_EFFECT_OPTIONS_INIT                                                                     \
+    {                                                                                              \
+        sizeof(ph_effect_options), PH_RUN_OPTIONS_INIT, 10, NULL                                   \
+    }
+
+typedef struct ph_shift { /* a token's probability as next one, before and after */
+    int32_t id;
+    double before, after;
+} ph_shift;
+
+typedef struct ph_change {
+    const char *what;       /* "zero", "mean", "raise" */
+    double value;           /* what the unit was set to (raise: the amount added) */
+    double kl;              /* KL(before || after) of the next-token distribution, in nats */
+    const ph_shift *shifts; /* the largest changes of probability, n_shifts */
+    size_t n_shifts;
+} ph_change;
+
+typedef struct ph_effect_result {
+    const ph_feature *feature;
+    const ph_near *promoted, *suppressed; /* n_top each: highest first, lowest first */
+    size_t n_top;
+    const int32_t *ids; /* the text, n; NULL without one */
+    size_t n;
+    double activation;
+    const ph_change *changes;
+    size_t n_changes;
+} ph_effect_result;
+typedef int (*ph_effect_fn)(const ph_effect_result *result, void *payload);
+/* text may be NULL. Features of embed, logits and final have a direction only where that makes
+ * sense; PH_EUNSUPPORTED names the others. */
+PH_API ph_status ph_effect(const ph_model *model, const ph_features *features, const ph_text *text,
+                           const ph_effect_options *options, ph_effect_fn result, void *payload,
+                           ph_error *err);
 
 /* bench: how fast this machine is, and how near to that a search comes. */
 typedef struct ph_bench_result {
@@ -453,7 +682,7 @@ PH_API ph_status ph_bench_descent(const ph_model *model, int64_t block, int64_t 
                                   int64_t tokens, double peak_gflops, ph_bench_result *out,
                                   ph_error *err);
 
-/* ---- 6 low level --------------------------------------------------------------------------------
+/* ---- 7 low level --------------------------------------------------------------------------------
  *
  * A session runs a batch of rows of embeddings forward to a tap and a gradient at the tap back to
  * the embeddings. Nothing after the tap is loaded or computed.

@@ -53,6 +53,8 @@ struct ph_session {
     ph_block_state *states; /* per block run */
     ph_block_scratch scratch;
     ph_real *cos, *sin, *x0, *other, *dx, *seed, *final_r, *final, *logits;
+    ph_watch_fn watch; /* NULL: none */
+    void *watch_payload;
     const ph_real *stream_out; /* where the last block of the last run left the stream */
     ph_real *memory;
 };
@@ -272,6 +274,7 @@ static ph_status run_blocks(ph_session *s, ph_session *keys_of, double *line, ph
         ph_block_state *state = &s->states[n - s->first];
         ph__block_forward(state, &s->scratch, s->weights[n - s->first], stop_of(s, n), &s->run);
         if (keys_of) copy_keys(keys_of, &keys_of->states[n - s->first], state->qkv, line);
+        if (s->watch) PH_TRY(s->watch(s, n, s->watch_payload, err));
     }
     return s->model->backend->stream_status(s->run.stream, err);
 }
@@ -377,6 +380,29 @@ static const ph_real *tap_output(const ph_session *s)
         [PH_PLACE_EMBED] = s->x0,           [PH_PLACE_FINAL] = s->final,
         [PH_PLACE_LOGITS] = s->logits};
     return at[s->tap.place];
+}
+
+void ph__session_watch(ph_session *s, ph_watch_fn watch, void *payload)
+{
+    s->watch = watch;
+    s->watch_payload = payload;
+}
+
+void ph__session_read_block(const ph_session *s, int64_t block, ph_place place, float *X)
+{
+    const ph_arch *a = &s->model->arch;
+    const ph_real *const at[] = {[PH_PLACE_BLOCK] = s->states[block - s->first].out,
+                                 [PH_PLACE_ATTN] = s->scratch.branch,
+                                 [PH_PLACE_MLP] = s->scratch.branch,
+                                 [PH_PLACE_NEURON] = s->scratch.h};
+    s->model->backend->read(X, at[place], elements(s, place == PH_PLACE_NEURON ? a->F : a->C),
+                            s->model->backend);
+}
+
+void ph__session_write_block(ph_session *s, int64_t block, const float *X)
+{
+    s->model->backend->write(s->states[block - s->first].out, X, elements(s, s->model->arch.C),
+                             s->model->backend);
 }
 
 void ph__session_write(ph_session *s, const float *E, int64_t B)

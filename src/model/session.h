@@ -19,6 +19,15 @@ ph_status ph__session_back64(ph_session *s, const double *dX, ph_error *err);
 void ph__session_gradient(const ph_session *s, float *dE);
 void ph__session_gradient64(const ph_session *s, double *dE);
 
+/* A watcher is called after every block of every run with the number of the block; it may read what
+ * the block computed, and change the stream that the next one gets. NULL: none. */
+typedef ph_status (*ph_watch_fn)(ph_session *s, int64_t block, void *payload, ph_error *err);
+void ph__session_watch(ph_session *s, ph_watch_fn watch, void *payload);
+/* For a watcher: X (B,T,W) of the block just run at BLOCK (its output), NEURON, or ATTN and MLP where
+ * the block ends there; and the stream (B,T,C) written back. */
+void ph__session_read_block(const ph_session *s, int64_t block, ph_place place, float *X);
+void ph__session_write_block(ph_session *s, int64_t block, const float *X);
+
 int64_t ph__session_width(const ph_session *s); /* W */
 
 /* The name of a tap for messages: "block 8", "only block 3 mlp", "final". */
