@@ -46,7 +46,7 @@ void *__wrap_aligned_alloc(size_t line, size_t size)
 
 /* ---- the calls ---- */
 
-static const ph_model_options one_thread = {sizeof(ph_model_options), NULL, 1};
+static const ph_model_options one_thread = {.size = sizeof(ph_model_options), .threads = 1};
 static ph_model *model;
 static ph_features *features;
 static const ph_tokenizer *tokenizer;
