@@ -23,6 +23,7 @@ enum {
     KEY_STEPS,
     KEY_ETA,
     KEY_OBJECTIVE,
+    KEY_NEAR,
     KEY_TARGET,
     KEY_START,
     KEY_OPTIMIZER,
@@ -32,7 +33,10 @@ enum {
 };
 
 static const struct argp_option options[] = {
-    {"method", KEY_METHOD, "NAME", 0, "descent (the only one so far)", 0},
+    {"method", KEY_METHOD, "NAME", 0,
+     "descent on the embedding; softmax: descent on a distribution over the vocabulary; greedy: "
+     "append the best token, exact at every step (descent)",
+     0},
     {"tokens", KEY_TOKENS, "N", 0, "Length of the searched text (5)", 0},
     {"steps", KEY_STEPS, "N", 0, "Steps of descent (100)", 0},
     {"restarts", KEY_RESTARTS, "N", 0, "Random starts for each feature (8)", 0},
@@ -40,7 +44,9 @@ static const struct argp_option options[] = {
      "Step size, falling from A to B (1:0.1); 0.1rms:0.01rms counts in units of the embedding's "
      "root mean square",
      0},
-    {"objective", KEY_OBJECTIVE, "NAME", 0, "l1, l2 or linear (l1)", 0},
+    {"objective", KEY_OBJECTIVE, "NAME", 0, "l1, l2, linear or cosine (l1)", 0},
+    {"near-weight", KEY_NEAR, "W", 0,
+     "Penalty on the objective: W times the mean squared distance to the nearest tokens (0)", 0},
     {"target", KEY_TARGET, "C", 0, "The activation that l1 and l2 aim at (100)", 0},
     {"optimizer", KEY_OPTIMIZER, "NAME", 0, "gd or adam (gd)", 0},
     {"start", KEY_START, "NAME", 0,
@@ -78,14 +84,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
     switch (key) {
     case ARGP_KEY_INIT: state->child_inputs[0] = &d->common; break;
-    case KEY_METHOD:
-        if (strcmp(arg, "descent") != 0)
-            usage_error(state, "--method %s: expected descent, the only method so far", arg);
-        break;
+    case KEY_METHOD: o->method = arg; break;
     case KEY_TOKENS: o->tokens = parse_integer(state, "tokens", arg, 1, INT64_MAX); break;
     case KEY_STEPS: o->steps = parse_integer(state, "steps", arg, 1, INT64_MAX); break;
     case KEY_RESTARTS: o->restarts = parse_integer(state, "restarts", arg, 1, INT64_MAX); break;
     case KEY_TOP: o->top = parse_integer(state, "top", arg, 1, INT64_MAX); break;
+    case KEY_NEAR: o->near_weight = parse_real(state, "near-weight", arg); break;
     case KEY_TARGET: o->target = parse_real(state, "target", arg); break;
     case KEY_ETA: parse_eta(o, arg, state); break;
     case KEY_OBJECTIVE: o->objective = arg; break;
@@ -104,7 +108,7 @@ static const struct argp argp = {
     parse,
     "SPEC…",
     "Find the texts that features respond to: gradient descent on the input embedding, decoded to "
-    "tokens, printed, tokenised again and scored by a plain forward pass."
+    "tokens, or a search among tokens; printed, tokenised again and scored by a plain forward pass."
     "\v"
     "Columns: 'text' is the activation of the printed text, the figure that counts; 'soft' that of "
     "the optimised embedding, 'ids' that of the decoded tokens; 'z' how many standard deviations "
@@ -113,6 +117,8 @@ static const struct argp argp = {
     "triggers an outlier norm and with it many features at once.\n\n"
     "Examples:\n"
     "  phosphene dream 'block 8 [:, :, 0-4]'\n"
+    "  phosphene dream --method greedy 'block 8 [:, :, 0-4]'\n"
+    "  phosphene dream --objective cosine 'block 8 [:, :, 0:4]'\n"
     "  phosphene dream --start tokens --optimizer adam --eta 0.02:0.002 'block 4 [:, :, 0]'\n"
     "  phosphene dream --tokens 12 --top 3 --json 'block 17 mlp [:, -1, 5]' > out.jsonl\n",
     children,
@@ -124,13 +130,14 @@ static const struct argp argp = {
 static json_t *settings(const struct dream_command *d)
 {
     const ph_dream_options *o = &d->o;
-    json_t *s = json_pack("{s:s, s:I, s:I, s:I, s:f, s:s, s:f, s:s, s:f, s:s, s:s, s:s, s:s, s:I}",
-                          "method", "descent", "tokens", (json_int_t)o->tokens, "steps",
-                          (json_int_t)o->steps, "restarts", (json_int_t)o->restarts, "eta_first",
-                          o->eta_first, "eta_first_unit", o->eta_first_rms ? "rms" : "", "eta_last",
-                          o->eta_last, "eta_last_unit", o->eta_last_rms ? "rms" : "", "target",
-                          o->target, "objective", o->objective, "optimizer", o->optimizer, "start",
-                          o->start, "decode", o->decode, "top", (json_int_t)o->top);
+    json_t *s =
+        json_pack("{s:s, s:I, s:I, s:I, s:f, s:s, s:f, s:s, s:f, s:s, s:f, s:s, s:s, s:s, s:I}",
+                  "method", o->method, "tokens", (json_int_t)o->tokens, "steps",
+                  (json_int_t)o->steps, "restarts", (json_int_t)o->restarts, "eta_first",
+                  o->eta_first, "eta_first_unit", o->eta_first_rms ? "rms" : "", "eta_last",
+                  o->eta_last, "eta_last_unit", o->eta_last_rms ? "rms" : "", "target", o->target,
+                  "objective", o->objective, "near_weight", o->near_weight, "optimizer",
+                  o->optimizer, "start", o->start, "decode", o->decode, "top", (json_int_t)o->top);
     json_t *common = common_settings(&d->common);
     if (s && common) json_object_update(s, common);
     json_decref(common);
@@ -151,8 +158,8 @@ static json_t *decodes(const ph_dream_result *r)
     json_t *list = json_array();
     for (size_t i = 0; i < r->n_decodes; i++) {
         const ph_decoded *d = &r->decodes[i];
-        json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:o, s:b, s:o}", "decode", d->decode,
-                                              "ids", integers(d->ids, d->n), "text",
+        json_array_append_new(list, json_pack("{s:s?, s:o, s:o, s:o, s:b, s:o}", "decode",
+                                              d->decode, "ids", integers(d->ids, d->n), "text",
                                               utf8(d->text, strlen(d->text)), "activation",
                                               activation(&d->activation, false), "round_trip",
                                               d->round_trip, "norm_ratio", number(d->norm_ratio)));
@@ -170,12 +177,29 @@ static json_t *nearest(const ph_dream_result *r, const ph_tokenizer *t)
     return list;
 }
 
+/* What became of every random start. */
+static json_t *rows(const ph_dream_result *r)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < r->n_rows; i++) {
+        const ph_dream_row *row = &r->rows[i];
+        const ph_decoded *a = row->answer;
+        json_array_append_new(list, json_pack("{s:I, s:o, s:b, s:s?, s:o, s:o, s:o}", "restart",
+                                              (json_int_t)row->restart, "objective",
+                                              number(row->objective), "diverged", row->diverged,
+                                              "decode", a->decode, "ids", integers(a->ids, a->n),
+                                              "text", utf8(a->text, strlen(a->text)), "activation",
+                                              activation(&a->activation, true)));
+    }
+    return list;
+}
+
 static void print_json(const struct dream_command *d, const ph_dream_result *r)
 {
     const ph_decoded *a = r->answer;
     const ph_tokenizer *t = subject_tokenizer(&d->subject);
     json_t *line =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:o}", "type", "dream", "run",
+        json_pack("{s:s, s:s, s:s, s:s, s:s?, s:I, s:I, s:I, s:s, s:o}", "type", "dream", "run",
                   d->subject.run, "feature", r->feature->text, "method", r->method, "decode",
                   a->decode, "restart", (json_int_t)r->restart, "rank", (json_int_t)r->rank, "seed",
                   (json_int_t)d->common.run.seed, "reduce",
@@ -202,6 +226,8 @@ static void print_json(const struct dream_command *d, const ph_dream_result *r)
                                   number(r->best_token.value), "repeated", number(r->repeated)));
     json_object_set_new(line, "nearest", nearest(r, t));
     json_object_set_new(line, "curve", numbers(r->curve, r->n_curve));
+    if (r->objective) json_object_set_new(line, "objective", numbers(r->objective, r->n_curve));
+    json_object_set_new(line, "rows", rows(r));
     json_object_set_new(line, "decodes", decodes(r));
     json_object_set_new(line, "token_forwards", json_integer((json_int_t)r->token_forwards));
     json_object_set_new(line, "seconds", number(r->seconds));
@@ -212,16 +238,27 @@ static void print_json(const struct dream_command *d, const ph_dream_result *r)
 
 enum { TEXT_WIDTH = 44 };
 
+static void print_method(const ph_dream_options *o)
+{
+    printf(" · %s", o->method);
+    if (strcmp(o->method, "greedy") != 0) {
+        if (o->restarts)
+            printf(", %lld restarts", (long long)o->restarts);
+        else
+            printf(", %s", strncmp(o->start, "text:", 5) ? "8 restarts" : "from a text");
+        printf(", %lld steps", (long long)o->steps);
+        if (strcmp(o->objective, "l1") != 0) printf(", %s", o->objective);
+        if (o->near_weight > 0) printf(", near weight %g", o->near_weight);
+    }
+    printf("\n");
+}
+
 static void print_title(const struct dream_command *d)
 {
     subject_title(&d->subject);
     if (strncmp(d->o.start, "text:", 5) != 0) printf(" · %lld tokens", (long long)d->o.tokens);
     subject_context(&d->subject);
-    if (d->o.restarts)
-        printf(" · descent, %lld restarts", (long long)d->o.restarts);
-    else
-        printf(" · descent, %s", strncmp(d->o.start, "text:", 5) ? "8 restarts" : "from a text");
-    printf(", %lld steps\n", (long long)d->o.steps);
+    print_method(&d->o);
     cell("feature", d->width);
     printf("  ");
     cell("text", TEXT_WIDTH);
@@ -234,7 +271,7 @@ static void print_details(const struct dream_command *d, const ph_dream_result *
     for (size_t i = 0; i < r->n_decodes; i++) {
         const ph_decoded *c = &r->decodes[i];
         char *text = quoted(c->text, strlen(c->text), '"');
-        printf("  %-*s  ", d->width - 2, c->decode);
+        printf("  %-*s  ", d->width - 2, c->decode ? c->decode : r->method);
         cell(text ? text : "", TEXT_WIDTH);
         printf(" %c%c", c->round_trip ? ' ' : '~', c->norm_ratio > 3 ? '!' : ' ');
         cell_number(c->activation.text, "%.2f", 7);
@@ -243,14 +280,15 @@ static void print_details(const struct dream_command *d, const ph_dream_result *
         printf("%s\n", c->special ? "  special tokens: cannot win" : "");
         free(text);
     }
-    printf("  %-*s  ", d->width - 2, "nearest");
+    if (r->n_nearest) printf("  %-*s  ", d->width - 2, "nearest");
     for (size_t i = 0; i < r->n_nearest; i++) {
         char *token = quoted_token(subject_tokenizer(&d->subject), r->nearest[i].id);
         printf("%s %.2f  ", token ? token : "", r->nearest[i].value);
         free(token);
     }
-    printf("\n  %-*s  mean %.2f, sd %.2f, max %.2f of %lld\n", d->width - 2, "random texts",
-           r->random_mean, r->random_sd, r->random_max, (long long)r->random_n);
+    printf("%s  %-*s  mean %.2f, sd %.2f, max %.2f of %lld\n", r->n_nearest ? "\n" : "",
+           d->width - 2, "random texts", r->random_mean, r->random_sd, r->random_max,
+           (long long)r->random_n);
 }
 
 static void print_row(struct dream_command *d, const ph_dream_result *r)

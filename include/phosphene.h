@@ -374,6 +374,14 @@ typedef struct ph_near {
     double value;
 } ph_near;
 
+/* One row of a feature: what became of a random start. */
+typedef struct ph_dream_row {
+    int64_t restart;
+    double objective;         /* in the end; NaN for a method that descends on nothing */
+    bool diverged;            /* stopped early at a step that gave NaN or infinity */
+    const ph_decoded *answer; /* its best */
+} ph_dream_row;
+
 typedef struct ph_dream_result {
     const ph_feature *feature;
     const char *method;
@@ -382,6 +390,8 @@ typedef struct ph_dream_result {
     const ph_decoded *answer; /* the best of: */
     const ph_decoded *decodes;
     size_t n_decodes;
+    const ph_dream_row *rows; /* all of the feature's, in order of restart */
+    size_t n_rows;
     double z; /* (activation.text - mean)/sd of random texts */
     double random_mean, random_sd, random_min, random_max;
     int64_t random_n;

@@ -129,7 +129,7 @@ static void check_tap(ph_model *model, const char *path, ph_tap tap, size_t n_co
     s.dE = room(B * T * s.C);
     s.v = room(B * T * s.C);
     ph__tap_name(place, tap);
-    for (int objective = -1; objective < 3; objective++) {
+    for (int objective = -1; objective < 4; objective++) {
         for (int reduce = PH_REDUCE_MEAN; reduce < PH_REDUCE_COUNT; reduce++) {
             const ph_range where = tokens[(objective + 1) % 3];
             ph_feature f = {.tap = tap, .tokens = where, .components = {3, reduce == 1 ? 7 : 4}};

@@ -202,6 +202,12 @@ static void check_record(const struct run *r, const struct record *want)
                    want->name + at + more);
 }
 
+static void free_golden(struct golden *g)
+{
+    for (uint32_t i = 0; i < g->count; i++) free(g->records[i].data);
+    free(g->records);
+}
+
 static void check_model(const char *name, const char *backend)
 {
     char path[64], where[64];
@@ -214,7 +220,13 @@ static void check_model(const char *name, const char *backend)
     snprintf(path, sizeof path, "tests/data/%s.gguf", name);
     snprintf(where, sizeof where, "%s %s", name, backend);
     options.backend = backend;
-    must(ph_model_open(&model, path, &options, &err), &err, path);
+    const ph_status st = ph_model_open(&model, path, &options, &err);
+    if (st == PH_EUNSUPPORTED) { /* a backend that this processor cannot run */
+        printf("test_golden: %s not compared: %s\n", where, err.msg);
+        free_golden(&g);
+        return;
+    }
+    must(st, &err, path);
     const struct record *E = find(&g, "E");
     struct run r = {.g = &g,
                     .model = model,
@@ -225,8 +237,7 @@ static void check_model(const char *name, const char *backend)
     r.E = room(elements(E), sizeof *r.E);
     for (size_t i = 0; i < elements(E); i++) r.E[i] = (double)E->data[i];
     for (uint32_t i = 0; i < g.count; i++) check_record(&r, &g.records[i]);
-    for (uint32_t i = 0; i < g.count; i++) free(g.records[i].data);
-    free(g.records);
+    free_golden(&g);
     free(r.E);
     ph_model_close(&model);
 }

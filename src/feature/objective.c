@@ -67,7 +67,8 @@ ph_measured ph__measure(const ph_region *r, double *values, const double *X, int
     return m;
 }
 
-/* ---- objectives: a row each; c the target, o the element, *d the derivative ---- */
+/* ---- objectives: a row each. An objective is a sum over the region's elements o with target c, *d
+ * the derivative; or over its tokens, x (W) the whole output there, d (W) the derivative ---- */
 
 static double l1(double *d, double c, double o)
 {
@@ -88,10 +89,28 @@ static double linear(double *d, double c, double o)
     return -o;
 }
 
+/* 1 - cos(x, u), u = sign/sqrt|S| on the region's components S:
+ * d = -(u/|x| - x (u·x)/|x|^3); at x = 0 there is no angle: 1, and no gradient. */
+static double cosine(double *d, const ph_region *r, const double *x, int64_t W)
+{
+    const double u = r->sign / sqrt((double)(r->end - r->begin));
+    double squares = 0, along = 0;
+
+    for (int64_t i = 0; i < W; i++) squares += x[i] * x[i];
+    const double norm = sqrt(squares);
+    if (norm == 0) return 1;
+    for (int64_t i = r->begin; i < r->end; i++) along += u * x[i];
+    for (int64_t i = 0; i < W; i++) d[i] = x[i] * along / (squares * norm);
+    for (int64_t i = r->begin; i < r->end; i++) d[i] -= u / norm;
+    return 1 - along / norm;
+}
+
 static const struct objective {
     const char *name;
     double (*element)(double *d, double c, double o);
-} objectives[] = {{"l1", l1}, {"l2", l2}, {"linear", linear}};
+    double (*token)(double *d, const ph_region *r, const double *x, int64_t W);
+} objectives[] = {
+    {"l1", l1, NULL}, {"l2", l2, NULL}, {"linear", linear, NULL}, {"cosine", NULL, cosine}};
 enum { OBJECTIVES = sizeof objectives / sizeof *objectives };
 
 const char *ph_objective_name(size_t i)
@@ -115,26 +134,43 @@ static ph_range counted(const ph_region *r, const double *X, int64_t T, int64_t 
     return (ph_range){pos, pos + 1};
 }
 
+/* One token of an objective that is a sum over elements. */
+static double sum_elements(double *d, const struct objective *by, double target, const ph_region *r,
+                           const double *x)
+{
+    double sum = 0;
+    for (int64_t i = r->begin; i < r->end; i++) {
+        sum += by->element(&d[i], target, r->sign * x[i]);
+        d[i] *= r->sign;
+    }
+    return sum;
+}
+
+static double mean_elements(double *d, double n, const ph_region *r, const double *x)
+{
+    double sum = 0;
+    for (int64_t i = r->begin; i < r->end; i++) {
+        sum += x[i] / n;
+        d[i] = 1 / n;
+    }
+    return sum;
+}
+
 double ph__objective(double *dX, int objective, double target, const ph_region *r, const double *X,
                      int64_t T, int64_t W)
 {
     const ph_range tokens = counted(r, X, T, W);
     const double n = (double)((tokens.end - tokens.begin) * (r->end - r->begin));
+    const struct objective *by = objective < 0 ? NULL : &objectives[objective];
     double sum = 0;
 
     memset(dX, 0, (size_t)(T * W) * sizeof *dX);
     for (int64_t t = tokens.begin; t < tokens.end; t++) {
-        for (int64_t i = r->begin; i < r->end; i++) {
-            const double x = X[t * W + i];
-            double d = 1 / n;
-            if (objective < 0) {
-                sum += x / n;
-            } else {
-                sum += objectives[objective].element(&d, target, r->sign * x);
-                d *= r->sign;
-            }
-            dX[t * W + i] = d;
-        }
+        const double *x = X + t * W;
+        double *d = dX + t * W;
+        sum += !by         ? mean_elements(d, n, r, x)
+               : by->token ? by->token(d, r, x, W)
+                           : sum_elements(d, by, target, r, x);
     }
     return sum;
 }

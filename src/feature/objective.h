@@ -37,6 +37,8 @@ int ph__objective_find(const char *name);
 /* The elements that count are the region's components at: all its tokens (mean), the extreme one
  * (max), the last one (last). O there is sign × X. Adds nothing: dX (T,W) is written whole.
  *   l1      sum |c - O|      l2      sum (c - O)^2      linear  - sum O
+ *   cosine  sum over those tokens of 1 - (sum over the region's components of O)/(sqrt|S| |O_t|),
+ *           |O_t| the norm of the whole output at the token
  * With objective -1 it is the activation itself and its gradient. Returns its value. */
 double ph__objective(double *dX, int objective, double target, const ph_region *r, const double *X,
                      int64_t T, int64_t W);

@@ -14,15 +14,14 @@ enum {
 
 struct ph_decoder {
     const ph_job *job;
-    const float *W; /* (V,C), borrowed */
+    ph_lexicon *lexicon;
+    const float *W, *norm2; /* (V,C), (V) borrowed */
     int64_t V, C;
+    bool wanted[PH_DECODES];
     ph_stream *stream;
-    ph_matrix *scores; /* x -> x W^T */
-    float *norm2;      /* (V) |w_t|^2 */
-    float *leverage;   /* (V) h_t */
-    double *inverse;   /* (C,C) G^-1 */
-    ph_real *in, *out; /* (2*TILE,C), (2*TILE,V) of the backend */
-    float *x, *s;      /* the same for us */
+    float *leverage; /* (V) h_t */
+    double *inverse; /* (C,C) G^-1; NULL: nobody wants it */
+    float *x, *s;    /* (2*TILE,C), (2*TILE,V) */
 };
 
 /* ---- the table: the score of token t from dot = e·w_t, pinv = w_t·G^-1 e ---- */
@@ -63,7 +62,7 @@ static const struct decode {
 } decodes[] = {{"pinv", score_pinv},     {"leverage", score_leverage}, {"cosine", score_cosine},
                {"euclid", score_euclid}, {"dot", score_dot},           {"hidden", NULL}};
 _Static_assert(sizeof decodes / sizeof *decodes == PH_DECODES, "one row for each decode");
-enum { COSINE = 2 };
+enum { PINV = 0, LEVERAGE = 1, COSINE = 2 };
 
 const char *ph_decode_name(size_t i)
 {
@@ -131,41 +130,39 @@ static ph_status invert(ph_decoder *d, ph_error *err)
     return PH_OK;
 }
 
-/* h_t = w_t · G^-1 w_t, and |w_t|^2. */
+/* h_t = w_t · G^-1 w_t. */
 static ph_status leverages(ph_decoder *d, ph_error *err)
 {
     ph_status st = PH_OK;
     ph_backend *be = d->job->model->backend;
     const int64_t C = d->C, rows = 2 * TILE;
     ph_matrix *inverse = NULL;
-    ph_real *y = NULL;
+    ph_real *x = NULL, *y = NULL;
     float *g = NULL, *host = NULL;
 
     PH_GO(PH_NEW(&g, (size_t)(C * C), err));
     PH_GO(PH_NEW(&host, (size_t)(rows * C), err));
+    PH_GO(be->alloc(&x, (size_t)(rows * C), be, err));
     PH_GO(be->alloc(&y, (size_t)(rows * C), be, err));
     for (int64_t i = 0; i < C * C; i++) g[i] = (float)d->inverse[i];
     PH_GO(be->matrix_new(&inverse, g, C, C, false, be, err));
     PH_GO(be->stream_prepare(d->stream, inverse, rows, err));
     for (int64_t at = 0; at < d->V; at += rows) {
         const int64_t n = d->V - at < rows ? d->V - at : rows;
-        be->write(d->in, d->W + at * C, (size_t)(n * C), be);
-        be->ops.matmul(y, 0, d->in, inverse, n, d->stream);
+        be->write(x, d->W + at * C, (size_t)(n * C), be);
+        be->ops.matmul(y, 0, x, inverse, n, d->stream);
         be->read(host, y, (size_t)(n * C), be);
         for (int64_t i = 0; i < n; i++) {
             const float *w = d->W + (at + i) * C;
-            double h = 0, norm = 0;
-            for (int64_t j = 0; j < C; j++) {
-                h += (double)w[j] * (double)host[i * C + j];
-                norm += (double)w[j] * (double)w[j];
-            }
+            double h = 0;
+            for (int64_t j = 0; j < C; j++) h += (double)w[j] * (double)host[i * C + j];
             d->leverage[at + i] = (float)h;
-            d->norm2[at + i] = (float)norm;
         }
     }
     st = be->stream_status(d->stream, err);
 done:
     be->release(be, y);
+    be->release(be, x);
     ph__free(host);
     ph__free(g);
     be->matrix_close(&inverse, be);
@@ -174,28 +171,31 @@ done:
 
 /* ---- open and close ---- */
 
-ph_status ph__decoder_open(ph_decoder **out, const ph_job *job, ph_error *err)
+static ph_status factor(ph_decoder *d, ph_error *err)
+{
+    ph_backend *be = d->job->model->backend;
+    PH_TRY(be->stream_new(&d->stream, be, err));
+    PH_TRY(PH_NEW(&d->leverage, (size_t)d->V, err));
+    PH_TRY(PH_NEW(&d->inverse, (size_t)(d->C * d->C), err));
+    PH_TRY(invert(d, err));
+    return leverages(d, err);
+}
+
+ph_status ph__decoder_open(ph_decoder **out, const ph_job *job, ph_lexicon *lexicon, int only,
+                           ph_error *err)
 {
     ph_status st = PH_OK;
     ph_decoder *d = NULL;
-    ph_backend *be = job->model->backend;
-    const size_t V = (size_t)job->model->arch.V, C = (size_t)job->model->arch.C;
+    const ph_arch *a = &job->model->arch;
 
     PH_GO(PH_NEW(&d, 1, err));
-    *d = (ph_decoder){.job = job, .V = (int64_t)V, .C = (int64_t)C};
-    PH_GO(ph__model_embedding(&d->W, NULL, job->model, err));
-    PH_GO(be->stream_new(&d->stream, be, err));
-    PH_GO(be->matrix_new(&d->scores, d->W, (int64_t)V, (int64_t)C, true, be, err));
-    PH_GO(be->stream_prepare(d->stream, d->scores, 2 * TILE, err));
-    PH_GO(PH_NEW(&d->norm2, V, err));
-    PH_GO(PH_NEW(&d->leverage, V, err));
-    PH_GO(PH_NEW(&d->inverse, C * C, err));
-    PH_GO(be->alloc(&d->in, 2 * TILE * C, be, err));
-    PH_GO(be->alloc(&d->out, 2 * TILE * V, be, err));
-    PH_GO(PH_NEW(&d->x, 2 * TILE * C, err));
-    PH_GO(PH_NEW(&d->s, 2 * TILE * V, err));
-    PH_GO(invert(d, err));
-    PH_GO(leverages(d, err));
+    *d = (ph_decoder){.job = job, .lexicon = lexicon, .V = a->V, .C = a->C};
+    d->W = ph__lexicon_rows(lexicon);
+    d->norm2 = ph__lexicon_norms(lexicon);
+    for (int k = 0; k < PH_DECODES; k++) d->wanted[k] = only < 0 || only == k;
+    PH_GO(PH_NEW(&d->x, 2 * TILE * (size_t)a->C, err));
+    PH_GO(PH_NEW(&d->s, 2 * TILE * (size_t)a->V, err));
+    if (d->wanted[PINV] || d->wanted[LEVERAGE]) PH_GO(factor(d, err));
     *out = d;
     d = NULL;
 done:
@@ -208,11 +208,7 @@ void ph__decoder_close(ph_decoder **decoder)
     ph_decoder *d = *decoder;
     if (!d) return;
     ph_backend *be = d->job->model->backend;
-    be->release(be, d->in);
-    be->release(be, d->out);
-    be->matrix_close(&d->scores, be);
     be->stream_close(&d->stream, be);
-    ph__free(d->norm2);
     ph__free(d->leverage);
     ph__free(d->inverse);
     ph__free(d->x);
@@ -228,7 +224,7 @@ static void load(ph_decoder *d, const float *e, int64_t n)
 {
     const int64_t C = d->C;
     memcpy(d->x, e, (size_t)(n * C) * sizeof *e);
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; d->inverse && i < n; i++) {
         for (int64_t j = 0; j < C; j++) {
             double sum = 0;
             for (int64_t k = 0; k < C; k++) sum += d->inverse[j * C + k] * (double)e[i * C + k];
@@ -253,7 +249,8 @@ static ph_near best_token(const ph_decoder *d, const struct decode *by, const fl
     ph_near best = {job->ordinary[0], -(double)INFINITY};
     for (size_t k = 0; k < job->n_ordinary; k++) {
         const int32_t t = job->ordinary[k];
-        const float s = by->score(dot[t], pinv[t], d->norm2[t], d->leverage[t]);
+        const float h = d->leverage ? d->leverage[t] : 0;
+        const float s = by->score(dot[t], pinv[t], d->norm2[t], h);
         if ((double)s > best.value) best = (ph_near){t, (double)s};
     }
     return best;
@@ -269,27 +266,24 @@ static double length(const float *e, int64_t C)
 static ph_status decode_tile(ph_decoder *d, int32_t *ids, int64_t stride, ph_near *nearest,
                              const float *e, int64_t n, ph_error *err)
 {
-    ph_backend *be = d->job->model->backend;
     const int64_t V = d->V, C = d->C;
 
     load(d, e, n);
-    be->write(d->in, d->x, (size_t)(2 * n * C), be);
-    be->ops.matmul(d->out, 0, d->in, d->scores, 2 * n, d->stream);
-    be->read(d->s, d->out, (size_t)(2 * n * V), be);
+    PH_TRY(ph__lexicon_scores(d->lexicon, d->s, d->x, d->inverse ? 2 * n : n, err));
     for (int64_t i = 0; i < n; i++) {
+        const float *dot = d->s + i * V, *pinv = d->inverse ? d->s + (n + i) * V : dot;
         for (int k = 0; k < PH_DECODES; k++) {
-            if (!decodes[k].score) {
-                ids[k * stride + i] = largest_component(e + i * C, C, V);
-                continue;
-            }
-            ph_near best = best_token(d, &decodes[k], d->s + i * V, d->s + (n + i) * V);
-            ids[k * stride + i] = best.id;
-            if (k != COSINE) continue;
-            const double size = length(e + i * C, C);
-            nearest[i] = (ph_near){best.id, size > 0 ? best.value / size : 0};
+            int32_t *id = &ids[k * stride + i];
+            *id = -1;
+            if (d->wanted[k])
+                *id = decodes[k].score ? best_token(d, &decodes[k], dot, pinv).id
+                                       : largest_component(e + i * C, C, V);
         }
+        const double size = length(e + i * C, C);
+        nearest[i] = best_token(d, &decodes[COSINE], dot, pinv);
+        nearest[i].value = size > 0 ? nearest[i].value / size : 0;
     }
-    return be->stream_status(d->stream, err);
+    return PH_OK;
 }
 
 ph_status ph__decoder_run(ph_decoder *d, int32_t *ids, ph_near *nearest, const float *e, int64_t n,

@@ -16,7 +16,7 @@
 #ifndef PH_DECODE_H
 #define PH_DECODE_H
 
-#include "search/job.h"
+#include "search/lexicon.h"
 
 enum { PH_DECODES = 6 };
 
@@ -24,12 +24,14 @@ enum { PH_DECODES = 6 };
 int ph__decode_find(const char *name);
 
 typedef struct ph_decoder ph_decoder;
-/* Borrows the job. Packs W, and for pinv and leverage factors G once. */
-ph_status ph__decoder_open(ph_decoder **out, const ph_job *job, ph_error *err);
+/* Borrows job and lexicon. only: the one decode that is wanted, -1 for all: G is factored where
+ * pinv or leverage is. */
+ph_status ph__decoder_open(ph_decoder **out, const ph_job *job, ph_lexicon *lexicon, int only,
+                           ph_error *err);
 void ph__decoder_close(ph_decoder **decoder);
 
 /* e (n,C). ids (PH_DECODES,n): one token each, -1 where a decode has none (hidden beyond the
- * vocabulary). nearest (n): the token of highest cosine, and the cosine. */
+ * vocabulary; one that is not wanted). nearest (n): the token of highest cosine, and the cosine. */
 ph_status ph__decoder_run(ph_decoder *d, int32_t *ids, ph_near *nearest, const float *e, int64_t n,
                           ph_error *err);
 

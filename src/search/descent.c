@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "search/softmax.h"
 
 #include <math.h>
 #include <string.h>
@@ -96,57 +97,98 @@ int ph__optimizer_find(const char *name)
 
 /* ---- the loop ---- */
 
-/* Memory of a loop over n rows: everything that is (n,T,·). */
+/* A loop over n rows: everything that is (n,T,·). */
 struct loop {
-    float *E, *dE;  /* (n,T,C) */
-    double *X, *dX; /* (n,T,W) */
-    float *state;   /* (n,2,T,C) of the optimiser */
+    const ph_descent *d;
+    ph_session *session;
+    ph_row *rows;
+    int64_t n, W;
+    size_t C;
+    float *E, *dE;    /* (n,T,C) */
+    double *X, *dX;   /* (n,T,W) */
+    float *state;     /* (n,2,T,C) of the optimiser */
+    double *value;    /* (n) the objective at E */
+    ph_near *nearest; /* (n,T) with a penalty */
+    ph_softmax *softmax;
 };
 
 static void loop_close(struct loop *l)
 {
+    ph__softmax_close(&l->softmax);
     ph__free(l->E);
     ph__free(l->dE);
     ph__free(l->X);
     ph__free(l->dX);
     ph__free(l->state);
+    ph__free(l->value);
+    ph__free(l->nearest);
 }
 
-static ph_status loop_new(struct loop *l, size_t n, size_t C, size_t W, ph_error *err)
+static ph_status loop_new(struct loop *l, ph_error *err)
 {
-    PH_TRY(PH_NEW(&l->E, n * C, err));
-    PH_TRY(PH_NEW(&l->dE, n * C, err));
+    const size_t n = (size_t)(l->n * l->d->T), W = (size_t)l->W, size = (size_t)l->d->T * l->C;
+
+    PH_TRY(PH_NEW(&l->E, n * l->C, err));
+    PH_TRY(PH_NEW(&l->dE, n * l->C, err));
     PH_TRY(PH_NEW(&l->X, n * W, err));
     PH_TRY(PH_NEW(&l->dX, n * W, err));
-    return PH_NEW(&l->state, 2 * n * C, err);
+    PH_TRY(PH_NEW(&l->state, 2 * n * l->C, err));
+    PH_TRY(PH_NEW(&l->value, (size_t)l->n, err));
+    for (size_t i = 0; i < (size_t)l->n; i++)
+        memcpy(l->E + i * size, l->rows[i].e, size * sizeof *l->E);
+    if (l->d->near_weight != 0) PH_TRY(PH_NEW(&l->nearest, n, err));
+    if (!l->d->softmax) return PH_OK;
+    PH_TRY(ph__softmax_open(&l->softmax, l->d->lexicon, (int64_t)n, err));
+    return ph__softmax_start(l->softmax, l->E, err);
 }
 
-/* Forward all rows and note the activation at `step` of their curves. */
-static ph_status forward(struct loop *l, ph_row *rows, int64_t n, const ph_descent *d,
-                         ph_session *s, int64_t step, ph_error *err)
+/* The penalty of every row's objective, and its gradient on top of dE (of dX's backward pass). */
+static void add_penalty(struct loop *l, bool gradient)
 {
-    const int64_t W = ph__session_width(s);
-    ph__session_write(s, l->E, n);
-    PH_TRY(ph__session_run(s, err));
-    ph__session_read64(s, l->X);
-    for (int64_t i = 0; i < n; i++) {
-        const double a =
-            ph__measure(&rows[i].region, NULL, l->X + i * d->T * W, d->T, W).activation;
-        rows[i].diverged |= !isfinite(a);
-        rows[i].curve[step] = rows[i].diverged && step ? rows[i].curve[step - 1] : a;
+    const int64_t T = l->d->T;
+    const double weight = l->d->near_weight / (double)T;
+    const float *W = ph__lexicon_rows(l->d->lexicon);
+    for (int64_t i = 0; i < l->n * T; i++) {
+        const float *w = W + (size_t)l->nearest[i].id * l->C;
+        float *g = l->dE + (size_t)i * l->C;
+        const float *e = l->E + (size_t)i * l->C;
+        if (!gradient) l->value[i / T] += weight * l->nearest[i].value;
+        for (size_t j = 0; gradient && j < l->C; j++) g[j] += (float)(2 * weight) * (e[j] - w[j]);
+    }
+}
+
+/* Forward all rows, seed their gradients, and note activation and objective at `step`. */
+static ph_status forward(struct loop *l, const ph_job *job, int64_t step, ph_error *err)
+{
+    const ph_descent *d = l->d;
+    const int64_t size = d->T * l->W;
+
+    ph__session_write(l->session, l->E, l->n);
+    PH_TRY(ph__session_run(l->session, err));
+    ph__session_read64(l->session, l->X);
+    for (int64_t i = 0; i < l->n; i++)
+        l->value[i] = ph__objective(l->dX + i * size, d->objective, d->target, &l->rows[i].region,
+                                    l->X + i * size, d->T, l->W);
+    if (l->nearest) {
+        PH_TRY(ph__lexicon_nearest(d->lexicon, l->nearest, l->E, l->n * d->T, job, err));
+        add_penalty(l, false);
+    }
+    for (int64_t i = 0; i < l->n; i++) {
+        ph_row *r = &l->rows[i];
+        const double a = ph__measure(&r->region, NULL, l->X + i * size, d->T, l->W).activation;
+        r->diverged |= !isfinite(a);
+        r->curve[step] = r->diverged && step ? r->curve[step - 1] : a;
+        if (r->objective)
+            r->objective[step] = r->diverged && step ? r->objective[step - 1] : l->value[i];
     }
     return PH_OK;
 }
 
-static ph_status backward(struct loop *l, const ph_row *rows, int64_t n, const ph_descent *d,
-                          ph_session *s, ph_error *err)
+static ph_status backward(struct loop *l, ph_error *err)
 {
-    const int64_t W = ph__session_width(s);
-    for (int64_t i = 0; i < n; i++)
-        ph__objective(l->dX + i * d->T * W, d->objective, d->target, &rows[i].region,
-                      l->X + i * d->T * W, d->T, W);
-    PH_TRY(ph__session_back64(s, l->dX, err));
-    ph__session_gradient(s, l->dE);
+    PH_TRY(ph__session_back64(l->session, l->dX, err));
+    ph__session_gradient(l->session, l->dE);
+    if (l->nearest) add_penalty(l, true);
     return PH_OK;
 }
 
@@ -157,31 +199,57 @@ static bool finite_row(const float *x, size_t n)
     return sum == 0;
 }
 
-/* One step of every row that still goes; row.e keeps the last embedding that was good. */
-static void update(struct loop *l, ph_row *rows, int64_t n, const ph_descent *d, size_t C,
-                   int64_t step)
+/* Notice rows whose gradient is not finite; row.e keeps the last embedding that was good. */
+static void keep_good(struct loop *l)
 {
-    const size_t size = (size_t)d->T * C;
-    const double eta =
-        d->eta_first + (d->eta_last - d->eta_first) * (double)step / (double)d->steps;
-    for (int64_t i = 0; i < n; i++) {
+    const size_t size = (size_t)l->d->T * l->C;
+    for (int64_t i = 0; i < l->n; i++) {
         float *e = l->E + (size_t)i * size, *g = l->dE + (size_t)i * size;
-        rows[i].diverged |= !finite_row(g, size);
-        if (rows[i].diverged) {
-            memcpy(e, rows[i].e, size * sizeof *e); /* so that it disturbs nobody */
-            continue;
+        ph_row *r = &l->rows[i];
+        r->diverged |= !finite_row(g, size);
+        if (r->diverged) { /* so that it disturbs nobody */
+            memcpy(e, r->e, size * sizeof *e);
+            memset(g, 0, size * sizeof *g);
+        } else {
+            memcpy(r->e, e, size * sizeof *e);
         }
-        memcpy(rows[i].e, e, size * sizeof *e);
-        optimizers[d->optimizer].step(e, l->state + 2 * (size_t)i * size, g, eta, step, size);
     }
 }
 
-static void keep_finite(struct loop *l, ph_row *rows, int64_t n, size_t size)
+/* One step of every row that still goes. */
+static ph_status update(struct loop *l, int64_t step, ph_error *err)
 {
-    for (int64_t i = 0; i < n; i++) {
+    const ph_descent *d = l->d;
+    const size_t size = (size_t)d->T * l->C;
+    const double eta =
+        d->eta_first + (d->eta_last - d->eta_first) * (double)step / (double)d->steps;
+
+    keep_good(l);
+    if (l->softmax) return ph__softmax_step(l->softmax, l->E, l->dE, eta, err);
+    for (int64_t i = 0; i < l->n; i++)
+        if (!l->rows[i].diverged)
+            optimizers[d->optimizer].step(l->E + (size_t)i * size, l->state + 2 * (size_t)i * size,
+                                          l->dE + (size_t)i * size, eta, step, size);
+    return PH_OK;
+}
+
+static ph_status keep_last(struct loop *l, const ph_job *job, ph_error *err)
+{
+    const size_t T = (size_t)l->d->T, size = T * l->C;
+    int32_t *ids = NULL;
+
+    for (int64_t i = 0; i < l->n; i++) {
         const float *e = l->E + (size_t)i * size;
-        if (!rows[i].diverged && finite_row(e, size)) memcpy(rows[i].e, e, size * sizeof *e);
+        ph_row *r = &l->rows[i];
+        if (!r->diverged && finite_row(e, size)) memcpy(r->e, e, size * sizeof *e);
     }
+    if (!l->softmax) return PH_OK;
+    PH_TRY(PH_NEW(&ids, (size_t)l->n * T, err));
+    ph__softmax_tokens(l->softmax, ids, job);
+    for (size_t i = 0; i < (size_t)l->n; i++)
+        if (l->rows[i].ids) memcpy(l->rows[i].ids, ids + i * T, T * sizeof *ids);
+    ph__free(ids);
+    return PH_OK;
 }
 
 ph_status ph__descend(ph_row *rows, int64_t n, const ph_descent *d, ph_session *session,
@@ -189,24 +257,27 @@ ph_status ph__descend(ph_row *rows, int64_t n, const ph_descent *d, ph_session *
                       ph_error *err)
 {
     ph_status st = PH_OK;
-    struct loop l = {0};
-    const size_t C = (size_t)job->model->arch.C, size = (size_t)d->T * C;
+    struct loop l = {.d = d,
+                     .session = session,
+                     .rows = rows,
+                     .n = n,
+                     .W = ph__session_width(session),
+                     .C = (size_t)job->model->arch.C};
     const double begin = ph__now();
 
-    PH_GO(loop_new(&l, (size_t)(n * d->T), C, (size_t)ph__session_width(session), err));
-    for (int64_t i = 0; i < n; i++) memcpy(l.E + (size_t)i * size, rows[i].e, size * sizeof *l.E);
+    PH_GO(loop_new(&l, err));
     for (int64_t step = 0; step < d->steps; step++) {
-        PH_GO(forward(&l, rows, n, d, session, step, err));
-        PH_GO(backward(&l, rows, n, d, session, err));
-        update(&l, rows, n, d, C, step);
+        PH_GO(forward(&l, job, step, err));
+        PH_GO(backward(&l, err));
+        PH_GO(update(&l, step, err));
         if (*first == 0) *first = ph__now();
         PH_GO(ph__job_progress(job, "descent", (double)(step + 1) / (double)d->steps, err));
     }
     *seconds += ph__now() - begin;
     *flops += (double)d->steps *
               (ph_session_flops(session, n, false) + ph_session_flops(session, n, true));
-    PH_GO(forward(&l, rows, n, d, session, d->steps, err));
-    keep_finite(&l, rows, n, size);
+    PH_GO(forward(&l, job, d->steps, err));
+    PH_GO(keep_last(&l, job, err));
 done:
     loop_close(&l);
     return st;

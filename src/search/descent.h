@@ -2,21 +2,25 @@
  *
  *   e <- e - eta_n * d/de objective(O(e)),  n = 0 … N-1,  eta_n = eta_0 + (eta_1 - eta_0) * n/N
  *
+ * Two priors of the same page: a penalty near_weight * mean over the tokens of the squared distance
+ * of e to the nearest token's embedding, and the softmax variable of softmax.h.
  * Source: Badger, Language Model Features. Knows no decode and no yardstick.
  */
 #ifndef PH_DESCENT_H
 #define PH_DESCENT_H
 
-#include "search/job.h"
+#include "search/lexicon.h"
 
 /* One feature from one start. */
 typedef struct ph_row {
     const ph_feature *feature;
     ph_region region;
     int64_t restart;
-    float *e;      /* (T,C) the start, then the optimum */
-    double *curve; /* steps+1: the activation before every step, and after the last */
-    bool diverged; /* a step gave NaN or infinity: e stayed at the last good one */
+    float *e;          /* (T,C) the start, then the optimum */
+    double *curve;     /* steps+1: the activation before every step, and after the last */
+    double *objective; /* steps+1, NULL allowed: what is descended on, the penalty included */
+    int32_t *ids;      /* T, NULL allowed: softmax writes the tokens of largest weight */
+    bool diverged;     /* a step gave NaN or infinity: e stayed at the last good one */
 } ph_row;
 
 /* What the rows of a job have in common. */
@@ -25,6 +29,9 @@ typedef struct ph_descent {
     double eta_first, eta_last; /* absolute */
     double target;
     int objective, optimizer;
+    double near_weight;
+    bool softmax;
+    ph_lexicon *lexicon; /* where one of these two is asked for */
 } ph_descent;
 
 /* Find an optimiser's row in the table, -1 if there is none. */

@@ -1,14 +1,13 @@
-/* dream.c — the main job: descents, their decodes, the texts, the yardsticks, the answers.
+/* dream.c — the main job: what a method finds, its decodes, the texts, the yardsticks, the answers.
  *
  * Conducts the other files of this room; computes nothing itself. Features of one tap that stand
- * next to each other share a session, batches of them the descent.
+ * next to each other share a session, batches of them the work of a method.
  */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "search/baseline.h"
-#include "search/complete.h"
 #include "search/decode.h"
-#include "search/descent.h"
+#include "search/method.h"
 #include "search/rescore.h"
 
 #include <math.h>
@@ -22,43 +21,43 @@ enum {
 struct dream {
     const ph_dream_options *o;
     ph_job job;
-    ph_descent descent;
+    const ph_method *method;
+    ph_task task;
     int64_t restarts;
-    int decode;      /* a row of the decodes, -1: all */
-    ph_encoded text; /* of a text start */
-    ph_scorer *scorer;
+    int decode;        /* a row of the decodes, -1: all */
+    size_t candidates; /* of a row: its decodes, and its method's own tokens */
+    ph_lexicon *lexicon;
     ph_decoder *decoder; /* opened when the first descent is done */
     ph_dream_fn result;
     void *payload;
-    ph_cost cost;
-    double began, first;
+    double began;
 };
 
 /* Neighbouring features of one tap and what they are measured against. */
 struct group {
     const ph_feature **features;
     size_t count;
-    ph_session *session;
-    int64_t session_rows;
     ph_moments *random; /* (count) */
     double norm;
     ph_complete complete;
     bool measured;
 };
 
-/* The rows of some features of a group, and everything decoded from them. */
+/* The rows of some features of a group, and everything read from them. */
 struct batch {
     const struct group *group;
     size_t first, count; /* features */
     int64_t rows;        /* count × restarts, a feature's rows together */
+    size_t points;       /* of a curve */
     ph_row *row;
     float *e;            /* (rows,T,C) */
-    double *curves;      /* (rows,steps+1) */
+    double *curves;      /* (2,rows,points): activations, then objectives */
+    int32_t *own;        /* (rows,T) the tokens a method names itself */
     int32_t *ids;        /* (PH_DECODES,rows,T) */
     ph_near *nearest;    /* (rows,T) */
-    ph_decoded *decoded; /* (rows,n_decodes) */
-    size_t n_decodes;
-    double *repeated; /* (count) */
+    ph_decoded *decoded; /* (rows,candidates) */
+    ph_dream_row *found; /* (rows) */
+    double *repeated;    /* (count) */
     double seconds;
 };
 
@@ -90,16 +89,18 @@ static ph_status check_options(struct dream *d, ph_error *err)
     const ph_dream_options *o = d->o;
     const int64_t longest = d->job.model->arch.context_length - (int64_t)d->job.n_context;
 
-    if ((d->descent.objective = ph__objective_find(o->objective)) < 0)
+    if ((d->task.descent.objective = ph__objective_find(o->objective)) < 0)
         return unknown("objective", o->objective, ph_objective_name, err);
-    if ((d->descent.optimizer = ph__optimizer_find(o->optimizer)) < 0)
+    if ((d->task.descent.optimizer = ph__optimizer_find(o->optimizer)) < 0)
         return unknown("optimizer", o->optimizer, ph_optimizer_name, err);
     d->decode = ph__decode_find(o->decode);
     if (d->decode < 0 && strcmp(o->decode, "all") != 0)
         return unknown("decode", o->decode, ph_decode_name, err);
     if (!isfinite(o->eta_first) || !isfinite(o->eta_last) || !isfinite(o->target))
         return ph__fail(err, PH_EINVAL, -1, "eta and target must be finite numbers");
-    PH_TRY(within("tokens", d->descent.T, longest, err));
+    if (!isfinite(o->near_weight) || o->near_weight < 0)
+        return ph__fail(err, PH_EINVAL, -1, "near weight %g: expected 0 or more", o->near_weight);
+    PH_TRY(within("tokens", d->task.descent.T, longest, err));
     PH_TRY(within("steps", o->steps, 1000000, err));
     PH_TRY(within("restarts", d->restarts, 100000, err));
     return within("top", o->top, 100000, err);
@@ -116,8 +117,22 @@ static ph_status absolute_eta(struct dream *d, ph_error *err)
     double rms = 1;
     if (d->o->eta_first_rms || d->o->eta_last_rms)
         PH_TRY(ph__model_embedding(&W, &rms, d->job.model, err));
-    d->descent.eta_first = d->o->eta_first * (d->o->eta_first_rms ? rms : 1);
-    d->descent.eta_last = d->o->eta_last * (d->o->eta_last_rms ? rms : 1);
+    d->task.descent.eta_first = d->o->eta_first * (d->o->eta_first_rms ? rms : 1);
+    d->task.descent.eta_last = d->o->eta_last * (d->o->eta_last_rms ? rms : 1);
+    return PH_OK;
+}
+
+/* A text to start from gives the number of tokens. */
+static ph_status take_start(struct dream *d, ph_error *err)
+{
+    const char *start = d->o->start;
+    ph_encoded *text = &d->task.text;
+
+    if (!d->method->descends || !is_text_start(start)) return PH_OK;
+    PH_TRY(ph__job_encode(text, &d->job, start + 5, strlen(start + 5), err));
+    if (text->n == 0)
+        return ph__fail(err, PH_EINVAL, -1, "start \"text:\": the text has no tokens");
+    d->task.descent.T = (int64_t)text->n;
     return PH_OK;
 }
 
@@ -125,91 +140,81 @@ static ph_status prepare(struct dream *d, const ph_model *model, const ph_featur
                          ph_error *err)
 {
     const ph_dream_options *o = d->o;
-    const bool text = is_text_start(o->start);
 
+    d->method = ph__method_find(o->method);
+    if (!d->method) return unknown("method", o->method, ph_method_name, err);
     PH_TRY(ph__job_open(&d->job, model, &o->run, err));
-    d->descent = (ph_descent){.T = o->tokens, .steps = o->steps, .target = o->target};
-    d->restarts = o->restarts ? o->restarts : text ? 1 : 8;
-    if (text) {
-        PH_TRY(ph__job_encode(&d->text, &d->job, o->start + 5, strlen(o->start + 5), err));
-        if (d->text.n == 0)
-            return ph__fail(err, PH_EINVAL, -1, "start \"text:\": the text has no tokens");
-        d->descent.T = (int64_t)d->text.n;
-    }
+    d->task.job = &d->job;
+    d->task.o = o;
+    d->task.descent = (ph_descent){
+        .T = o->tokens, .steps = o->steps, .target = o->target, .near_weight = o->near_weight};
+    PH_TRY(take_start(d, err));
+    d->restarts = d->method->restarts;
+    if (d->method->descends) d->restarts = o->restarts ? o->restarts : d->task.text.n ? 1 : 8;
     PH_TRY(check_options(d, err));
+    d->candidates = d->method->names;
+    if (d->method->descends) d->candidates += d->decode < 0 ? PH_DECODES : 1;
     PH_TRY(absolute_eta(d, err));
     for (size_t i = 0; i < ph_features_count(features); i++) {
         ph_region r;
-        PH_TRY(ph__job_region(&r, &d->job, ph_features_at(features, i), d->descent.T, err));
+        PH_TRY(ph__job_region(&r, &d->job, ph_features_at(features, i), d->task.descent.T, err));
     }
-    return ph__scorer_open(&d->scorer, &d->job, err);
+    if (d->method->descends) PH_TRY(ph__lexicon_open(&d->lexicon, model, err));
+    d->task.descent.lexicon = d->lexicon;
+    return ph__scorer_open(&d->task.scorer, &d->job, err);
 }
 
-/* ---- a batch: start and descend ---- */
+/* ---- a batch and its rows ---- */
 
-static void batch_close(struct batch *b)
+static void batch_close(struct batch *b, const struct dream *d)
 {
-    for (size_t i = 0; b->decoded && i < (size_t)b->rows * b->n_decodes; i++)
+    for (size_t i = 0; b->decoded && i < (size_t)b->rows * d->candidates; i++)
         ph__decoded_close(&b->decoded[i]);
     ph__free(b->row);
     ph__free(b->e);
     ph__free(b->curves);
+    ph__free(b->own);
     ph__free(b->ids);
     ph__free(b->nearest);
     ph__free(b->decoded);
+    ph__free(b->found);
     ph__free(b->repeated);
 }
 
 static ph_status batch_new(struct batch *b, const struct dream *d, ph_error *err)
 {
-    const size_t rows = (size_t)b->rows, T = (size_t)d->descent.T;
+    const size_t rows = (size_t)b->rows, T = (size_t)d->task.descent.T;
     const size_t C = (size_t)d->job.model->arch.C;
     size_t n;
 
     if (!ph__mul(&n, rows, T * C)) return ph__fail_memory(err, SIZE_MAX);
     PH_TRY(PH_NEW(&b->row, rows, err));
+    PH_TRY(PH_NEW(&b->curves, 2 * rows * b->points, err));
+    PH_TRY(PH_NEW(&b->own, rows * T, err));
+    PH_TRY(PH_NEW(&b->decoded, rows * d->candidates, err));
+    PH_TRY(PH_NEW(&b->found, rows, err));
+    PH_TRY(PH_NEW(&b->repeated, b->count, err));
+    if (!d->method->descends) return PH_OK;
     PH_TRY(PH_NEW(&b->e, n, err));
-    PH_TRY(PH_NEW(&b->curves, rows * (size_t)(d->descent.steps + 1), err));
     PH_TRY(PH_NEW(&b->ids, rows * PH_DECODES * T, err));
-    PH_TRY(PH_NEW(&b->nearest, rows * T, err));
-    b->n_decodes = d->decode < 0 ? PH_DECODES : 1;
-    PH_TRY(PH_NEW(&b->decoded, rows * b->n_decodes, err));
-    return PH_NEW(&b->repeated, b->count, err);
+    return PH_NEW(&b->nearest, rows * T, err);
 }
 
-static ph_status fill_start(float *e, const struct dream *d, int64_t restart, ph_error *err)
+static ph_status set_rows(struct batch *b, const struct dream *d, ph_error *err)
 {
-    if (d->text.n) return ph_model_embed(d->job.model, e, d->text.ids, d->text.n, err);
-    return ph__start_fill(e, &d->job, d->o->start, d->descent.T, restart, err);
-}
-
-static ph_status start_rows(struct batch *b, const struct dream *d, ph_error *err)
-{
-    const int64_t size = d->descent.T * d->job.model->arch.C;
+    const int64_t T = d->task.descent.T, C = d->job.model->arch.C;
     for (int64_t i = 0; i < b->rows; i++) {
         const ph_feature *f = b->group->features[b->first + (size_t)(i / d->restarts)];
         ph_row *r = &b->row[i];
-        *r = (ph_row){.feature = f,
-                      .restart = i % d->restarts,
-                      .e = b->e + i * size,
-                      .curve = b->curves + i * (d->descent.steps + 1)};
-        PH_TRY(ph__job_region(&r->region, &d->job, f, d->descent.T, err));
-        if (i < d->restarts)
-            PH_TRY(fill_start(r->e, d, r->restart, err));
-        else /* every feature starts from the same noise */
-            memcpy(r->e, b->row[r->restart].e, (size_t)size * sizeof *r->e);
+        *r = (ph_row){.feature = f, .restart = i % d->restarts};
+        r->curve = b->curves + (size_t)i * b->points;
+        if (d->method->names) r->ids = b->own + i * T;
+        if (d->method->descends) {
+            r->e = b->e + i * T * C;
+            r->objective = b->curves + (size_t)(b->rows + i) * b->points;
+        }
+        PH_TRY(ph__job_region(&r->region, &d->job, f, T, err));
     }
-    return PH_OK;
-}
-
-static ph_status descend(struct batch *b, struct dream *d, struct group *g, ph_error *err)
-{
-    for (int64_t at = 0; at < b->rows; at += g->session_rows) {
-        const int64_t n = b->rows - at < g->session_rows ? b->rows - at : g->session_rows;
-        PH_TRY(ph__descend(b->row + at, n, &d->descent, g->session, &d->job,
-                           &d->cost.descent_seconds, &d->cost.descent_flops, &d->first, err));
-    }
-    d->cost.rows += b->rows;
     return PH_OK;
 }
 
@@ -219,9 +224,9 @@ static ph_status measure_group(struct group *g, struct dream *d, ph_error *err)
 {
     if (g->measured) return PH_OK;
     PH_TRY(PH_NEW(&g->random, g->count, err));
-    PH_TRY(ph__baseline(g->random, &g->norm, d->scorer, &d->job, g->features, g->count,
-                        d->descent.T, err));
-    PH_TRY(ph__complete(&g->complete, d->scorer, &d->job, g->features, g->count, 1, err));
+    PH_TRY(ph__baseline(g->random, &g->norm, d->task.scorer, &d->job, g->features, g->count,
+                        d->task.descent.T, err));
+    PH_TRY(ph__complete(&g->complete, d->task.scorer, &d->job, g->features, g->count, 1, err));
     g->measured = true;
     return PH_OK;
 }
@@ -236,7 +241,7 @@ static ph_near best_single(const struct group *g, size_t feature, int sign)
 static ph_status score_repeated(struct batch *b, struct dream *d, ph_error *err)
 {
     ph_status st = PH_OK;
-    const size_t T = (size_t)d->descent.T;
+    const size_t T = (size_t)d->task.descent.T;
     ph_item *items = NULL;
     int32_t *ids = NULL;
 
@@ -248,7 +253,7 @@ static ph_status score_repeated(struct batch *b, struct dream *d, ph_error *err)
         items[i] =
             (ph_item){.feature = b->group->features[b->first + i], .ids = ids + i * T, .n = T};
     }
-    PH_GO(ph__scorer_run(d->scorer, items, b->count, err));
+    PH_GO(ph__scorer_run(d->task.scorer, items, b->count, err));
     for (size_t i = 0; i < b->count; i++) b->repeated[i] = items[i].measured.activation;
 done:
     ph__free(ids);
@@ -258,43 +263,51 @@ done:
 
 /* ---- decode, re-score ---- */
 
-/* One decode of one row. `hidden` may point at rows of the embedding that no token names. */
-static ph_decoded decoded_row(struct batch *b, const struct dream *d, size_t row, size_t decode)
+/* One reading of one row. `hidden` may point at rows of the embedding that no token names. */
+static ph_decoded decoded_row(const struct dream *d, const ph_row *row, int32_t *ids,
+                              const char *decode)
 {
-    const size_t T = (size_t)d->descent.T;
+    const size_t T = (size_t)d->task.descent.T;
     const int32_t known = ph_tokenizer_get_info(d->job.tokenizer)->vocab;
-    int32_t *ids = b->ids + (decode * (size_t)b->rows + row) * T;
-    ph_decoded out = {.decode = ph_decode_name(decode), .ids = ids, .n = T};
+    ph_decoded out = {.decode = decode, .ids = ids, .n = T};
 
     for (size_t t = 0; t < T; t++) {
         out.special |= ids[t] < 0 || !d->job.is_ordinary[ids[t]];
         if (ids[t] < 0 || ids[t] >= known) ids[t] = d->job.ordinary[0];
     }
-    out.activation.soft = b->row[row].curve[d->descent.steps];
+    out.activation.soft = row->e ? row->curve[d->task.descent.steps] : (double)NAN;
     return out;
 }
 
 static ph_status decode_rows(struct batch *b, struct dream *d, ph_error *err)
 {
-    if (!d->decoder) PH_TRY(ph__decoder_open(&d->decoder, &d->job, err));
-    PH_TRY(ph__decoder_run(d->decoder, b->ids, b->nearest, b->e, b->rows * d->descent.T, err));
-    for (size_t i = 0; i < (size_t)b->rows; i++)
-        for (size_t k = 0; k < b->n_decodes; k++)
-            b->decoded[i * b->n_decodes + k] =
-                decoded_row(b, d, i, d->decode < 0 ? k : (size_t)d->decode);
+    const size_t rows = (size_t)b->rows, T = (size_t)d->task.descent.T;
+    ph_decoded *at = b->decoded;
+
+    if (d->method->descends) {
+        if (!d->decoder) PH_TRY(ph__decoder_open(&d->decoder, &d->job, d->lexicon, d->decode, err));
+        PH_TRY(ph__decoder_run(d->decoder, b->ids, b->nearest, b->e, (int64_t)(rows * T), err));
+    }
+    for (size_t i = 0; i < rows; i++) {
+        const ph_row *r = &b->row[i];
+        if (r->ids) *at++ = decoded_row(d, r, r->ids, NULL);
+        for (size_t k = 0; r->e && k < PH_DECODES; k++)
+            if (d->decode < 0 || k == (size_t)d->decode)
+                *at++ = decoded_row(d, r, b->ids + (k * rows + i) * T, ph_decode_name(k));
+    }
     return PH_OK;
 }
 
 static ph_status rescore_rows(struct batch *b, struct dream *d, ph_error *err)
 {
     ph_candidates *sets = NULL;
-    const size_t per_feature = (size_t)d->restarts * b->n_decodes;
+    const size_t per_feature = (size_t)d->restarts * d->candidates;
 
     PH_TRY(PH_NEW(&sets, b->count, err));
     for (size_t i = 0; i < b->count; i++)
         sets[i] = (ph_candidates){b->decoded + i * per_feature, per_feature,
                                   b->group->features[b->first + i]};
-    ph_status st = ph__rescore(sets, b->count, d->scorer, &d->job, b->group->norm, err);
+    ph_status st = ph__rescore(sets, b->count, d->task.scorer, &d->job, b->group->norm, err);
     ph__free(sets);
     return st;
 }
@@ -303,18 +316,20 @@ static ph_status rescore_rows(struct batch *b, struct dream *d, ph_error *err)
 
 static int64_t forwards_of(const struct batch *b, const struct dream *d, size_t feature)
 {
-    const size_t per_feature = (size_t)d->restarts * b->n_decodes;
+    const size_t per_feature = (size_t)d->restarts * d->candidates;
     const ph_decoded *list = b->decoded + feature * per_feature;
-    int64_t n = d->restarts * d->descent.T * (3 * d->descent.steps + 1);
+    const int64_t T = d->task.descent.T;
+    int64_t n = d->method->descends ? d->restarts * T * (3 * d->task.descent.steps + 1)
+                                    : d->job.model->arch.V + (T - 1) * (int64_t)d->job.n_ordinary;
     for (size_t i = 0; i < per_feature; i++) n += (int64_t)(list[i].n + list[i].n_text);
-    return n + d->descent.T; /* the repeated token */
+    return n + T; /* the repeated token */
 }
 
-static const ph_decoded *best_of_row(const struct batch *b, int64_t row, int sign)
+static const ph_decoded *best_of_row(const struct batch *b, const struct dream *d, int64_t row)
 {
-    const ph_decoded *list = b->decoded + (size_t)row * b->n_decodes, *best = list;
-    for (size_t k = 1; k < b->n_decodes; k++)
-        if (ph__better(&list[k], best, sign)) best = &list[k];
+    const ph_decoded *list = b->decoded + (size_t)row * d->candidates, *best = list;
+    for (size_t k = 1; k < d->candidates; k++)
+        if (ph__better(&list[k], best, d->o->run.sign)) best = &list[k];
     return best;
 }
 
@@ -328,16 +343,19 @@ static ph_status report_row(const struct batch *b, struct dream *d, size_t featu
                             size_t rank, ph_error *err)
 {
     const struct group *g = b->group;
-    const size_t at = b->first + feature, T = (size_t)d->descent.T;
+    const size_t at = b->first + feature, T = (size_t)d->task.descent.T;
     const ph_moments *m = &g->random[at];
-    const ph_decoded *answer = best_of_row(b, row, d->o->run.sign);
+    const ph_row *from = &b->row[row];
+    const ph_decoded *answer = b->found[row].answer;
     const ph_dream_result r = {.feature = g->features[at],
-                               .method = "descent",
-                               .restart = b->row[row].restart,
+                               .method = d->method->name,
+                               .restart = from->restart,
                                .rank = rank,
                                .answer = answer,
-                               .decodes = b->decoded + (size_t)row * b->n_decodes,
-                               .n_decodes = b->n_decodes,
+                               .decodes = b->decoded + (size_t)row * d->candidates,
+                               .n_decodes = d->candidates,
+                               .rows = b->found + (int64_t)feature * d->restarts,
+                               .n_rows = (size_t)d->restarts,
                                .random_mean = m->mean,
                                .random_sd = m->sd,
                                .random_min = m->min,
@@ -347,15 +365,29 @@ static ph_status report_row(const struct batch *b, struct dream *d, size_t featu
                                               : (double)NAN,
                                .best_token = best_single(g, at, d->o->run.sign),
                                .repeated = b->repeated[feature],
-                               .curve = b->row[row].curve,
-                               .n_curve = (size_t)d->descent.steps + 1,
-                               .nearest = b->nearest + (size_t)row * T,
-                               .n_nearest = T,
+                               .curve = from->curve,
+                               .n_curve = b->points,
+                               .objective = from->objective,
+                               .nearest = from->e ? b->nearest + (size_t)row * T : NULL,
+                               .n_nearest = from->e ? T : 0,
+                               .embedding = from->e,
                                .token_forwards = forwards_of(b, d, feature),
                                .seconds = b->seconds / (double)b->count};
     if (d->result(&r, d->payload))
         return ph__fail(err, PH_ECANCELED, -1, "cancelled by the caller");
     return PH_OK;
+}
+
+static void summarise_rows(struct batch *b, const struct dream *d)
+{
+    for (int64_t i = 0; i < b->rows; i++) {
+        const ph_row *r = &b->row[i];
+        b->found[i] =
+            (ph_dream_row){.restart = r->restart,
+                           .objective = r->objective ? r->objective[b->points - 1] : (double)NAN,
+                           .diverged = r->diverged,
+                           .answer = best_of_row(b, d, i)};
+    }
 }
 
 /* The feature's rows in order of rank, each different text once, `top` of them. */
@@ -364,23 +396,22 @@ static ph_status report_feature(const struct batch *b, struct dream *d, size_t f
 {
     ph_status st = PH_OK;
     const int64_t first = (int64_t)feature * d->restarts;
+    const ph_dream_row *rows = b->found + first;
     bool *used = NULL;
 
     PH_TRY(PH_NEW(&used, (size_t)d->restarts, err));
     for (size_t rank = 0; rank < (size_t)d->o->top; rank++) {
         int64_t best = -1;
         for (int64_t i = 0; i < d->restarts; i++)
-            if (!used[i] && (best < 0 || ph__better(best_of_row(b, first + i, d->o->run.sign),
-                                                    best_of_row(b, first + best, d->o->run.sign),
-                                                    d->o->run.sign)))
+            if (!used[i] &&
+                (best < 0 || ph__better(rows[i].answer, rows[best].answer, d->o->run.sign)))
                 best = i;
         if (best < 0) break;
-        const ph_decoded *answer = best_of_row(b, first + best, d->o->run.sign);
         for (int64_t i = 0; i < d->restarts; i++)
-            used[i] |= same_ids(best_of_row(b, first + i, d->o->run.sign), answer);
+            used[i] |= same_ids(rows[i].answer, rows[best].answer);
         PH_GO(report_row(b, d, feature, first + best, rank, err));
     }
-    d->cost.token_forwards += forwards_of(b, d, feature);
+    d->task.cost.token_forwards += forwards_of(b, d, feature);
 done:
     ph__free(used);
     return st;
@@ -390,58 +421,70 @@ static ph_status run_batch(struct dream *d, struct group *g, size_t first, size_
                            ph_error *err)
 {
     ph_status st = PH_OK;
-    struct batch b = {
-        .group = g, .first = first, .count = count, .rows = (int64_t)count * d->restarts};
+    struct batch b = {.group = g, .first = first, .count = count};
     const double began = ph__now();
 
+    b.rows = (int64_t)count * d->restarts;
+    b.points = ph__method_points(d->method, &d->task.descent);
     PH_GO(batch_new(&b, d, err));
-    PH_GO(start_rows(&b, d, err));
-    PH_GO(descend(&b, d, g, err));
+    PH_GO(set_rows(&b, d, err));
+    if (d->method->complete) {
+        PH_GO(measure_group(g, d, err));
+        d->task.tally = g->complete.tallies + first;
+    }
+    PH_GO(d->method->run(b.row, b.rows, &d->task, err));
+    d->task.cost.rows += b.rows;
     PH_GO(measure_group(g, d, err));
     PH_GO(decode_rows(&b, d, err));
     PH_GO(score_repeated(&b, d, err));
     PH_GO(rescore_rows(&b, d, err));
     b.seconds = ph__now() - began;
+    summarise_rows(&b, d);
     for (size_t i = 0; i < count; i++) PH_GO(report_feature(&b, d, i, err));
 done:
-    batch_close(&b);
+    batch_close(&b, d);
     return st;
 }
 
 /* ---- groups ---- */
 
-static ph_status open_group(struct group *g, struct dream *d, ph_error *err)
+/* A session for the group's descents, in batches that keep activations in cache. */
+static ph_status open_session(struct group *g, struct dream *d, ph_error *err)
 {
     ph_session_options o = PH_SESSION_OPTIONS_INIT;
-    int64_t rows = BATCH_TOKENS / d->descent.T;
+    int64_t rows = BATCH_TOKENS / d->task.descent.T;
     const int64_t all = (int64_t)g->count * d->restarts;
 
     if (rows > all) rows = all;
-    g->session_rows = rows < 1 ? 1 : rows;
+    d->task.session_rows = rows < 1 ? 1 : rows;
     o.tap = g->features[0]->tap;
-    o.rows = g->session_rows;
-    o.tokens = d->descent.T;
+    o.rows = d->task.session_rows;
+    o.tokens = d->task.descent.T;
     o.context = d->job.context;
     o.n_context = d->job.n_context;
     o.gradient = true;
-    return ph_session_open(&g->session, d->job.model, &o, err);
+    return ph_session_open(&d->task.session, d->job.model, &o, err);
 }
 
 static ph_status run_group(struct dream *d, struct group *g, ph_error *err)
 {
-    PH_TRY(open_group(g, d, err));
-    int64_t size = g->session_rows / d->restarts;
-    size = size < 1 ? 1 : size > BATCH_FEATURES ? BATCH_FEATURES : size;
+    int64_t size = BATCH_FEATURES;
+
+    if (d->method->descends) {
+        PH_TRY(open_session(g, d, err));
+        size = d->task.session_rows / d->restarts;
+        size = size < 1 ? 1 : size > BATCH_FEATURES ? BATCH_FEATURES : size;
+    }
     for (size_t at = 0; at < g->count; at += (size_t)size) {
         const size_t n = g->count - at < (size_t)size ? g->count - at : (size_t)size;
         PH_TRY(run_batch(d, g, at, n, err));
     }
+    ph_session_close(&d->task.session);
     return PH_OK;
 }
 
 static void group_close(struct group *g)
 {
-    ph_session_close(&g->session);
     ph__complete_close(&g->complete);
     ph__free(g->random);
     ph__free(g->features);
@@ -478,12 +521,14 @@ ph_status ph_dream(const ph_model *model, const ph_features *features,
         PH_GO(run_group(&d, &g, err));
     }
 done:
-    d.cost.first_step = d.first > 0 ? d.first - d.began : 0;
-    if (cost) *cost = d.cost;
+    d.task.cost.first_step = d.task.first > 0 ? d.task.first - d.began : 0;
+    if (cost) *cost = d.task.cost;
+    ph_session_close(&d.task.session);
     group_close(&g);
     ph__decoder_close(&d.decoder);
-    ph__scorer_close(&d.scorer);
-    ph__encoded_close(&d.text);
+    ph__lexicon_close(&d.lexicon);
+    ph__scorer_close(&d.task.scorer);
+    ph__encoded_close(&d.task.text);
     ph__job_close(&d.job);
     return st;
 }

@@ -243,12 +243,10 @@ done:
 
 /* ---- many texts of one length ---- */
 
-ph_status ph__scorer_texts(ph_scorer *s, ph_tap tap, const int32_t *ids, int64_t rows, int64_t T,
+static ph_status run_texts(ph_scorer *s, struct seat *seat, const int32_t *ids, int64_t rows,
                            const char *stage, ph_row_fn visit, void *payload, ph_error *err)
 {
-    struct seat *seat = NULL;
-
-    PH_TRY(find_seat(&seat, s, tap, T, err));
+    const int64_t T = seat->T;
     for (int64_t at = 0; at < rows; at += seat->rows) {
         const int64_t B = rows - at < seat->rows ? rows - at : seat->rows;
         PH_TRY(ph__job_progress(s->job, stage, (double)at / (double)rows, err));
@@ -257,4 +255,32 @@ ph_status ph__scorer_texts(ph_scorer *s, ph_tap tap, const int32_t *ids, int64_t
         for (int64_t b = 0; b < B; b++) visit(at + b, seat->X + b * T * seat->W, seat->W, payload);
     }
     return ph__job_progress(s->job, stage, 1, err);
+}
+
+ph_status ph__scorer_texts(ph_scorer *s, ph_tap tap, const int32_t *ids, int64_t rows, int64_t T,
+                           const char *stage, ph_row_fn visit, void *payload, ph_error *err)
+{
+    struct seat *seat = NULL;
+    PH_TRY(find_seat(&seat, s, tap, T, err));
+    return run_texts(s, seat, ids, rows, stage, visit, payload, err);
+}
+
+ph_status ph__scorer_next(ph_scorer *s, ph_tap tap, const int32_t *begin, size_t length,
+                          const int32_t *ids, int64_t n, const char *stage, ph_row_fn visit,
+                          void *payload, ph_error *err)
+{
+    ph_status st = PH_OK;
+    struct seat seat = {0};
+    int32_t *context = NULL;
+    const size_t before = s->job->n_context;
+
+    PH_GO(PH_NEW(&context, before + length, err));
+    if (before) memcpy(context, s->job->context, before * sizeof *context);
+    if (length) memcpy(context + before, begin, length * sizeof *context);
+    PH_GO(seat_open(&seat, s->job, tap, 1, context, before + length, err));
+    PH_GO(run_texts(s, &seat, ids, n, stage, visit, payload, err));
+done:
+    seat_close(&seat);
+    ph__free(context);
+    return st;
 }

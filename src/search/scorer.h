@@ -34,5 +34,10 @@ int64_t ph__scorer_tokens(const ph_scorer *s);
 typedef void (*ph_row_fn)(int64_t row, const double *X, int64_t W, void *payload);
 ph_status ph__scorer_texts(ph_scorer *s, ph_tap tap, const int32_t *ids, int64_t rows, int64_t T,
                            const char *stage, ph_row_fn visit, void *payload, ph_error *err);
+/* The same for n single tokens, each behind the job's context and `length` more ids, whose keys and
+ * values are computed once. */
+ph_status ph__scorer_next(ph_scorer *s, ph_tap tap, const int32_t *begin, size_t length,
+                          const int32_t *ids, int64_t n, const char *stage, ph_row_fn visit,
+                          void *payload, ph_error *err);
 
 #endif

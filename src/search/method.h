@@ -1,0 +1,46 @@
+/* method.h — the seam between the conductor of a dream and the ways to find tokens: a table.
+ *
+ * A method is given the rows of some features of one tap and leaves in each what it found: an
+ * embedding, which is decoded afterwards, or tokens, or both. Everything is then re-scored alike.
+ */
+#ifndef PH_METHOD_H
+#define PH_METHOD_H
+
+#include "search/complete.h"
+#include "search/descent.h"
+
+/* What the rows of a batch have in common. */
+typedef struct ph_task {
+    const ph_job *job;
+    ph_scorer *scorer;
+    const ph_dream_options *o;
+    ph_descent descent;
+    ph_encoded text;       /* of a text start; n = 0: another start */
+    ph_session *session;   /* of the tap, with gradients, for a method that descends … */
+    int64_t session_rows;  /* … so many rows at once */
+    const ph_tally *tally; /* one per row, for a method that builds on the complete search */
+    ph_cost cost;
+    double first; /* when the first step ended, 0 before */
+} ph_task;
+
+typedef struct ph_method {
+    const char *name;
+    bool descends;    /* rows have embeddings and are decoded; else only tokens */
+    bool names;       /* rows have tokens of their own */
+    bool complete;    /* builds on the complete search */
+    int64_t restarts; /* default; without descent always this */
+    ph_status (*run)(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
+} ph_method;
+
+/* The row of a name, NULL if there is none. */
+const ph_method *ph__method_find(const char *name);
+/* Points of a row's curve. */
+size_t ph__method_points(const ph_method *m, const ph_descent *d);
+
+/* Greedy: append the token that raises the activation at the last position most. Exact: every
+ * ordinary token is tried at every step, with the keys and values of what was found reused; rows
+ * with the same beginning share the pass. curve (T): the activation at the last position after
+ * each token. Source: the complete and greedy searches of Badger, Language Model Features. */
+ph_status ph__greedy(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
+
+#endif
