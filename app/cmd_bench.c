@@ -100,7 +100,8 @@ static ph_status descents(const struct bench_command *b, double peak, ph_error *
 static ph_status run(struct bench_command *b, const char *work, ph_error *err)
 {
     ph_bench_result peak;
-    ph_status st = ph_model_open(&b->model, b->common.model_path, &b->common.model_options, err);
+    ph_status st =
+        ph_model_open(&b->model, b->common.models[0].path, &b->common.models[0].options, err);
     if (st != PH_OK) return st;
     if (!b->n_blocks) {
         const int64_t last = ph_model_get_info(b->model)->blocks;

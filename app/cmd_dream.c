@@ -11,7 +11,7 @@
 struct dream_command {
     struct common common; /* first: common_argp sees it */
     ph_dream_options o;
-    struct subject subject;
+    struct subject *subject; /* the model at work */
     size_t features, rows;
     int width;
     bool marked_round, marked_norm;
@@ -197,10 +197,10 @@ static json_t *rows(const ph_dream_result *r)
 static void print_json(const struct dream_command *d, const ph_dream_result *r)
 {
     const ph_decoded *a = r->answer;
-    const ph_tokenizer *t = subject_tokenizer(&d->subject);
+    const ph_tokenizer *t = subject_tokenizer(d->subject);
     json_t *line =
         json_pack("{s:s, s:s, s:s, s:s, s:s?, s:I, s:I, s:I, s:s, s:o}", "type", "dream", "run",
-                  d->subject.run, "feature", r->feature->text, "method", r->method, "decode",
+                  d->subject->run, "feature", r->feature->text, "method", r->method, "decode",
                   a->decode, "restart", (json_int_t)r->restart, "rank", (json_int_t)r->rank, "seed",
                   (json_int_t)d->common.run.seed, "reduce",
                   ph_reduce_name(r->feature, d->common.run.reduce), "ids", integers(a->ids, a->n));
@@ -253,16 +253,30 @@ static void print_method(const ph_dream_options *o)
     printf("\n");
 }
 
-static void print_title(const struct dream_command *d)
+static void print_title(struct dream_command *d, const struct subjects *all)
 {
-    subject_title(&d->subject);
-    if (strncmp(d->o.start, "text:", 5) != 0) printf(" · %lld tokens", (long long)d->o.tokens);
-    subject_context(&d->subject);
-    print_method(&d->o);
+    d->width = 0;
+    for (int i = 0; i < all->n; i++) {
+        const int width = subject_feature_width(&all->at[i]);
+        if (width > d->width) d->width = width;
+        subject_title(&all->at[i]);
+        if (strncmp(d->o.start, "text:", 5) != 0) printf(" · %lld tokens", (long long)d->o.tokens);
+        subject_context(&all->at[i]);
+        print_method(&d->o);
+    }
+    if (all->n > 1) printf("   ");
     cell("feature", d->width);
     printf("  ");
     cell("text", TEXT_WIDTH);
     printf("   %7s %8s %8s %7s  %s\n", "text", "soft", "ids", "z", "best one token");
+    fflush(stdout);
+}
+
+/* ~ for a text that does not give its tokens back; nothing is said where text cannot be tokenised. */
+static char round_mark(const struct dream_command *d, const ph_decoded *a)
+{
+    const ph_tokenizer_info *info = ph_tokenizer_get_info(subject_tokenizer(d->subject));
+    return a->round_trip || !info->encodes ? ' ' : '~';
 }
 
 /* Every decode of the answer's row, and where its embedding lies. */
@@ -273,7 +287,7 @@ static void print_details(const struct dream_command *d, const ph_dream_result *
         char *text = quoted(c->text, strlen(c->text), '"');
         printf("  %-*s  ", d->width - 2, c->decode ? c->decode : r->method);
         cell(text ? text : "", TEXT_WIDTH);
-        printf(" %c%c", c->round_trip ? ' ' : '~', c->norm_ratio > 3 ? '!' : ' ');
+        printf(" %c%c", round_mark(d, c), c->norm_ratio > 3 ? '!' : ' ');
         cell_number(c->activation.text, "%.2f", 7);
         printf("          ");
         cell_number(c->activation.ids, "%.2f", 8);
@@ -282,7 +296,7 @@ static void print_details(const struct dream_command *d, const ph_dream_result *
     }
     if (r->n_nearest) printf("  %-*s  ", d->width - 2, "nearest");
     for (size_t i = 0; i < r->n_nearest; i++) {
-        char *token = quoted_token(subject_tokenizer(&d->subject), r->nearest[i].id);
+        char *token = quoted_token(subject_tokenizer(d->subject), r->nearest[i].id);
         printf("%s %.2f  ", token ? token : "", r->nearest[i].value);
         free(token);
     }
@@ -295,14 +309,15 @@ static void print_row(struct dream_command *d, const ph_dream_result *r)
 {
     const ph_decoded *a = r->answer;
     char *text = quoted(a->text, strlen(a->text), '"');
-    char *best = quoted_token(subject_tokenizer(&d->subject), r->best_token.id);
+    char *best = quoted_token(subject_tokenizer(d->subject), r->best_token.id);
     const bool outlier = a->norm_ratio > 3;
 
     progress_clear();
+    if (*d->subject->letter) printf("%s  ", d->subject->letter);
     cell(r->rank ? "" : r->feature->text, d->width);
     printf("  ");
     cell(text ? text : "", TEXT_WIDTH);
-    printf(" %c%c", a->round_trip ? ' ' : '~', outlier ? '!' : ' ');
+    printf(" %c%c", round_mark(d, a), outlier ? '!' : ' ');
     cell_number(a->activation.text, "%.2f", 7);
     printf(" ");
     cell_number(a->activation.soft, "%.1f", 8);
@@ -313,7 +328,7 @@ static void print_row(struct dream_command *d, const ph_dream_result *r)
     printf("  %s %.2f\n", best ? best : "", r->best_token.value);
     if (d->common.verbose) print_details(d, r);
     fflush(stdout);
-    d->marked_round |= !a->round_trip;
+    d->marked_round |= round_mark(d, a) != ' ';
     d->marked_norm |= outlier;
     free(best);
     free(text);
@@ -358,30 +373,43 @@ static void print_summary(const struct dream_command *d, const ph_cost *cost, do
     printf("\n");
 }
 
+/* One model: its run line, or its rows of the table. */
+static ph_status run(struct dream_command *d, ph_cost *sum, ph_error *err)
+{
+    ph_cost cost = {0};
+    ph_status st = PH_OK;
+
+    if (d->common.json) st = subject_run_line(d->subject, &d->common, settings(d), err);
+    if (st == PH_OK)
+        st = ph_dream(d->subject->model, d->subject->features, &d->o, on_result, d, &cost, err);
+    if (sum->first_step == 0) sum->first_step = cost.first_step;
+    sum->rows += cost.rows;
+    sum->token_forwards += cost.token_forwards;
+    sum->descent_seconds += cost.descent_seconds;
+    sum->descent_flops += cost.descent_flops;
+    return st;
+}
+
 int cmd_dream(int argc, char **argv)
 {
     const ph_dream_options defaults = PH_DREAM_OPTIONS_INIT;
-    struct dream_command d = {.o = defaults};
+    struct dream_command d = {.o = defaults, .common.several = true};
+    struct subjects all = {0};
     ph_cost cost = {0};
     ph_error err = {0};
     const double began = now();
 
     parse_options(&d.common, &argp, argc, argv);
     d.o.run = d.common.run;
-    ph_status st = subject_open(&d.subject, &d.common, d.common.words, d.common.n_words, &err);
-    if (st == PH_OK) {
-        d.width = subject_feature_width(&d.subject);
-        if (d.common.json)
-            st = subject_run_line(&d.subject, &d.common, settings(&d), &err);
-        else
-            print_title(&d);
-        fflush(stdout);
+    ph_status st = subjects_open(&all, &d.common, &err);
+    if (st == PH_OK && !d.common.json) print_title(&d, &all);
+    for (int i = 0; st == PH_OK && i < all.n; i++) {
+        d.subject = &all.at[i];
+        st = run(&d, &cost, &err);
     }
-    if (st == PH_OK)
-        st = ph_dream(d.subject.model, d.subject.features, &d.o, on_result, &d, &cost, &err);
     if (!d.common.json && !d.common.quiet && d.features) print_summary(&d, &cost, now() - began);
-    const int status = finish(&d.common, st, &err, d.subject.specs);
-    subject_close(&d.subject);
+    const int status = finish(&d.common, st, &err, all.at[0].specs);
+    subjects_close(&all);
     common_free(&d.common);
     return status;
 }

@@ -169,7 +169,8 @@ int cmd_info(int argc, char **argv)
     ph_error err = {0};
 
     parse_options(&s.common, &argp, argc, argv);
-    ph_status st = ph_model_open(&s.model, s.common.model_path, &s.common.model_options, &err);
+    ph_status st =
+        ph_model_open(&s.model, s.common.models[0].path, &s.common.models[0].options, &err);
     if (st == PH_OK) st = job_memory(&memory, &s, &err);
     if (st == PH_OK && s.common.json)
         st = print_json(&s, &memory, &err);

@@ -8,7 +8,7 @@
 struct scan_command {
     struct common common;
     ph_scan_options o;
-    struct subject subject;
+    struct subject *subject;
 };
 
 enum { KEY_TOP = 2000 };
@@ -57,16 +57,16 @@ static json_t *token_list(const ph_near *list, size_t n, const ph_tokenizer *t)
 
 static void print_json(const struct scan_command *s, const ph_scan_result *r)
 {
-    const ph_tokenizer *t = subject_tokenizer(&s->subject);
+    const ph_tokenizer *t = subject_tokenizer(s->subject);
     emit(json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:I}", "type", "scan", "run",
-                   s->subject.run, "feature", r->feature->text, "top",
+                   s->subject->run, "feature", r->feature->text, "top",
                    token_list(r->top, r->n_top, t), "bottom", token_list(r->bottom, r->n_top, t),
                    "mean", number(r->mean), "sd", number(r->sd), "n", (json_int_t)r->n));
 }
 
 static void print_token(const struct scan_command *s, const ph_near *n)
 {
-    char *token = quoted_token(subject_tokenizer(&s->subject), n->id);
+    char *token = quoted_token(subject_tokenizer(s->subject), n->id);
     printf("  %6d ", n->id);
     cell(token ? token : "", 22);
     cell_number(n->value, "%.3f", 10);
@@ -93,27 +93,37 @@ static int on_result(const ph_scan_result *r, void *payload)
     return ferror(stdout);
 }
 
+static ph_status run(struct scan_command *s, ph_error *err)
+{
+    if (s->common.json) {
+        json_t *settings = common_settings(&s->common);
+        json_object_set_new(settings, "top", json_integer((json_int_t)s->o.top));
+        const ph_status st = subject_run_line(s->subject, &s->common, settings, err);
+        if (st != PH_OK) return st;
+    } else {
+        subject_title(s->subject);
+        subject_context(s->subject);
+        printf("\n");
+    }
+    return ph_scan(s->subject->model, s->subject->features, &s->o, on_result, s, err);
+}
+
 int cmd_scan(int argc, char **argv)
 {
     const ph_scan_options defaults = PH_SCAN_OPTIONS_INIT;
-    struct scan_command s = {.o = defaults};
+    struct scan_command s = {.o = defaults, .common.several = true};
+    struct subjects all = {0};
     ph_error err = {0};
 
     parse_options(&s.common, &argp, argc, argv);
     s.o.run = s.common.run;
-    ph_status st = subject_open(&s.subject, &s.common, s.common.words, s.common.n_words, &err);
-    if (st == PH_OK && s.common.json) {
-        json_t *settings = common_settings(&s.common);
-        json_object_set_new(settings, "top", json_integer((json_int_t)s.o.top));
-        st = subject_run_line(&s.subject, &s.common, settings, &err);
-    } else if (st == PH_OK) {
-        subject_title(&s.subject);
-        subject_context(&s.subject);
-        printf("\n");
+    ph_status st = subjects_open(&all, &s.common, &err);
+    for (int i = 0; st == PH_OK && i < all.n; i++) {
+        s.subject = &all.at[i];
+        st = run(&s, &err);
     }
-    if (st == PH_OK) st = ph_scan(s.subject.model, s.subject.features, &s.o, on_result, &s, &err);
-    const int status = finish(&s.common, st, &err, s.subject.specs);
-    subject_close(&s.subject);
+    const int status = finish(&s.common, st, &err, all.at[0].specs);
+    subjects_close(&all);
     common_free(&s.common);
     return status;
 }

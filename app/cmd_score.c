@@ -10,7 +10,7 @@
 struct score_command {
     struct common common;
     struct given given;
-    struct subject subject;
+    struct subject *subject;
     bool attribute;
 };
 
@@ -60,9 +60,9 @@ static const struct argp attribute_argp = {
 
 static void print_json(const struct score_command *s, const ph_score_result *r)
 {
-    const ph_tokenizer *t = subject_tokenizer(&s->subject);
+    const ph_tokenizer *t = subject_tokenizer(s->subject);
     json_t *line = json_pack("{s:s, s:s, s:s, s:s}", "type", s->attribute ? "attribute" : "score",
-                             "run", s->subject.run, "feature", r->feature->text, "reduce",
+                             "run", s->subject->run, "feature", r->feature->text, "reduce",
                              ph_reduce_name(r->feature, s->common.run.reduce));
     char *text = NULL;
     size_t bytes = 0;
@@ -97,7 +97,7 @@ static void print_coloured(const struct score_command *s, const ph_score_result 
     printf("  ");
     for (size_t i = 0; i < r->n; i++) {
         size_t n = 0;
-        const char *piece = ph_tokenizer_piece(subject_tokenizer(&s->subject), r->ids[i], &n);
+        const char *piece = ph_tokenizer_piece(subject_tokenizer(s->subject), r->ids[i], &n);
         char *text = piece ? quoted(piece, n, '\'') : NULL;
         colour(by[i] / most);
         if (text) cell(text + 1, display_width(text) - 2);
@@ -115,7 +115,7 @@ static void print_table(const struct score_command *s, const ph_score_result *r)
     printf("  %4s %7s  %-24s %11s%s\n", "pos", "id", "token", "activation",
            s->attribute ? "     |grad|  grad×input" : "");
     for (size_t i = 0; i < r->n; i++) {
-        char *token = quoted_token(subject_tokenizer(&s->subject), r->ids[i]);
+        char *token = quoted_token(subject_tokenizer(s->subject), r->ids[i]);
         printf("  %4zu %7d  ", i, r->ids[i]);
         cell(token ? token : "", 24);
         printf(" ");
@@ -137,32 +137,40 @@ static int on_result(const ph_score_result *r, void *payload)
     return ferror(stdout);
 }
 
-static int run(struct score_command *s)
+static ph_status run(struct score_command *s, ph_error *err)
 {
-    ph_error err = {0};
-    ph_status st = subject_open(&s->subject, &s->common, s->common.words, s->common.n_words, &err);
-
-    if (st == PH_OK && s->common.json) {
-        st = subject_run_line(&s->subject, &s->common, common_settings(&s->common), &err);
-    } else if (st == PH_OK) {
-        subject_title(&s->subject);
-        subject_context(&s->subject);
+    if (s->common.json) {
+        const ph_status st =
+            subject_run_line(s->subject, &s->common, common_settings(&s->common), err);
+        if (st != PH_OK) return st;
+    } else {
+        subject_title(s->subject);
+        subject_context(s->subject);
         printf("\n");
     }
-    if (st == PH_OK)
-        st = (s->attribute ? ph_attribute : ph_score)(s->subject.model, s->subject.features,
-                                                      &s->given.text, &s->common.run, on_result, s,
-                                                      &err);
-    const int status = finish(&s->common, st, &err, s->subject.specs);
-    subject_close(&s->subject);
+    return (s->attribute ? ph_attribute : ph_score)(
+        s->subject->model, s->subject->features, &s->given.text, &s->common.run, on_result, s, err);
+}
+
+static int run_all(struct score_command *s)
+{
+    struct subjects all = {0};
+    ph_error err = {0};
+    ph_status st = subjects_open(&all, &s->common, &err);
+    for (int i = 0; st == PH_OK && i < all.n; i++) {
+        s->subject = &all.at[i];
+        st = run(s, &err);
+    }
+    const int status = finish(&s->common, st, &err, all.at[0].specs);
+    subjects_close(&all);
     return status;
 }
 
 static int start(int argc, char **argv, bool attribute)
 {
-    struct score_command s = {.attribute = attribute};
+    struct score_command s = {.attribute = attribute, .common.several = true};
     parse_options(&s.common, attribute ? &attribute_argp : &score_argp, argc, argv);
-    const int status = given_text(&s.given, &s.common) ? run(&s) : EXIT_USAGE;
+    const int status = given_text(&s.given, &s.common) ? run_all(&s) : EXIT_USAGE;
     given_free(&s.given);
     common_free(&s.common);
     return status;

@@ -98,7 +98,7 @@ static ph_status run(struct tokenize_command *c, ph_error *err)
     char *text = NULL;
     size_t n = 0, bytes = 0;
 
-    ph_status st = ph_tokenizer_open(&t, c->common.model_path, err);
+    ph_status st = ph_tokenizer_open(&t, c->common.models[0].path, err);
     if (st == PH_OK) st = convert(&ids, &n, &text, &bytes, c, t, err);
     if (st == PH_OK) {
         const bool back = c->given.ids != NULL;

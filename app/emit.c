@@ -131,12 +131,23 @@ static void file_sha256(char out[65], const char *path)
     for (unsigned i = 0; i < 32; i++) snprintf(out + 2 * i, 3, "%02x", md[i]);
 }
 
+/* Weights that are not the file's: how they were drawn, and of what sizes. */
+static void set_untrained(json_t *model, const ph_model_info *info)
+{
+    json_object_set_new(model, "untrained", json_true());
+    json_object_set_new(model, "init_seed", json_integer((json_int_t)info->untrained_seed));
+    if (info->shape) json_object_set_new(model, "shape", json_string(info->shape));
+    json_object_set_new(model, "blocks", json_integer((json_int_t)info->blocks));
+    json_object_set_new(model, "width", json_integer((json_int_t)info->width));
+}
+
 ph_status emit_run(char id[17], const struct common *c, const ph_model *model,
                    const int32_t *context, size_t n_context, const char *what, json_t *settings,
                    ph_error *err)
 {
     char sha[65] = "", machine[256];
     const ph_model_info *info = model ? ph_model_get_info(model) : NULL;
+    const char *path = info ? info->path : c->models[0].path;
 
     if (model) {
         ph_status st = ph_model_sha256(model, sha, err);
@@ -145,21 +156,22 @@ ph_status emit_run(char id[17], const struct common *c, const ph_model *model,
             return st;
         }
     } else {
-        file_sha256(sha, c->model_path);
+        file_sha256(sha, path);
     }
     machine_name(machine, sizeof machine, model);
     json_t *line = json_pack(
         "{s:s, s:s, s:s, s:{s:o, s:s, s:o?, s:s?}, s:s, s:o, s:I, s:s, s:s, s:o}", "type", "run",
-        "id", "", "version", ph_version(), "model", "file",
-        utf8(c->model_path, strlen(c->model_path)), "sha256", sha, "name",
-        info ? utf8(info->name, strlen(info->name)) : NULL, "quant", info ? info->quant : NULL,
-        "machine", machine, "context", integers(context, n_context), "seed",
-        (json_int_t)c->run.seed, "command", c->command, "input", what, "settings", settings);
+        "id", "", "version", ph_version(), "model", "file", utf8(path, strlen(path)), "sha256", sha,
+        "name", info ? utf8(info->name, strlen(info->name)) : NULL, "quant",
+        info ? info->quant : NULL, "machine", machine, "context", integers(context, n_context),
+        "seed", (json_int_t)c->run.seed, "command", c->command, "input", what, "settings",
+        settings);
     if (!line) {
         ph_error full = {PH_ETEXT, -1, "an argument is not valid UTF-8"};
         if (err) *err = full;
         return PH_ETEXT;
     }
+    if (info && info->untrained) set_untrained(json_object_get(line, "model"), info);
     char *key = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(17));
     sha256_hex(id, 16, key ? key : "", key ? strlen(key) : 0);
     free(key);

@@ -16,6 +16,10 @@
 
 enum {
     KEY_THREADS = 1000,
+    KEY_UNTRAINED,
+    KEY_INIT_SEED,
+    KEY_SHAPE,
+    KEY_BLOCKS,
     KEY_SEED,
     KEY_JSON,
     KEY_BOS,
@@ -30,7 +34,18 @@ enum {
 static const struct argp_option options[] = {
     {NULL, 0, NULL, 0, "Common options:", 90},
     {"model", 'm', "FILE", 0,
-     "The model, a GGUF file (else $PHOSPHENE_MODEL, else the model of script/fetch-model)", 90},
+     "The model, a GGUF file (else $PHOSPHENE_MODEL, else the model of script/fetch-model); "
+     "untrained:FILE with random weights. dream, scan and score take several",
+     90},
+    {"untrained", KEY_UNTRAINED, NULL, 0,
+     "Weights as the family initialises them before training: sizes and vocabulary of the file",
+     90},
+    {"init-seed", KEY_INIT_SEED, "N", 0, "Seed of untrained weights (0)", 90},
+    {"shape", KEY_SHAPE, "NAME", 0,
+     "An untrained model of these sizes; the file needs to hold a vocabulary only: llama-7b, "
+     "llama-13b, …, smollm2-135m (a wrong name lists them)",
+     90},
+    {"blocks", KEY_BLOCKS, "N", 0, "Blocks of an untrained model (as many as its sizes have)", 90},
     {"threads", KEY_THREADS, "N", 0, "Threads (all processors)", 90},
     {"backend", KEY_BACKEND, "NAME", 0,
      "What computes: onednn, cpu, ref, ref64 (else $PHOSPHENE_BACKEND, else the first there is)",
@@ -118,18 +133,42 @@ static int parse_context(int key, char *arg, struct common *c, struct argp_state
     return 0;
 }
 
+/* -m FILE or -m untrained:FILE */
+static void add_model(struct common *c, const char *arg, struct argp_state *state)
+{
+    static const char untrained[] = "untrained:";
+    const size_t n = sizeof untrained - 1;
+    const int most = c->several ? (int)(sizeof c->models / sizeof *c->models) : 1;
+    const bool random = strncmp(arg, untrained, n) == 0;
+
+    if (c->n_models == most)
+        usage_error(state, "--model %s: this command takes %d model%s", arg, most,
+                    most == 1 ? "" : "s");
+    c->models[c->n_models].path = strdup(random ? arg + n : arg);
+    c->models[c->n_models++].options.untrained = random;
+}
+
+static int parse_model(int key, char *arg, ph_model_options *o, struct argp_state *state)
+{
+    switch (key) {
+    case KEY_THREADS: o->threads = (int)parse_integer(state, "threads", arg, 1, 4096); break;
+    case KEY_BACKEND: o->backend = arg; break;
+    case KEY_UNTRAINED: o->untrained = true; break;
+    case KEY_SHAPE: o->shape = arg; break;
+    case KEY_BLOCKS: o->blocks = parse_integer(state, "blocks", arg, 1, 4096); break;
+    case KEY_INIT_SEED:
+        o->untrained_seed = (uint64_t)parse_integer(state, "init-seed", arg, 0, INT64_MAX);
+        break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
 static error_t parse_common(int key, char *arg, struct argp_state *state)
 {
     struct common *c = state->input;
     switch (key) {
-    case 'm':
-        free(c->model_path);
-        c->model_path = strdup(arg);
-        break;
-    case KEY_THREADS:
-        c->model_options.threads = (int)parse_integer(state, "threads", arg, 1, 4096);
-        break;
-    case KEY_BACKEND: c->model_options.backend = arg; break;
+    case 'm': add_model(c, arg, state); break;
     case KEY_SEED: c->run.seed = (uint64_t)parse_integer(state, "seed", arg, 0, INT64_MAX); break;
     case KEY_JSON: c->json = true; break;
     case KEY_NO_CACHE: c->no_cache = true; break;
@@ -139,7 +178,9 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
         c->words = state->argv + state->next;
         c->n_words = state->argc - state->next;
         break;
-    default: return parse_context(key, arg, c, state);
+    default:
+        if (parse_model(key, arg, &c->model, state) == 0) return 0;
+        return parse_context(key, arg, c, state);
     }
     return 0;
 }
@@ -185,6 +226,17 @@ static char *cache_folder(void)
     return NULL;
 }
 
+/* The default model where none was named, and every model's own options. */
+static void settle_models(struct common *c)
+{
+    if (c->n_models == 0) c->models[c->n_models++].path = default_model();
+    for (int i = 0; i < c->n_models; i++) {
+        const bool untrained = c->models[i].options.untrained;
+        c->models[i].options = c->model;
+        c->models[i].options.untrained |= untrained;
+    }
+}
+
 void parse_options(struct common *c, const struct argp *argp, int argc, char **argv)
 {
     const ph_run_options run = PH_RUN_OPTIONS_INIT;
@@ -193,15 +245,15 @@ void parse_options(struct common *c, const struct argp *argp, int argc, char **a
     char *name = NULL;
 
     c->run = run;
-    c->model_options = model;
-    if (backend && *backend) c->model_options.backend = backend;
+    c->model = model;
+    if (backend && *backend) c->model.backend = backend;
     c->command = argv[0];
     if (asprintf(&name, "phosphene %s", argv[0]) > 0) argv[0] = name;
     argp_err_exit_status = EXIT_USAGE;
     argp_parse(argp, argc, argv, 0, NULL, c);
     argv[0] = (char *)(uintptr_t)c->command;
     free(name);
-    if (!c->model_path) c->model_path = default_model();
+    settle_models(c);
     if (!c->no_cache) c->cache = cache_folder();
     c->run.cache = c->cache;
     progress_attach(&c->run, c->quiet);
@@ -209,7 +261,7 @@ void parse_options(struct common *c, const struct argp *argp, int argc, char **a
 
 void common_free(struct common *c)
 {
-    free(c->model_path);
+    for (int i = 0; i < c->n_models; i++) free(c->models[i].path);
     free(c->cache);
 }
 

@@ -25,8 +25,13 @@ enum { EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 /* Filled by common_argp; a command's own options struct begins with it. */
 struct common {
     const char *command;
-    char *model_path; /* owned */
-    ph_model_options model_options;
+    bool several; /* set before parse_options by a command that takes more than one -m */
+    struct model_choice {
+        char *path; /* owned */
+        ph_model_options options;
+    } models[8];
+    int n_models;           /* at least 1 */
+    ph_model_options model; /* what the options say of all of them */
     ph_run_options run;
     char *cache; /* owned; NULL: none */
     bool json, quiet, verbose, no_cache;

@@ -17,15 +17,40 @@ static char *join(char **words, int n)
     return out;
 }
 
-ph_status subject_open(struct subject *s, const struct common *c, char **specs, int n,
-                       ph_error *err)
+static ph_status open_one(struct subject *s, const struct common *c, int model, char **specs, int n,
+                          ph_error *err)
 {
-    ph_status st = ph_model_open(&s->model, c->model_path, &c->model_options, err);
+    ph_status st = ph_model_open(&s->model, c->models[model].path, &c->models[model].options, err);
     if (st != PH_OK) return st;
     s->specs = join(specs, n);
     st = ph_features_parse(&s->features, ph_model_get_info(s->model), s->specs, err);
     if (st != PH_OK) return st;
     return ph_context(&s->context, &s->n_context, s->model, &c->run, err);
+}
+
+ph_status subject_open(struct subject *s, const struct common *c, char **specs, int n,
+                       ph_error *err)
+{
+    return open_one(s, c, 0, specs, n, err);
+}
+
+ph_status subjects_open(struct subjects *s, const struct common *c, ph_error *err)
+{
+    for (s->n = 0; s->n < c->n_models;) {
+        struct subject *one = &s->at[s->n++];
+        const ph_status st = open_one(one, c, s->n - 1, c->words, c->n_words, err);
+        if (c->n_models > 1) one->letter[0] = (char)('A' + s->n - 1);
+        if (st == PH_OK) continue;
+        if (c->n_models > 1 && one->model)
+            fprintf(stderr, "phosphene %s: in %s\n", c->command, c->models[s->n - 1].path);
+        return st;
+    }
+    return PH_OK;
+}
+
+void subjects_close(struct subjects *s)
+{
+    for (int i = 0; i < s->n; i++) subject_close(&s->at[i]);
 }
 
 void subject_close(struct subject *s)
@@ -56,11 +81,41 @@ int subject_feature_width(const struct subject *s)
     return width < 40 ? width : 40;
 }
 
+/* "Q4_K_M", "F16", "BF16", "IQ4_XS" */
+static bool is_quant(const char *word)
+{
+    const size_t letters = strcspn(word, "0123456789");
+    return (letters == 1 && strchr("QqFf", *word)) ||
+           (letters == 2 && (strncasecmp(word, "BF", 2) == 0 || strncasecmp(word, "IQ", 2) == 0));
+}
+
+/* What people call the model: its file's name without ending and quantisation, which stands beside
+ * it (general.name is often that of an ancestor); to be freed. A shape has a name only. */
+static char *model_name(const ph_model_info *info)
+{
+    const char *slash = strrchr(info->path, '/');
+    char *name = strdup(info->shape ? info->shape : slash ? slash + 1 : info->path);
+    const size_t n = name ? strlen(name) : 0;
+
+    if (info->shape || !name) return name;
+    if (n > 5 && strcasecmp(name + n - 5, ".gguf") == 0) name[n - 5] = 0;
+    for (size_t i = strlen(name); i-- > 1;) {
+        if (name[i] != '.' && name[i] != '-') continue;
+        if (is_quant(name + i + 1)) name[i] = 0;
+        break;
+    }
+    return name;
+}
+
 void subject_title(const struct subject *s)
 {
     const ph_model_info *info = ph_model_get_info(s->model);
-    printf("%s %s · %lld blocks × %lld", info->name, info->quant, (long long)info->blocks,
-           (long long)info->width);
+    char *name = model_name(info);
+    if (*s->letter) printf("%s  ", s->letter);
+    printf("%s %s", name ? name : "", info->quant);
+    if (info->untrained) printf(" (seed %llu)", (unsigned long long)info->untrained_seed);
+    printf(" · %lld blocks × %lld", (long long)info->blocks, (long long)info->width);
+    free(name);
 }
 
 void subject_context(const struct subject *s)

@@ -11,13 +11,23 @@ struct subject {
     char *specs; /* all specs, comma-joined: what errors point into */
     int32_t *context;
     size_t n_context;
-    char run[17]; /* id of the run line, once emitted */
+    char run[17];   /* id of the run line, once emitted */
+    char letter[2]; /* of the model where there are several: "A", "B", …; else empty */
 };
 
-/* Open the model and parse n specs. On failure close with subject_close all the same. */
+/* Open the first model and parse n specs. On failure close with subject_close all the same. */
 ph_status subject_open(struct subject *s, const struct common *c, char **specs, int n,
                        ph_error *err);
 void subject_close(struct subject *s);
+
+/* All models of a command line, each with the features of the same specs: everything is opened and
+ * parsed before any work begins. On failure close all the same. */
+struct subjects {
+    struct subject at[8];
+    int n;
+};
+ph_status subjects_open(struct subjects *s, const struct common *c, ph_error *err);
+void subjects_close(struct subjects *s);
 /* With --json: the run line. settings is taken over. */
 ph_status subject_run_line(struct subject *s, const struct common *c, json_t *settings,
                            ph_error *err);

@@ -123,8 +123,9 @@ typedef struct ph_model_info {
     const char *quant;   /* the type most matrix weights have: "Q4_1", … */
     const char *backend; /* what computes */
     int64_t blocks, width, heads, kv_heads, head_width, ffn, vocab, context_length;
-    bool tied;      /* the output matrix is the embedding matrix */
-    bool untrained; /* drawn at random with untrained_seed: nothing was learned */
+    bool tied;         /* the output matrix is the embedding matrix */
+    const char *shape; /* the preset that the sizes are of; NULL: the file's own */
+    bool untrained;    /* drawn at random with untrained_seed: nothing was learned */
     uint64_t untrained_seed;
     int64_t parameters;       /* number of weights in the file */
     int64_t block_parameters; /* weights of one block's matrices */
@@ -446,18 +447,18 @@ PH_API ph_status ph_scan(const ph_model *model, const ph_features *features,
 
 /* survey: complete search for every feature of every block, and with `neurons` every neuron of
  * every MLP, in one pass over the vocabulary. What is kept is bounded: lists, sums and a histogram
- * per feature. */
+ * per feature. run.cache keeps the pass: one that was interrupted goes on where it was, one that is
+ * done answers at once. */
 typedef struct ph_survey_options {
     size_t size;
     ph_run_options run;
-    int64_t top; /* tokens in the top and bottom lists, 10 */
+    int64_t top;   /* tokens in the top and bottom lists, 10 */
+    int64_t depth; /* blocks that are looked at; 0: all */
     bool neurons;
-    const char *state; /* a file the pass saves itself in now and then, and resumes from; removed
-                          when the pass is done; NULL: none */
 } ph_survey_options;
 #define PH_SURVEY_OPTIONS_INIT                                                                     \
     {                                                                                              \
-        sizeof(ph_survey_options), PH_RUN_OPTIONS_INIT, 10, false, NULL                            \
+        sizeof(ph_survey_options), PH_RUN_OPTIONS_INIT, 10, 0, false                               \
     }
 
 enum { PH_QUANTILES = 7 }; /* at 0.001, 0.01, 0.25, 0.5, 0.75, 0.99, 0.999 */
@@ -593,17 +594,22 @@ PH_API ph_status ph_random_pairs(ph_pair_stats *out, const ph_model *model, uint
 typedef struct ph_corpus_options {
     size_t size;
     ph_run_options run;
-    const char *path; /* a UTF-8 text; special tokens are not parsed */
+    const char *text; /* UTF-8, special tokens are not parsed; NULL: the shipped mix */
+    size_t bytes;     /* of text */
     int64_t window;   /* 64 */
     int64_t depth;    /* blocks that are followed; 0: all */
     bool neurons;     /* neurons too */
 } ph_corpus_options;
 #define PH_CORPUS_OPTIONS_INIT                                                                     \
     {                                                                                              \
-        sizeof(ph_corpus_options), PH_RUN_OPTIONS_INIT, NULL, 64, 0, true                          \
+        sizeof(ph_corpus_options), PH_RUN_OPTIONS_INIT, NULL, 0, 64, 0, true                       \
     }
 
 typedef struct ph_corpus ph_corpus;
+
+/* The shipped mix: about 50,000 tokens of prose, glosses, code and other languages, in the public
+ * domain or under the licences that data/README.md names. Constant; *bytes long. */
+PH_API const char *ph_corpus_mix(size_t *bytes);
 
 typedef struct ph_corpus_stat {
     double max, min, mean, sd, quantiles[PH_QUANTILES];

@@ -383,9 +383,9 @@ static void test_refused(void **state)
     (void)state;
     tiny v;
     tiny_init(&v, "smollm");
-    v.vocab.model = "llama";
+    v.vocab.model = "bert";
     expect_refused(&v, PH_EUNSUPPORTED,
-                   "tokenizer model \"llama\" (SentencePiece) is not supported yet");
+                   "tokenizer model \"bert\" (WordPiece) is not supported yet");
     v.vocab.model = "rwkv";
     expect_refused(&v, PH_EUNSUPPORTED, "\"rwkv\"");
     tiny_init(&v, "default");

@@ -146,14 +146,26 @@ static void test_qwen2(void **state)
     check("qwen2", "<|endoftext|>");
 }
 
+/* Its pieces are known, its text is not encoded yet. */
 static void test_sentencepiece(void **state)
 {
     (void)state;
+    static const int32_t ids[] = {0, 1, 2, 2000, 2001, 2002, 2003, 2004, 13};
     ph_error err = {0};
     ph_tokenizer *t = NULL;
-    assert_int_equal(ph_tokenizer_open(&t, path_of("llama-spm", ""), &err), PH_EUNSUPPORTED);
-    assert_non_null(strstr(err.msg, "\"llama\" (SentencePiece) is not supported yet"));
-    assert_null(t);
+    char *text = NULL;
+    int32_t *none = NULL;
+    size_t n = 0;
+    if (ph_tokenizer_open(&t, path_of("llama-spm", ""), &err) != PH_OK) fail_msg("%s", err.msg);
+    assert_false(ph_tokenizer_get_info(t)->encodes);
+    assert_int_equal(ph_tokenizer_get_info(t)->bos, 1);
+    assert_int_equal(ph_tokenizer_decode(&text, &n, t, ids, 9, &err), PH_OK);
+    assert_string_equal(text, "<unk><s></s> calledItemuraveceme\n");
+    ph_free(text);
+    assert_int_equal(ph_tokenizer_encode(&none, &n, t, "a", 1, 0, &err), PH_EUNSUPPORTED);
+    assert_non_null(strstr(err.msg, "SentencePiece text cannot be tokenised yet"));
+    assert_null(none);
+    ph_tokenizer_close(&t);
 }
 
 int main(void)

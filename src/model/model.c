@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "model/untrained.h"
 #include "model/vocabulary.h"
 #include "weights/quant.h"
 
@@ -14,24 +15,33 @@
 
 /* ---- packing ---- */
 
-/* Dequantise a tensor to dst and refuse values that are not finite. */
-static ph_status dequantise(float *dst, const ph_tensor *t, ph_error *err)
+void ph__model_row(float *row, const ph_model *m, const ph_tensor *t, int64_t i)
 {
-    int64_t rows = t->shape[0], columns = t->shape[1];
+    if (m->untrained)
+        ph__untrained_row(row, t, i, m->seed);
+    else
+        ph__dequant_rows(row, t, i, 1);
+}
+
+/* All rows of a tensor to dst; values that are not finite are refused. */
+static ph_status read_rows(float *dst, const ph_model *m, const ph_tensor *t, ph_error *err)
+{
+    int64_t rows = t->shape[0], columns = t->shape[1], bad = -1;
     if (t->dims == 1) { /* a vector is one row of the block formats */
         columns = rows;
         rows = 1;
     }
+#pragma omp parallel for schedule(static) reduction(max : bad) num_threads(m->backend->threads)
     for (int64_t i = 0; i < rows; i++) {
         float sum = 0;
         float *row = dst + i * columns;
-        ph__dequant_rows(row, t, i, 1);
+        ph__model_row(row, m, t, i);
         for (int64_t j = 0; j < columns; j++) sum += row[j] * 0; /* NaN if any is not finite */
-        if (sum != 0)
-            return ph__fail(err, PH_ENUMERIC, -1, "tensor %s: row %lld holds NaN or infinity",
-                            t->name, (long long)i);
+        if (sum != 0) bad = i;
     }
-    return PH_OK;
+    if (bad < 0) return PH_OK;
+    return ph__fail(err, PH_ENUMERIC, -1, "tensor %s: row %lld holds NaN or infinity", t->name,
+                    (long long)bad);
 }
 
 static ph_status read_vector(ph_real **out, const ph_model *m, const ph_tensor *t, ph_error *err)
@@ -43,7 +53,7 @@ static ph_status read_vector(ph_real **out, const ph_model *m, const ph_tensor *
 
     if (*out) return PH_OK;
     PH_GO(PH_NEW(&values, n, err));
-    PH_GO(dequantise(values, t, err));
+    PH_GO(read_rows(values, m, t, err));
     PH_GO(be->alloc(out, n, be, err));
     be->write(*out, values, n, be);
 done:
@@ -67,7 +77,7 @@ static ph_status pack(ph_matrix **out, ph_matrix **out_t, const ph_model *m,
     if (!ph__mul(&elements, (size_t)rows, (size_t)columns)) return ph__fail_memory(err, SIZE_MAX);
     PH_GO(PH_NEW_ALIGNED(&w, elements, err));
     for (int64_t i = 0, at = 0; i < n; at += parts[i]->shape[0] * columns, i++)
-        PH_GO(dequantise(w + at, parts[i], err));
+        PH_GO(read_rows(w + at, m, parts[i], err));
     if (!*out) PH_GO(be->matrix_new(out, w, rows, columns, true, be, err));
     if (out_t && !*out_t) PH_GO(be->matrix_new(out_t, w, rows, columns, false, be, err));
 done:
@@ -122,7 +132,7 @@ static ph_status read_embedding(struct ph_packed *p, const ph_model *m, ph_error
 
     if (!ph__mul(&n, (size_t)m->arch.V, (size_t)m->arch.C)) return ph__fail_memory(err, SIZE_MAX);
     PH_TRY(PH_NEW_ALIGNED(&w, n, err));
-    ph_status st = dequantise(w, m->slots.embedding, err);
+    ph_status st = read_rows(w, m, m->slots.embedding, err);
     if (st != PH_OK) {
         ph__free(w);
         return st;
@@ -157,7 +167,7 @@ ph_status ph_model_embed(const ph_model *model, float *E, const int32_t *ids, si
         if (ids[i] < 0 || ids[i] >= a->V)
             return ph__fail(err, PH_ERANGE, -1, "id %d: this model has 0 to %lld", ids[i],
                             (long long)a->V - 1);
-        ph__dequant_rows(row, model->slots.embedding, ids[i], 1);
+        ph__model_row(row, model, model->slots.embedding, ids[i]);
         for (int64_t j = 0; j < a->C; j++) row[j] *= a->embed_scale;
     }
     return PH_OK;
@@ -200,30 +210,44 @@ static void packed_close(struct ph_packed *p, ph_backend *be, int64_t blocks)
     ph__free(p);
 }
 
+/* i-th tensor of the file, or of those that were made; NULL past the last. */
+static const ph_tensor *tensor_at(const ph_model *m, size_t i)
+{
+    if (m->untrained) return i < m->slots.n_made ? &m->slots.made[i] : NULL;
+    return i < ph__weights_count(m->weights) ? ph__weights_at(m->weights, i) : NULL;
+}
+
 /* The type that most weights have, and how many weights there are. */
-static void count_weights(ph_model_info *info, const ph_weights *w)
+static void count_weights(ph_model_info *info, const ph_model *m)
 {
     int64_t by_type[PH_DTYPE_COUNT] = {0};
     int best = 0;
-    for (size_t i = 0; i < ph__weights_count(w); i++) {
-        const ph_tensor *t = ph__weights_at(w, i);
+    for (size_t i = 0; tensor_at(m, i); i++) {
+        const ph_tensor *t = tensor_at(m, i);
         int64_t n = t->shape[0] * t->shape[1] * t->shape[2] * t->shape[3];
         by_type[t->type] += n;
         info->parameters += n;
     }
     for (int t = 1; t < PH_DTYPE_COUNT; t++)
         if (by_type[t] > by_type[best]) best = t;
-    info->quant = ph__quant((ph_dtype)best)->name;
+    info->quant = m->untrained ? "untrained" : ph__quant((ph_dtype)best)->name;
+}
+
+/* general.name, else what the file is called; of a shape its name. */
+static ph_status read_name(ph_bytes *name, const ph_model *m, const char *path, ph_error *err)
+{
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    if (m->shape) base = m->shape;
+    *name = (ph_bytes){base, strlen(base)};
+    return m->shape ? PH_OK : ph__meta_string(name, m->weights, "general.name", err);
 }
 
 static ph_status fill_info(ph_model *m, const char *path, ph_error *err)
 {
     const ph_arch *a = &m->arch;
-    const char *slash = strrchr(path, '/');
-    const char *base = slash ? slash + 1 : path;
-    ph_bytes name = {base, strlen(base)};
+    ph_bytes name;
 
-    PH_TRY(ph__meta_string(&name, m->weights, "general.name", err));
+    PH_TRY(read_name(&name, m, path, err));
     PH_TRY(ph__strndup(&m->strings[0], path, strlen(path), err));
     PH_TRY(ph__bytes_dup(&m->strings[2], name, err));
     PH_TRY(ph_utf8_clean(&m->strings[1], m->strings[2], strlen(m->strings[2]), err));
@@ -240,16 +264,19 @@ static ph_status fill_info(ph_model *m, const char *path, ph_error *err)
                               .vocab = a->V,
                               .context_length = a->context_length,
                               .tied = a->tied,
+                              .untrained = m->untrained,
+                              .untrained_seed = m->seed,
+                              .shape = m->shape,
                               .block_parameters = ph__arch_block_parameters(a),
                               .file_bytes = ph__weights_file(m->weights).size,
                               .threads = m->backend->threads};
-    count_weights(&m->info, m->weights);
+    count_weights(&m->info, m);
     return PH_OK;
 }
 
 static ph_status read_tokenizer(ph_model *m, ph_error *err)
 {
-    if (!ph__meta_has(m->weights, "tokenizer.ggml.model")) return PH_OK;
+    if (m->tokenizer || !ph__meta_has(m->weights, "tokenizer.ggml.model")) return PH_OK;
     PH_TRY(ph__vocabulary_read(&m->tokenizer, m->weights, err));
     int32_t n = ph_tokenizer_get_info(m->tokenizer)->vocab;
     if (n > m->arch.V)
@@ -257,6 +284,29 @@ static ph_status read_tokenizer(ph_model *m, ph_error *err)
                         "the vocabulary has %d tokens, tensor token_embd.weight only %lld rows", n,
                         (long long)m->arch.V);
     return PH_OK;
+}
+
+/* Sizes and tensors: the file's, or a shape's without any. */
+static ph_status read_sizes(ph_model *m, const ph_model_options *o, ph_error *err)
+{
+    enum { MOST = 4096 };
+    m->untrained = o->untrained || o->shape;
+    m->seed = m->untrained ? o->untrained_seed : 0;
+    if (o->shape) {
+        PH_TRY(ph__vocabulary_read(&m->tokenizer, m->weights, err));
+        PH_TRY(ph__shape_arch(&m->arch, o->shape, ph_tokenizer_get_info(m->tokenizer)->vocab, err));
+        PH_TRY(ph__strndup(&m->shape, o->shape, strlen(o->shape), err));
+    } else {
+        PH_TRY(ph__arch_read(&m->arch, m->weights, err));
+    }
+    if (!m->untrained && o->blocks)
+        return ph__fail(err, PH_EINVAL, -1, "blocks can be chosen for untrained models only");
+    if (o->blocks < 0 || o->blocks > MOST)
+        return ph__fail(err, PH_EINVAL, -1, "%lld blocks: expected 1 to %d", (long long)o->blocks,
+                        MOST);
+    if (o->blocks) m->arch.blocks = o->blocks;
+    return m->untrained ? ph__bind_sizes(&m->slots, &m->arch, err)
+                        : ph__bind(&m->slots, m->weights, &m->arch, err);
 }
 
 ph_status ph_model_open(ph_model **out, const char *path, const ph_model_options *options,
@@ -269,8 +319,7 @@ ph_status ph_model_open(ph_model **out, const char *path, const ph_model_options
     if (!options) options = &defaults;
     PH_TRY(PH_NEW(&m, 1, err));
     PH_GO(ph__weights_open(&m->weights, path, err));
-    PH_GO(ph__arch_read(&m->arch, m->weights, err));
-    PH_GO(ph__bind(&m->slots, m->weights, &m->arch, err));
+    PH_GO(read_sizes(m, options, err));
     PH_GO(read_tokenizer(m, err));
     PH_GO(ph__backend_open(&m->backend, options->backend, options->threads, err));
     PH_GO(packed_new(&m->packed, m->arch.blocks, err));
@@ -292,6 +341,7 @@ void ph_model_close(ph_model **model)
     ph__slots_close(&m->slots);
     ph__weights_close(&m->weights);
     for (size_t i = 0; i < sizeof m->strings / sizeof *m->strings; i++) ph__free(m->strings[i]);
+    ph__free(m->shape);
     ph__free(m);
     *model = NULL;
 }
@@ -314,12 +364,23 @@ ph_status ph_model_sha256(const ph_model *model, char out[65], ph_error *err)
     return ph__sha256(out, file.data, file.size, err);
 }
 
+ph_status ph__model_identity(char **out, const ph_model *m, ph_error *err)
+{
+    char sha[65];
+    PH_TRY(ph_model_sha256(m, sha, err));
+    if (!m->untrained) return ph__printf(out, err, "%s", sha);
+    return ph__printf(out, err, "%s untrained %llu %s %lld", sha, (unsigned long long)m->seed,
+                      m->shape ? m->shape : "", (long long)m->arch.blocks);
+}
+
 bool ph_model_tensor(const ph_model *model, size_t i, ph_tensor_info *out)
 {
-    if (i >= ph__weights_count(model->weights)) return false;
-    const ph_tensor *t = ph__weights_at(model->weights, i);
-    *out = (ph_tensor_info){
-        .name = t->name, .type = ph__quant(t->type)->name, .dims = t->dims, .bytes = t->bytes};
+    const ph_tensor *t = tensor_at(model, i);
+    if (!t) return false;
+    *out = (ph_tensor_info){.name = t->name,
+                            .type = model->untrained ? "random" : ph__quant(t->type)->name,
+                            .dims = t->dims,
+                            .bytes = t->bytes};
     memcpy(out->shape, t->shape, sizeof out->shape);
     return true;
 }

@@ -28,6 +28,9 @@ struct ph_model {
     ph_backend *backend;
     ph_model_info info;
     char *strings[3]; /* path, name and family that info borrows */
+    bool untrained;   /* weights are drawn with `seed`, the slots' tensors have no data */
+    uint64_t seed;
+    char *shape; /* NULL: the file's own sizes */
 
     /* Packed on demand, under the lock; what is there stays until the model is closed. Logically the
      * model does not change: that is why these may be reached through a const model. */
@@ -47,6 +50,11 @@ ph_status ph__model_block(const ph_block_weights **out, const ph_model *m, int64
 /* The final norm, and with `output` the output matrix. */
 ph_status ph__model_head(const ph_head_weights **out, const ph_model *m, bool output, bool gradient,
                          ph_error *err);
+/* What tells these weights from all others, for keys of what is kept: the file's sha256, and how
+ * untrained weights are drawn. To be freed with ph__free. */
+ph_status ph__model_identity(char **out, const ph_model *m, ph_error *err);
+/* One row of a tensor of the model's slots (of a vector, all of it), as float32. */
+void ph__model_row(float *row, const ph_model *m, const ph_tensor *t, int64_t i);
 /* The whole embedding matrix (V,C) as float32, borrowed, and its root mean square (rms may be
  * NULL). */
 ph_status ph__model_embedding(const float **out, double *rms, const ph_model *m, ph_error *err);

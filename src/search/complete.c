@@ -113,19 +113,21 @@ static ph_status cache_path(char **out, const ph_job *job, ph_tap tap, ph_error 
 {
     ph_status st = PH_OK;
     ph_str key = {0};
-    char model[65], digest[65], name[48], line[160];
+    char *model = NULL, *line = NULL, digest[65], name[48];
     const ph_model_info *info = ph_model_get_info(job->model);
 
-    PH_TRY(ph_model_sha256(job->model, model, err));
     ph__tap_name(name, tap);
-    snprintf(line, sizeof line, "%s|%s|%s|%s|%d", ph_version(), model, name, info->backend,
-             info->threads);
+    PH_GO(ph__model_identity(&model, job->model, err));
+    PH_GO(ph__printf(&line, err, "%s|%s|%s|%s|%d", ph_version(), model, name, info->backend,
+                     info->threads));
     PH_GO(ph__str_add(&key, line, strlen(line), err));
     PH_GO(ph__str_add(&key, job->context, job->n_context * sizeof *job->context, err));
     PH_GO(ph__sha256(digest, key.data, key.size, err));
     PH_GO(ph__printf(out, err, "%s/%.32s.scan", job->run.cache, digest));
 done:
     ph__str_close(&key);
+    ph__free(line);
+    ph__free(model);
     return st;
 }
 

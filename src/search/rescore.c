@@ -19,6 +19,7 @@ static ph_status print(ph_decoded *d, ph_encoded *e, const ph_job *job, ph_error
     for (size_t i = 0; i < bytes; i++) /* a NUL in the text would end it for every reader */
         if (raw[i] == 0) goto done;
     d->text_bytes = strlen(text);
+    if (!ph_tokenizer_get_info(job->tokenizer)->encodes) goto done; /* printed, not scored */
     PH_GO(ph__job_encode(e, job, d->text, d->text_bytes, err));
     d->text_ids = e->ids;
     d->n_text = e->n;

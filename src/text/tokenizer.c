@@ -3,13 +3,14 @@
 
 #include "base/mem.h"
 #include "text/bpe.h"
+#include "text/spm.h"
 #include "text/utf8.h"
 
 #include <string.h>
 
 static const ph_tokenizer_model models[] = {
     {"gpt2", "byte-level BPE", ph__bpe_piece, ph__bpe_open, ph__bpe_encode, ph__bpe_close},
-    {"llama", "SentencePiece", NULL, NULL, NULL, NULL},
+    {"llama", "SentencePiece", ph__spm_piece, ph__spm_open, NULL, ph__spm_close},
     {"bert", "WordPiece", NULL, NULL, NULL, NULL},
     {"t5", "Unigram", NULL, NULL, NULL, NULL},
 };
@@ -144,6 +145,7 @@ static ph_status fill(ph_tokenizer *t, const ph_vocab *vocab, ph_error *err)
     PH_TRY(t->model->open(t, vocab, err));
     info->add_bos = vocab->add_bos < 0 ? t->pre.add_bos : vocab->add_bos != 0;
     info->add_eos = vocab->add_eos > 0;
+    info->encodes = t->model->encode;
     return PH_OK;
 }
 
@@ -268,6 +270,9 @@ static ph_status encode(ph_ids *out, const ph_tokenizer *t, const char *text, si
         return ph__fail(err, PH_ETEXT, (int64_t)bad, "byte %zu (0x%02x) of the text is not UTF-8",
                         bad, (uint8_t)text[bad]);
     if (n == 0) return PH_OK;
+    if (!t->model->encode)
+        return ph__fail(err, PH_EUNSUPPORTED, -1,
+                        "%s text cannot be tokenised yet: give ids instead", t->model->what);
     PH_GO(cut_specials(&s, t, text, n, stretches, err));
     PH_GO(t->model->encode(out, t, text, s.at, s.n, err));
 done:

@@ -26,7 +26,7 @@ typedef struct ph_span {
     int32_t id;
 } ph_span;
 
-/* One kind of tokenizer. NULL functions: known by name, not implemented. */
+/* One kind of tokenizer. Without `open` it is known by name only, without `encode` it decodes. */
 typedef struct ph_tokenizer_model {
     const char *name; /* tokenizer.ggml.model */
     const char *what;
