@@ -1,6 +1,6 @@
 /* cmd_dream.c — phosphene dream: find the texts a feature responds to. */
+#include "ordinary.h"
 #include "progress.h"
-#include "search.h"
 #include "table.h"
 
 #include <math.h>
@@ -11,11 +11,16 @@
 struct dream_command {
     struct common common; /* first: common_argp sees it */
     ph_dream_options o;
-    struct subject *subject; /* the model at work */
+    struct ordinary ordinary;
+    struct subject *subject; /* the model at work … */
+    ph_corpus *corpus;       /* … and what its answers are compared with; NULL: nothing */
     size_t features, rows;
     int width;
     bool marked_round, marked_norm;
 };
+
+/* A first pass over the corpus that takes more is left to phosphene corpus: about a minute here. */
+#define MOST_CORPUS_FLOPS 2e13
 
 enum {
     KEY_METHOD = 2000,
@@ -56,6 +61,7 @@ static const struct argp_option options[] = {
      "which is the answer (all)",
      0},
     {"top", KEY_TOP, "K", 0, "Answers per feature (1)", 0},
+    CORPUS_OPTION,
     {0}};
 
 /* One end of --eta: a number, perhaps with rms behind it. */
@@ -96,6 +102,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_OPTIMIZER: o->optimizer = arg; break;
     case KEY_START: o->start = arg; break;
     case KEY_DECODE: o->decode = arg; break;
+    case KEY_CORPUS: ordinary_option(&d->ordinary, arg); break;
     case ARGP_KEY_END: need_specs(&d->common, state); break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -113,7 +120,10 @@ static const struct argp argp = {
     "Columns: 'text' is the activation of the printed text, the figure that counts; 'soft' that of "
     "the optimised embedding, 'ids' that of the decoded tokens; 'z' how many standard deviations "
     "'text' lies above 512 random texts; 'best one token' is the exact best single token of the "
-    "whole vocabulary. A text marked ~ does not tokenise back to its own tokens; one marked ! "
+    "whole vocabulary. Beneath each answer stands what the feature does on ordinary text: its "
+    "highest "
+    "value at a single token, where, and how the answer compares. A text marked ~ does not "
+    "tokenise back to its own tokens; one marked ! "
     "triggers an outlier norm and with it many features at once.\n\n"
     "Examples:\n"
     "  phosphene dream 'block 8 [:, :, 0-4]'\n"
@@ -224,6 +234,9 @@ static void print_json(const struct dream_command *d, const ph_dream_result *r)
                         json_pack("{s:I, s:o, s:o, s:o}", "id", (json_int_t)r->best_token.id,
                                   "token", token_text(t, r->best_token.id), "activation",
                                   number(r->best_token.value), "repeated", number(r->repeated)));
+    json_object_set_new(
+        line, "corpus",
+        ordinary_json(d->corpus, t, r->feature, a->activation.text, d->common.run.sign));
     json_object_set_new(line, "nearest", nearest(r, t));
     json_object_set_new(line, "curve", numbers(r->curve, r->n_curve));
     if (r->objective) json_object_set_new(line, "objective", numbers(r->objective, r->n_curve));
@@ -326,6 +339,8 @@ static void print_row(struct dream_command *d, const ph_dream_result *r)
     printf(" ");
     cell_number(r->z, "%+.1f", 7);
     printf("  %s %.2f\n", best ? best : "", r->best_token.value);
+    ordinary_print(d->corpus, subject_tokenizer(d->subject), r->feature, a->activation.text,
+                   d->common.run.sign);
     if (d->common.verbose) print_details(d, r);
     fflush(stdout);
     d->marked_round |= round_mark(d, a) != ' ';
@@ -381,7 +396,11 @@ static ph_status run(struct dream_command *d, ph_cost *sum, ph_error *err)
 
     if (d->common.json) st = subject_run_line(d->subject, &d->common, settings(d), err);
     if (st == PH_OK)
+        st = ordinary_open(&d->corpus, &d->ordinary, d->subject, &d->common, 0, false, NULL, err);
+    d->o.corpus = d->corpus;
+    if (st == PH_OK)
         st = ph_dream(d->subject->model, d->subject->features, &d->o, on_result, d, &cost, err);
+    ph_corpus_close(&d->corpus);
     if (sum->first_step == 0) sum->first_step = cost.first_step;
     sum->rows += cost.rows;
     sum->token_forwards += cost.token_forwards;
@@ -393,7 +412,8 @@ static ph_status run(struct dream_command *d, ph_cost *sum, ph_error *err)
 int cmd_dream(int argc, char **argv)
 {
     const ph_dream_options defaults = PH_DREAM_OPTIONS_INIT;
-    struct dream_command d = {.o = defaults, .common.several = true};
+    struct dream_command d = {
+        .o = defaults, .common.several = true, .ordinary.most_flops = MOST_CORPUS_FLOPS};
     struct subjects all = {0};
     ph_cost cost = {0};
     ph_error err = {0};

@@ -1,20 +1,47 @@
 /* cmd_scan.c — phosphene scan: every vocabulary token alone, exact. */
 #include "progress.h"
 #include "search.h"
+#include "output.h"
+#include "atlas.h"
 #include "table.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct scan_command {
     struct common common;
     ph_scan_options o;
+    bool neurons;
+    int64_t depth;
+    const char *output;
     struct subject *subject;
 };
 
-enum { KEY_TOP = 2000 };
+enum { KEY_TOP = 2000, KEY_NEURONS, KEY_DEPTH, KEY_OUTPUT };
 
 static const struct argp_option options[] = {
-    {"top", KEY_TOP, "K", 0, "Length of the lists (10)", 0}, {0}};
+    {"top", KEY_TOP, "K", 0, "Length of the lists (10)", 0},
+    {"output", KEY_OUTPUT, "FILE", 0,
+     "Write there in place of stdout, in the format of the ending: " ATLAS_ENDINGS
+     " (with SPEC: .jsonl)",
+     0},
+    {"neurons", KEY_NEURONS, NULL, 0, "Without SPEC: every neuron of every MLP too", 0},
+    {"depth", KEY_DEPTH, "N", 0, "Without SPEC: blocks 1 to N only", 0},
+    {0}};
+
+static void check_words(const struct scan_command *s, struct argp_state *state)
+{
+    const bool all = s->common.n_words == 0;
+    if (!all && s->neurons) usage_error(state, "--neurons goes with a scan of everything: no SPEC");
+    if (!all && s->depth) usage_error(state, "--depth goes with a scan of everything: no SPEC");
+    if (!s->output) return;
+    if (!atlas_writes(s->output))
+        usage_error(state, "--output %s: expected a name that ends in " ATLAS_ENDINGS, s->output);
+    if (!all && strcasecmp(s->output + strlen(s->output) - 6, ".jsonl") != 0)
+        usage_error(state, "--output %s: with SPEC a scan is written as .jsonl", s->output);
+    if (s->common.n_models > 1) usage_error(state, "--output takes one model");
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -22,7 +49,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT: state->child_inputs[0] = &s->common; break;
     case KEY_TOP: s->o.top = parse_integer(state, "top", arg, 1, 1000000); break;
-    case ARGP_KEY_END: need_specs(&s->common, state); break;
+    case KEY_NEURONS: s->neurons = true; break;
+    case KEY_DEPTH: s->depth = parse_integer(state, "depth", arg, 1, 100000); break;
+    case KEY_OUTPUT: s->output = arg; break;
+    case ARGP_KEY_END: check_words(s, state); break;
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;
@@ -32,35 +62,30 @@ static const struct argp_child children[] = {{&common_argp, 0, NULL, 0}, {0}};
 static const struct argp argp = {
     options,
     parse,
-    "SPEC…",
+    "SPEC…\n",
     "Complete search: run every token of the vocabulary alone (after the context) and list the "
-    "tokens with the highest and the lowest activation of each feature. Exact, not a sample."
+    "tokens with the highest and the lowest activation of each feature. Exact, not a sample. "
+    "Without SPEC: every feature of every block in one pass."
     "\v"
     "The first scan of a place in the model takes a pass over the whole vocabulary; it is kept, so "
-    "that further features of the same place answer at once.\n\n"
+    "that further features of the same place answer at once. A scan of everything that was "
+    "interrupted goes on where it was.\n\n"
     "Examples:\n"
     "  phosphene scan 'block 8 [:, :, 0-4]'\n"
+    "  phosphene scan --neurons --output all.npz\n"
+    "      then in Python: numpy.load('all.npz')['block_top_id'][7, 2000] (block 8, feature 2000)\n"
+    "  phosphene scan --prefix 'The capital of France is' --output after.csv\n"
     "  phosphene scan --bos off --top 20 --json 'block 1 mlp [:, 0, 3]'\n",
     children,
     NULL,
     NULL};
-
-static json_t *token_list(const ph_near *list, size_t n, const ph_tokenizer *t)
-{
-    json_t *a = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(a, json_pack("{s:I, s:o, s:o}", "id", (json_int_t)list[i].id, "token",
-                                           token_text(t, list[i].id), "activation",
-                                           number(list[i].value)));
-    return a;
-}
 
 static void print_json(const struct scan_command *s, const ph_scan_result *r)
 {
     const ph_tokenizer *t = subject_tokenizer(s->subject);
     emit(json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:I}", "type", "scan", "run",
                    s->subject->run, "feature", r->feature->text, "top",
-                   token_list(r->top, r->n_top, t), "bottom", token_list(r->bottom, r->n_top, t),
+                   token_list(t, r->top, r->n_top), "bottom", token_list(t, r->bottom, r->n_top),
                    "mean", number(r->mean), "sd", number(r->sd), "n", (json_int_t)r->n));
 }
 
@@ -93,8 +118,19 @@ static int on_result(const ph_scan_result *r, void *payload)
     return ferror(stdout);
 }
 
+static ph_status run_all(struct scan_command *s, ph_error *err)
+{
+    ph_survey_options o = PH_SURVEY_OPTIONS_INIT;
+    o.run = s->common.run;
+    o.top = s->o.top;
+    o.depth = s->depth;
+    o.neurons = s->neurons;
+    return atlas_run(s->subject, &s->common, &o, s->output, err);
+}
+
 static ph_status run(struct scan_command *s, ph_error *err)
 {
+    if (s->common.n_words == 0) return run_all(s, err);
     if (s->common.json) {
         json_t *settings = common_settings(&s->common);
         json_object_set_new(settings, "top", json_integer((json_int_t)s->o.top));
@@ -117,11 +153,17 @@ int cmd_scan(int argc, char **argv)
 
     parse_options(&s.common, &argp, argc, argv);
     s.o.run = s.common.run;
+    const bool to_file = s.output && s.common.n_words > 0;
+    s.common.json |= to_file;
     ph_status st = subjects_open(&all, &s.common, &err);
+    if (st == PH_OK && to_file && !output_begin(s.output))
+        st = output_error(&err, s.output, strerror(errno));
     for (int i = 0; st == PH_OK && i < all.n; i++) {
         s.subject = &all.at[i];
         st = run(&s, &err);
     }
+    if (to_file && !output_end(s.output, st == PH_OK) && st == PH_OK)
+        st = output_error(&err, s.output, strerror(errno));
     const int status = finish(&s.common, st, &err, all.at[0].specs);
     subjects_close(&all);
     common_free(&s.common);

@@ -52,6 +52,31 @@ json_t *token_text(const ph_tokenizer *t, int32_t id)
     return piece ? utf8(piece, n) : json_null();
 }
 
+json_t *token_list(const ph_tokenizer *t, const ph_near *list, size_t n)
+{
+    json_t *a = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(a, json_pack("{s:I, s:o, s:o}", "id", (json_int_t)list[i].id, "token",
+                                           token_text(t, list[i].id), "activation",
+                                           number(list[i].value)));
+    return a;
+}
+
+const char *level_name(char out[16], size_t i)
+{
+    snprintf(out, 16, "%g", ph_quantile_level(i));
+    return out;
+}
+
+json_t *quantiles(const double *values)
+{
+    json_t *o = json_object();
+    char level[16];
+    for (size_t i = 0; i < PH_QUANTILES; i++)
+        json_object_set_new(o, level_name(level, i), number(values[i]));
+    return o;
+}
+
 static json_t *hex(const char *bytes, size_t n)
 {
     char *out = malloc(2 * n + 1);

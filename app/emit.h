@@ -19,6 +19,11 @@ json_t *numbers(const double *v, size_t n);
 json_t *integers(const int32_t *v, size_t n);
 json_t *utf8(const char *bytes, size_t n);
 json_t *token_text(const ph_tokenizer *t, int32_t id);
+/* [{"id","token","activation"},…] */
+json_t *token_list(const ph_tokenizer *t, const ph_near *list, size_t n);
+/* {"0.001":…,…} of PH_QUANTILES values; the name of a level. */
+json_t *quantiles(const double *values);
+const char *level_name(char out[16], size_t i);
 /* Set "tokens", and "token_bytes" where a piece is not valid UTF-8. */
 void set_tokens(json_t *line, const ph_tokenizer *t, const int32_t *ids, size_t n);
 

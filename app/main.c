@@ -9,6 +9,7 @@
 static const struct command commands[] = {
     {"dream", "find the texts a feature responds to (the main job)", cmd_dream},
     {"scan", "complete search: every vocabulary token alone, exact", cmd_scan},
+    {"corpus", "what features do on ordinary text", cmd_corpus},
     {"score", "the activation of a text, token by token", cmd_score},
     {"attribute", "which tokens of a text cause the activation", cmd_attribute},
     {"info", "the model: family, sizes, tensors, memory a job needs", cmd_info},

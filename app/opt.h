@@ -14,6 +14,7 @@ struct command {
 
 int cmd_dream(int argc, char **argv);
 int cmd_scan(int argc, char **argv);
+int cmd_corpus(int argc, char **argv);
 int cmd_score(int argc, char **argv);
 int cmd_attribute(int argc, char **argv);
 int cmd_info(int argc, char **argv);

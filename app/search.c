@@ -23,7 +23,7 @@ static ph_status open_one(struct subject *s, const struct common *c, int model, 
     ph_status st = ph_model_open(&s->model, c->models[model].path, &c->models[model].options, err);
     if (st != PH_OK) return st;
     s->specs = join(specs, n);
-    st = ph_features_parse(&s->features, ph_model_get_info(s->model), s->specs, err);
+    if (n) st = ph_features_parse(&s->features, ph_model_get_info(s->model), s->specs, err);
     if (st != PH_OK) return st;
     return ph_context(&s->context, &s->n_context, s->model, &c->run, err);
 }
@@ -130,4 +130,24 @@ void subject_context(const struct subject *s)
     printf(" · after %s", shown ? shown : "");
     free(shown);
     ph_free(text);
+}
+
+void feature_name(char out[64], ph_tap tap, int64_t component)
+{
+    snprintf(out, 64, "block %lld%s [:, :, %lld]", (long long)tap.block,
+             tap.place == PH_PLACE_NEURON ? " neuron" : "", (long long)component);
+}
+
+void print_pass(const struct common *c, const ph_pass_cost *cost)
+{
+    const long long fresh = (long long)(cost->tokens - cost->resumed);
+    if (c->quiet) return;
+    if (fresh == 0) {
+        fprintf(stderr, "kept from an earlier pass (--no-cache makes it anew)\n");
+        return;
+    }
+    fprintf(stderr, "%lld tokens", fresh);
+    if (cost->resumed) fprintf(stderr, " (%lld kept from before)", (long long)cost->resumed);
+    fprintf(stderr, " · %.1f s · %.0f GF/s · %.0f MB for what is kept and one batch\n",
+            cost->seconds, cost->flops / cost->seconds / 1e9, (double)cost->bytes / 1e6);
 }

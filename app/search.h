@@ -15,7 +15,7 @@ struct subject {
     char letter[2]; /* of the model where there are several: "A", "B", …; else empty */
 };
 
-/* Open the first model and parse n specs. On failure close with subject_close all the same. */
+/* Open the first model and parse n specs (0: a subject without features). On failure close with subject_close all the same. */
 ph_status subject_open(struct subject *s, const struct common *c, char **specs, int n,
                        ph_error *err);
 void subject_close(struct subject *s);
@@ -38,5 +38,9 @@ int subject_feature_width(const struct subject *s);
 void subject_title(const struct subject *s);
 /* The hidden tokens before the text, " · after '<|endoftext|>'", if there are any. */
 void subject_context(const struct subject *s);
+/* The canonical form of one component of a block or of its neurons. */
+void feature_name(char out[64], ph_tap tap, int64_t component);
+/* What a pass over all features took, on stderr unless quiet. */
+void print_pass(const struct common *c, const ph_pass_cost *cost);
 
 #endif

@@ -469,7 +469,7 @@ typedef struct ph_survey_result {
     int64_t component;
     const ph_near *top, *bottom; /* n_top each: highest first, lowest first; nothing excluded */
     size_t n_top;
-    double mean, sd, quantiles[PH_QUANTILES]; /* quantiles to 1/200 of the feature's range */
+    double mean, sd, quantiles[PH_QUANTILES]; /* quantiles to 1/128 of the feature's range */
     int64_t n;
 } ph_survey_result;
 typedef int (*ph_survey_fn)(const ph_survey_result *result, void *payload);
@@ -589,8 +589,8 @@ PH_API ph_status ph_random_pairs(ph_pair_stats *out, const ph_model *model, uint
                                  ph_error *err);
 
 /* corpus: what features do on ordinary text. The text is cut into windows of `window` tokens, each
- * run after the context; every feature of every block, and every neuron, up to a depth is followed
- * in one pass, which run.cache keeps. Figures are of single tokens. */
+ * run after the context; every feature of every block, and with `neurons` every neuron, up to a
+ * depth is followed in one pass, which run.cache keeps. Figures are of single tokens. */
 typedef struct ph_corpus_options {
     size_t size;
     ph_run_options run;
@@ -598,11 +598,12 @@ typedef struct ph_corpus_options {
     size_t bytes;     /* of text */
     int64_t window;   /* 64 */
     int64_t depth;    /* blocks that are followed; 0: all */
-    bool neurons;     /* neurons too */
+    bool neurons;
+    double most_flops; /* do without (*out = NULL) if the pass is not kept and takes more; 0: any */
 } ph_corpus_options;
 #define PH_CORPUS_OPTIONS_INIT                                                                     \
     {                                                                                              \
-        sizeof(ph_corpus_options), PH_RUN_OPTIONS_INIT, NULL, 0, 64, 0, true                       \
+        sizeof(ph_corpus_options), PH_RUN_OPTIONS_INIT, NULL, 0, 64, 0, false, 0                   \
     }
 
 typedef struct ph_corpus ph_corpus;
@@ -611,30 +612,37 @@ typedef struct ph_corpus ph_corpus;
  * domain or under the licences that data/README.md names. Constant; *bytes long. */
 PH_API const char *ph_corpus_mix(size_t *bytes);
 
+enum { PH_CORPUS_TOP = 5 };
+
+typedef struct ph_sighting { /* a token of the corpus, by its number, and the value there */
+    int64_t token;
+    double value;
+} ph_sighting;
+
 typedef struct ph_corpus_stat {
-    double max, min, mean, sd, quantiles[PH_QUANTILES];
-    double density;              /* share of tokens above half the maximum */
-    int64_t n;                   /* tokens */
-    const int64_t *best, *worst; /* n_top token numbers in the corpus each, best first, of
-                                      different windows … */
-    const double *best_values, *worst_values; /* … and the values there */
+    double max, min, mean, sd, quantiles[PH_QUANTILES]; /* quantiles as in a survey */
+    double density;                                     /* share of tokens above half the maximum */
+    int64_t n;                                          /* tokens */
+    ph_sighting best[PH_CORPUS_TOP], worst[PH_CORPUS_TOP]; /* n_top, of different windows each */
     size_t n_top;
 } ph_corpus_stat;
 
+/* PH_ETEXT if the text has no tokens, PH_EUNSUPPORTED if the vocabulary cannot be encoded yet. cost
+ * may be NULL. */
 PH_API ph_status ph_corpus_open(ph_corpus **out, const ph_model *model,
                                 const ph_corpus_options *options, ph_pass_cost *cost,
                                 ph_error *err);
 PH_API void ph_corpus_close(ph_corpus **corpus);
-/* false if that tap was not followed; arrays are borrowed from the corpus. */
+/* false if that place was not followed. */
 PH_API bool ph_corpus_get(const ph_corpus *corpus, ph_tap tap, int64_t component,
                           ph_corpus_stat *out);
-/* Share of the tokens with a value below this one, to 1/200 of the feature's range. */
+/* Share of the tokens with a value below this one; NaN if the place was not followed. */
 PH_API double ph_corpus_percentile(const ph_corpus *corpus, ph_tap tap, int64_t component,
                                    double value);
-/* The window that holds a token of the corpus: its ids, borrowed, and the token's place in it. */
+/* The window that holds a token of the corpus: its n ids, borrowed, and the token's place in it. */
 PH_API const int32_t *ph_corpus_window(const ph_corpus *corpus, int64_t token, size_t *n,
                                        size_t *pos);
-/* Median Euclidean norm of a block's output over the corpus's tokens. */
+/* Median Euclidean norm of a block's output over the corpus's tokens; NaN if not followed. */
 PH_API double ph_corpus_norm(const ph_corpus *corpus, ph_tap tap);
 
 /* effect: what a unit does next. Its direction is what it adds to the stream: a component itself, a

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "search/cache.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -111,24 +112,10 @@ struct cache_record {
 
 static ph_status cache_path(char **out, const ph_job *job, ph_tap tap, ph_error *err)
 {
-    ph_status st = PH_OK;
-    ph_str key = {0};
-    char *model = NULL, *line = NULL, digest[65], name[48];
-    const ph_model_info *info = ph_model_get_info(job->model);
-
+    char digest[33], name[48];
     ph__tap_name(name, tap);
-    PH_GO(ph__model_identity(&model, job->model, err));
-    PH_GO(ph__printf(&line, err, "%s|%s|%s|%s|%d", ph_version(), model, name, info->backend,
-                     info->threads));
-    PH_GO(ph__str_add(&key, line, strlen(line), err));
-    PH_GO(ph__str_add(&key, job->context, job->n_context * sizeof *job->context, err));
-    PH_GO(ph__sha256(digest, key.data, key.size, err));
-    PH_GO(ph__printf(out, err, "%s/%.32s.scan", job->run.cache, digest));
-done:
-    ph__str_close(&key);
-    ph__free(line);
-    ph__free(model);
-    return st;
+    PH_TRY(ph__cache_key(digest, job, name, NULL, 0, err));
+    return ph__printf(out, err, "%s/%s.scan", job->run.cache, digest);
 }
 
 static const uint8_t *record_at(const ph_map *map, size_t i, int32_t n)

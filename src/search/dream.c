@@ -226,6 +226,10 @@ static ph_status measure_group(struct group *g, struct dream *d, ph_error *err)
     PH_TRY(PH_NEW(&g->random, g->count, err));
     PH_TRY(ph__baseline(g->random, &g->norm, d->task.scorer, &d->job, g->features, g->count,
                         d->task.descent.T, err));
+    if (d->o->corpus) {
+        const double ordinary = ph_corpus_norm(d->o->corpus, g->features[0]->tap);
+        if (isfinite(ordinary)) g->norm = ordinary;
+    }
     PH_TRY(ph__complete(&g->complete, d->task.scorer, &d->job, g->features, g->count, 1, err));
     g->measured = true;
     return PH_OK;

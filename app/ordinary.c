@@ -1,0 +1,184 @@
+/* ordinary.c — what features do on ordinary text, for the commands that show it. */
+#include "ordinary.h"
+
+#include "output.h"
+#include "progress.h"
+#include "table.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { AROUND = 8 }; /* tokens shown on each side */
+
+void ordinary_option(struct ordinary *o, const char *arg)
+{
+    o->off = strcmp(arg, "off") == 0;
+    o->path = o->off ? NULL : arg;
+}
+
+/* ---- opening ---- */
+
+static ph_status read_file(char **text, size_t *bytes, const char *path, ph_error *err)
+{
+    FILE *in = fopen(path, "rb");
+    FILE *out = in ? open_memstream(text, bytes) : NULL;
+    char part[1 << 16];
+    size_t n;
+
+    if (!out) {
+        const int cause = errno;
+        if (in) fclose(in);
+        return output_error(err, path, strerror(cause));
+    }
+    while ((n = fread(part, 1, sizeof part, in)) > 0) fwrite(part, 1, n, out);
+    const bool ok = !ferror(in) && !ferror(out);
+    const int cause = errno;
+    fclose(in);
+    return fclose(out) == 0 && ok ? PH_OK : output_error(err, path, strerror(cause));
+}
+
+/* How far the features of a subject that are followed go; 0: none is. */
+static int64_t depth_of(const struct subject *s, bool *neurons)
+{
+    const ph_feature *f;
+    int64_t depth = 0;
+    for (size_t i = 0; (f = ph_features_at(s->features, i)); i++) {
+        const bool neuron = f->tap.place == PH_PLACE_NEURON;
+        if (f->tap.only || (!neuron && f->tap.place != PH_PLACE_BLOCK)) continue;
+        if (f->components.end - f->components.begin != 1) continue;
+        if (f->tap.block > depth) depth = f->tap.block;
+        *neurons |= neuron;
+    }
+    return depth;
+}
+
+static void note_skipped(const struct common *c, const ph_pass_cost *cost)
+{
+    progress_clear();
+    if (c->quiet) return;
+    fprintf(
+        stderr,
+        "phosphene %s: no comparison with ordinary text, its pass would take %.0f T operations; "
+        "run phosphene corpus once\n",
+        c->command, cost->flops / 1e12);
+}
+
+ph_status ordinary_open(ph_corpus **out, const struct ordinary *o, const struct subject *s,
+                        const struct common *c, int64_t depth, bool neurons, ph_pass_cost *cost,
+                        ph_error *err)
+{
+    ph_corpus_options options = PH_CORPUS_OPTIONS_INIT;
+    ph_pass_cost nobody;
+    char *text = NULL;
+    ph_status st = PH_OK;
+
+    *out = NULL;
+    if (!cost) cost = &nobody;
+    if (o->off || !ph_tokenizer_get_info(subject_tokenizer(s))->encodes) return PH_OK;
+    if (!depth && s->features && !(depth = depth_of(s, &neurons))) return PH_OK;
+    if (o->path) st = read_file(&text, &options.bytes, o->path, err);
+    options.run = c->run;
+    options.text = text;
+    options.depth = depth;
+    options.neurons = neurons;
+    options.most_flops = o->most_flops;
+    if (o->window) options.window = o->window;
+    if (st == PH_OK) st = ph_corpus_open(out, s->model, &options, cost, err);
+    if (st == PH_OK && !*out) note_skipped(c, cost);
+    free(text);
+    return st;
+}
+
+/* ---- showing ---- */
+
+bool ordinary_get(const ph_corpus *corpus, const ph_feature *f, ph_corpus_stat *out)
+{
+    return corpus && f->components.end - f->components.begin == 1 &&
+           ph_corpus_get(corpus, f->tap, f->components.begin, out);
+}
+
+json_t *sighting_json(const ph_corpus *corpus, const ph_tokenizer *t, const ph_sighting *s)
+{
+    size_t n, pos, bytes = 0;
+    char *text = NULL;
+    const int32_t *ids = ph_corpus_window(corpus, s->token, &n, &pos);
+    json_t *o = json_pack("{s:o, s:I, s:o, s:o}", "value", number(s->value), "pos", (json_int_t)pos,
+                          "token", token_text(t, ids[pos]), "ids", integers(ids, n));
+    if (ph_tokenizer_decode(&text, &bytes, t, ids, n, NULL) == PH_OK)
+        json_object_set_new(o, "text", utf8(text, bytes));
+    ph_free(text);
+    return o;
+}
+
+static void add_ids(FILE *f, const ph_tokenizer *t, const int32_t *ids, size_t n)
+{
+    char *text = NULL, *shown;
+    size_t bytes = 0;
+    if (ph_tokenizer_decode(&text, &bytes, t, ids, n, NULL) != PH_OK) return;
+    shown = quoted(text, bytes, '"');
+    if (shown) fprintf(f, "%.*s", (int)strlen(shown) - 2, shown + 1);
+    free(shown);
+    ph_free(text);
+}
+
+void sighting_print(const ph_corpus *corpus, const ph_tokenizer *t, const ph_sighting *s, int width)
+{
+    size_t n, pos, size = 0;
+    char *line = NULL;
+    const int32_t *ids = ph_corpus_window(corpus, s->token, &n, &pos);
+    const size_t from = pos > AROUND ? pos - AROUND : 0, to = n - pos > AROUND ? pos + AROUND : n;
+    FILE *f = open_memstream(&line, &size);
+
+    if (!f) return;
+    add_ids(f, t, ids + from, pos - from);
+    fputs("«", f);
+    add_ids(f, t, ids + pos, 1);
+    fputs("»", f);
+    if (pos + 1 < to) add_ids(f, t, ids + pos + 1, to - pos - 1);
+    fclose(f);
+    if (line) cell(line, display_width(line) < width ? display_width(line) : width);
+    free(line);
+}
+
+/* An answer against the corpus: its share of the extreme, and the share of tokens it surpasses. */
+static void compare(double *ratio, double *percentile, const ph_corpus *corpus, const ph_feature *f,
+                    const ph_corpus_stat *stat, double activation, int sign)
+{
+    const double extreme = sign < 0 ? stat->min : stat->max;
+    const double below = ph_corpus_percentile(corpus, f->tap, f->components.begin, activation);
+    *ratio = extreme * sign > 0 && isfinite(activation) ? activation / extreme : (double)NAN;
+    *percentile = !isfinite(activation) ? (double)NAN : 100 * (sign < 0 ? 1 - below : below);
+}
+
+json_t *ordinary_json(const ph_corpus *corpus, const ph_tokenizer *t, const ph_feature *f,
+                      double activation, int sign)
+{
+    ph_corpus_stat stat;
+    double ratio, percentile;
+
+    if (!ordinary_get(corpus, f, &stat)) return json_null();
+    compare(&ratio, &percentile, corpus, f, &stat, activation, sign);
+    return json_pack("{s:o, s:o, s:o, s:o, s:I, s:o}", "max", number(stat.max), "min",
+                     number(stat.min), "ratio", number(ratio), "percentile", number(percentile),
+                     "n", (json_int_t)stat.n, "best",
+                     sighting_json(corpus, t, sign < 0 ? &stat.worst[0] : &stat.best[0]));
+}
+
+void ordinary_print(const ph_corpus *corpus, const ph_tokenizer *t, const ph_feature *f,
+                    double activation, int sign)
+{
+    ph_corpus_stat stat;
+    double ratio, percentile;
+
+    if (!ordinary_get(corpus, f, &stat)) return;
+    compare(&ratio, &percentile, corpus, f, &stat, activation, sign);
+    printf("  in ordinary text %s %.2f: ", sign < 0 ? "down to" : "up to",
+           sign < 0 ? stat.min : stat.max);
+    sighting_print(corpus, t, sign < 0 ? &stat.worst[0] : &stat.best[0], 64);
+    if (isfinite(ratio)) printf("; this text %.2f of it", ratio);
+    if (isfinite(percentile))
+        printf(", %s %.2f %% of its tokens", sign < 0 ? "below" : "above", percentile);
+    printf("\n");
+}

@@ -1,0 +1,18 @@
+/* output.h — --output FILE: results go to a file in place of stdout, whole or not at all. */
+#ifndef OUTPUT_H
+#define OUTPUT_H
+
+#include <phosphene.h>
+
+/* Where a file is written before it takes its name, to be freed; NULL if out of memory. */
+char *output_part(const char *path);
+/* What is written to stdout from now on goes into a part of `path`; false, with errno, if it cannot
+ * be made. */
+bool output_begin(const char *path);
+/* stdout is the terminal's again; with `keep` the part takes its name, else it is removed. false,
+ * with errno, if not everything could be written. */
+bool output_end(const char *path, bool keep);
+/* PH_EIO: "path: why". */
+ph_status output_error(ph_error *err, const char *path, const char *why);
+
+#endif

@@ -1,0 +1,220 @@
+/* column.c — what a census keeps of one feature, and how values are added to it.
+ *
+ * Columns are worked in groups of LANES, first row by row for what vectorises over columns, then
+ * column by column from a turned copy of the group that stays in the first cache.
+ */
+#include "search/column.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+enum { LANES = 16, ROWS = 256 };
+
+/* Some rows of a group of columns. */
+struct tile {
+    int64_t n; /* rows */
+    float turned[LANES][ROWS];
+    float most[LANES], least[LANES];
+};
+
+void ph__columns_clear(ph_columns *c)
+{
+    for (size_t i = 0; i < c->count * c->top; i++) {
+        c->highest[i] = -INFINITY;
+        c->lowest[i] = INFINITY;
+        c->at_highest[i] = c->at_lowest[i] = -1;
+    }
+}
+
+/* ---- adding ---- */
+
+/* Read n rows of LANES columns, add to their sums; false if one is not finite. */
+static bool load(struct tile *t, double *sum, double *squares, const float *X, int64_t ld,
+                 int64_t n)
+{
+    double s[LANES], q[LANES], finite = 0;
+
+    memcpy(s, sum, sizeof s);
+    memcpy(q, squares, sizeof q);
+    t->n = n;
+    for (int l = 0; l < LANES; l++) t->most[l] = t->least[l] = X[l];
+    for (int64_t i = 0; i < n; i++, X += ld) {
+        for (int l = 0; l < LANES; l++) s[l] += (double)X[l];
+        for (int l = 0; l < LANES; l++) q[l] += (double)X[l] * (double)X[l];
+        for (int l = 0; l < LANES; l++) t->most[l] = X[l] > t->most[l] ? X[l] : t->most[l];
+        for (int l = 0; l < LANES; l++) t->least[l] = X[l] < t->least[l] ? X[l] : t->least[l];
+        for (int l = 0; l < LANES; l++) t->turned[l][i] = X[l];
+    }
+    for (int l = 0; l < LANES; l++) finite += q[l] * 0;
+    memcpy(sum, s, sizeof s);
+    memcpy(squares, q, sizeof q);
+    return finite == 0;
+}
+
+/* The same for the last columns, fewer than LANES of them. */
+static bool load_few(struct tile *t, double *sum, double *squares, const float *X, int64_t ld,
+                     int64_t n, int lanes)
+{
+    double finite = 0;
+    t->n = n;
+    for (int l = 0; l < lanes; l++) {
+        t->most[l] = t->least[l] = X[l];
+        for (int64_t i = 0; i < n; i++) {
+            const float x = X[i * ld + l];
+            sum[l] += (double)x;
+            squares[l] += (double)x * (double)x;
+            t->most[l] = x > t->most[l] ? x : t->most[l];
+            t->least[l] = x < t->least[l] ? x : t->least[l];
+            t->turned[l][i] = x;
+        }
+        finite += squares[l] * 0;
+    }
+    return finite == 0;
+}
+
+/* Insert into a list in order of sign × value, falling; of a window only its best stays. */
+static void insert(float *values, int32_t *at, int64_t n, float value, int64_t token,
+                   int64_t window, float sign)
+{
+    int64_t slot = n - 1;
+    for (int64_t i = 0; window > 1 && i < n && at[i] >= 0; i++) {
+        if (at[i] / window != token / window) continue;
+        if (!(sign * value > sign * values[i])) return;
+        slot = i;
+    }
+    for (; slot > 0 && sign * value > sign * values[slot - 1]; slot--) {
+        values[slot] = values[slot - 1];
+        at[slot] = at[slot - 1];
+    }
+    values[slot] = value;
+    at[slot] = (int32_t)token;
+}
+
+static void list(float *values, int32_t *at, size_t top, const float *x, int64_t n, int64_t token,
+                 int64_t window, float sign)
+{
+    const float *worst = &values[top - 1];
+    for (int64_t i = 0; i < n; i++)
+        if (sign * x[i] > sign * *worst)
+            insert(values, at, (int64_t)top, x[i], token + i, window, sign);
+}
+
+/* Double the range upwards or downwards. */
+static void widen(uint32_t *bins, float *low, float *step, bool up)
+{
+    uint32_t merged[PH_BINS / 2];
+    for (int k = 0; k < PH_BINS / 2; k++) merged[k] = bins[2 * k] + bins[2 * k + 1];
+    memset(bins, 0, PH_BINS * sizeof *bins);
+    memcpy(bins + (up ? 0 : PH_BINS / 2), merged, sizeof merged);
+    if (!up) *low -= PH_BINS * *step;
+    *step *= 2;
+}
+
+static void count(uint32_t *bins, float *low, float *step, const float *x, int64_t n, float least,
+                  float most)
+{
+    int32_t at[ROWS];
+    if (*step == 0) {
+        const float size = fmaxf(fabsf(least), fabsf(most));
+        *low = least;
+        *step = fmaxf((most - least) / PH_BINS, fmaxf(size * FLT_EPSILON, FLT_MIN));
+    }
+    while (isfinite(*step) && most > *low + PH_BINS * *step) widen(bins, low, step, true);
+    while (isfinite(*step) && least < *low) widen(bins, low, step, false);
+    const float from = *low, scale = 1 / *step;
+    for (int64_t i = 0; i < n; i++) at[i] = (int32_t)((x[i] - from) * scale);
+    for (int64_t i = 0; i < n; i++) bins[at[i] < 0 ? 0 : at[i] < PH_BINS ? at[i] : PH_BINS - 1]++;
+}
+
+static bool add_group(ph_columns *c, size_t column, int lanes, const float *X, int64_t ld,
+                      int64_t n, int64_t token, int64_t window)
+{
+    struct tile t;
+    double *sum = c->sum + column, *squares = c->squares + column;
+    if (!(lanes == LANES ? load(&t, sum, squares, X, ld, n)
+                         : load_few(&t, sum, squares, X, ld, n, lanes)))
+        return false;
+    for (int l = 0; l < lanes; l++) {
+        const size_t i = column + (size_t)l, at = i * c->top;
+        if (t.most[l] > c->highest[at + c->top - 1])
+            list(c->highest + at, c->at_highest + at, c->top, t.turned[l], n, token, window, 1);
+        if (t.least[l] < c->lowest[at + c->top - 1])
+            list(c->lowest + at, c->at_lowest + at, c->top, t.turned[l], n, token, window, -1);
+        count(c->bins + i * PH_BINS, &c->low[i], &c->step[i], t.turned[l], n, t.least[l],
+              t.most[l]);
+    }
+    return true;
+}
+
+bool ph__columns_add(ph_columns *c, size_t first, const float *X, int64_t N, int64_t W,
+                     int64_t token, int64_t window, int threads)
+{
+    int bad = 0;
+#pragma omp parallel for schedule(static) reduction(max : bad) num_threads(threads)
+    for (int64_t column = 0; column < W; column += LANES) {
+        const int lanes = W - column < LANES ? (int)(W - column) : LANES;
+        for (int64_t i = 0; i < N; i += ROWS) {
+            const int64_t n = N - i < ROWS ? N - i : ROWS;
+            if (!add_group(c, first + (size_t)column, lanes, X + i * W + column, W, n, token + i,
+                           window))
+                bad = 1;
+        }
+    }
+    return !bad;
+}
+
+/* ---- reading ---- */
+
+ph_column ph__column_at(const ph_columns *c, size_t i, int64_t n)
+{
+    return (ph_column){.n = n,
+                       .sum = c->sum[i],
+                       .squares = c->squares[i],
+                       .low = c->low[i],
+                       .step = c->step[i],
+                       .bins = c->bins + i * PH_BINS,
+                       .top = c->top,
+                       .highest = c->highest + i * c->top,
+                       .lowest = c->lowest + i * c->top,
+                       .at_highest = c->at_highest + i * c->top,
+                       .at_lowest = c->at_lowest + i * c->top};
+}
+
+double ph__column_mean(const ph_column *c)
+{
+    return c->sum / (double)c->n;
+}
+
+double ph__column_deviation(const ph_column *c)
+{
+    const double n = (double)c->n, mean = c->sum / n, variance = c->squares / n - mean * mean;
+    return variance > 0 ? sqrt(variance * n / (n > 1 ? n - 1 : 1)) : 0;
+}
+
+static double within(const ph_column *c, double value)
+{
+    return fmin(fmax(value, (double)c->lowest[0]), (double)c->highest[0]);
+}
+
+double ph__column_quantile(const ph_column *c, double level)
+{
+    const double want = level * (double)c->n;
+    double before = 0;
+    int k = 0;
+    for (; k < PH_BINS - 1 && before + c->bins[k] < want; k++) before += c->bins[k];
+    const double part = c->bins[k] ? (want - before) / c->bins[k] : 0;
+    return within(c, (double)c->low + ((double)k + part) * (double)c->step);
+}
+
+double ph__column_below(const ph_column *c, double value)
+{
+    double before = 0;
+    if (!(value > (double)c->lowest[0])) return 0;
+    if (value > (double)c->highest[0]) return 1;
+    const double at = (value - (double)c->low) / (double)c->step;
+    const int k = at < 0 ? 0 : at < PH_BINS ? (int)at : PH_BINS - 1;
+    for (int i = 0; i < k; i++) before += c->bins[i];
+    before += fmin(fmax(at - k, 0), 1) * c->bins[k];
+    return before / (double)c->n;
+}
