@@ -172,8 +172,7 @@ static ph_status run(struct corpus_command *s, ph_error *err)
         json_t *settings = common_settings(&s->common);
         json_object_set_new(settings, "corpus",
                             s->ordinary.path ? json_string(s->ordinary.path) : json_null());
-        json_object_set_new(settings, "window",
-                            json_integer(s->ordinary.window ? s->ordinary.window : 64));
+        json_object_set_new(settings, "window", json_integer(s->ordinary.window));
         st = subject_run_line(s->subject, &s->common, settings, err);
         if (st != PH_OK) return st;
     } else {

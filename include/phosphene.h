@@ -596,14 +596,14 @@ typedef struct ph_corpus_options {
     ph_run_options run;
     const char *text; /* UTF-8, special tokens are not parsed; NULL: the shipped mix */
     size_t bytes;     /* of text */
-    int64_t window;   /* 64 */
+    int64_t window;   /* 0: 64, or what the model's context has room for */
     int64_t depth;    /* blocks that are followed; 0: all */
     bool neurons;
     double most_flops; /* do without (*out = NULL) if the pass is not kept and takes more; 0: any */
 } ph_corpus_options;
 #define PH_CORPUS_OPTIONS_INIT                                                                     \
     {                                                                                              \
-        sizeof(ph_corpus_options), PH_RUN_OPTIONS_INIT, NULL, 0, 64, 0, false, 0                   \
+        sizeof(ph_corpus_options), PH_RUN_OPTIONS_INIT, NULL, 0, 0, 0, false, 0                   \
     }
 
 typedef struct ph_corpus ph_corpus;

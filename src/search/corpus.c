@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { WINDOW = 64 };
+
 struct ph_corpus {
     ph_job job;
     int32_t *ids;
@@ -16,17 +18,20 @@ struct ph_corpus {
     double *norms; /* (depth) medians */
 };
 
-static ph_status check_options(const ph_corpus_options *o, const ph_job *job, ph_error *err)
+static ph_status settle(ph_corpus *c, const ph_corpus_options *o, ph_error *err)
 {
+    const ph_job *job = &c->job;
     const int64_t blocks = job->model->arch.blocks;
     const int64_t longest = job->model->arch.context_length - (int64_t)job->n_context;
 
-    if (o->window < 1 || o->window > longest)
+    if (longest < 1 || o->window < 0 || o->window > longest)
         return ph__fail(err, PH_EINVAL, -1, "window %lld: expected 1 to %lld tokens",
                         (long long)o->window, (long long)longest);
     if (o->depth < 0 || o->depth > blocks)
         return ph__fail(err, PH_EINVAL, -1, "depth %lld: this model has blocks 1 to %lld",
                         (long long)o->depth, (long long)blocks);
+    c->window = o->window ? o->window : longest < WINDOW ? longest : WINDOW;
+    c->depth = o->depth ? o->depth : blocks;
     return PH_OK;
 }
 
@@ -77,14 +82,12 @@ ph_status ph_corpus_open(ph_corpus **out, const ph_model *model, const ph_corpus
     *out = NULL;
     PH_GO(PH_NEW(&c, 1, err));
     PH_GO(ph__job_open(&c->job, model, &o->run, err));
-    PH_GO(check_options(o, &c->job, err));
+    PH_GO(settle(c, o, err));
     PH_GO(read_text(c, o, err));
-    c->window = o->window;
-    c->depth = o->depth ? o->depth : model->arch.blocks;
     const ph_census_plan plan = {.name = "corpus",
                                  .ids = c->ids,
                                  .n = (int64_t)c->n,
-                                 .window = o->window,
+                                 .window = c->window,
                                  .depth = c->depth,
                                  .top = PH_CORPUS_TOP,
                                  .neurons = o->neurons,
