@@ -112,34 +112,61 @@ json_t *sighting_json(const ph_corpus *corpus, const ph_tokenizer *t, const ph_s
     return o;
 }
 
-static void add_ids(FILE *f, const ph_tokenizer *t, const int32_t *ids, size_t n)
+/* Bytes of some pieces, to be freed; *at[i] = where piece marks[i] begins. */
+static char *join_pieces(size_t *size, size_t at[2], const ph_tokenizer *t, const int32_t *ids,
+                         size_t n, const size_t marks[2])
 {
-    char *text = NULL, *shown;
-    size_t bytes = 0;
-    if (ph_tokenizer_decode(&text, &bytes, t, ids, n, NULL) != PH_OK) return;
-    shown = quoted(text, bytes, '"');
-    if (shown) fprintf(f, "%.*s", (int)strlen(shown) - 2, shown + 1);
-    free(shown);
-    ph_free(text);
+    char *text = NULL;
+    FILE *f = open_memstream(&text, size);
+    if (!f) return NULL;
+    for (size_t i = 0; i <= n; i++) {
+        size_t bytes = 0;
+        const char *piece = i < n ? ph_tokenizer_piece(t, ids[i], &bytes) : NULL;
+        for (int k = 0; k < 2; k++)
+            if (i == marks[k]) at[k] = (size_t)ftell(f);
+        if (piece) fwrite(piece, 1, bytes, f);
+        fflush(f);
+    }
+    fclose(f);
+    return text;
 }
 
+static bool inside_character(const char *text, size_t at, size_t size)
+{
+    return at < size && ((unsigned char)text[at] & 0xc0) == 0x80;
+}
+
+static void add_text(FILE *f, const char *text, size_t n)
+{
+    char *shown = quoted(text, n, '"');
+    if (shown) fprintf(f, "%.*s", (int)strlen(shown) - 2, shown + 1);
+    free(shown);
+}
+
+/* A token may be a part of a character: what is shown and marked are whole ones. */
 void sighting_print(const ph_corpus *corpus, const ph_tokenizer *t, const ph_sighting *s, int width)
 {
-    size_t n, pos, size = 0;
-    char *line = NULL;
+    size_t n, pos, size = 0, length = 0, at[2] = {0, 0}, begin = 0;
     const int32_t *ids = ph_corpus_window(corpus, s->token, &n, &pos);
     const size_t from = pos > AROUND ? pos - AROUND : 0, to = n - pos > AROUND ? pos + AROUND : n;
-    FILE *f = open_memstream(&line, &size);
+    char *line = NULL, *text = join_pieces(&size, at, t, ids + from, to - from,
+                                           (size_t[]){pos - from, pos - from + 1});
+    FILE *f = open_memstream(&line, &length);
 
-    if (!f) return;
-    add_ids(f, t, ids + from, pos - from);
-    fputs("«", f);
-    add_ids(f, t, ids + pos, 1);
-    fputs("»", f);
-    if (pos + 1 < to) add_ids(f, t, ids + pos + 1, to - pos - 1);
-    fclose(f);
+    if (text && f) {
+        while (inside_character(text, begin, size)) begin++;
+        while (at[0] > begin && inside_character(text, at[0], size)) at[0]--;
+        while (inside_character(text, at[1], size)) at[1]++;
+        add_text(f, text + begin, at[0] > begin ? at[0] - begin : 0);
+        fputs("«", f);
+        add_text(f, text + at[0], at[1] - at[0]);
+        fputs("»", f);
+        add_text(f, text + at[1], size - at[1]);
+    }
+    if (f) fclose(f);
     if (line) cell(line, display_width(line) < width ? display_width(line) : width);
     free(line);
+    free(text);
 }
 
 /* An answer against the corpus: its share of the extreme, and the share of tokens it surpasses. */
