@@ -35,7 +35,9 @@ static const struct argp_option options[] = {
     {NULL, 0, NULL, 0, "Common options:", 90},
     {"model", 'm', "FILE", 0,
      "The model, a GGUF file (else $PHOSPHENE_MODEL, else the model of script/fetch-model); "
-     "untrained:FILE with random weights. dream, scan and score take several",
+     "untrained:FILE with random weights, shape:NAME:FILE with those of --shape NAME. Many "
+     "commands "
+     "take several",
      90},
     {"untrained", KEY_UNTRAINED, NULL, 0,
      "Weights as the family initialises them before training: sizes and vocabulary of the file",
@@ -133,19 +135,29 @@ static int parse_context(int key, char *arg, struct common *c, struct argp_state
     return 0;
 }
 
-/* -m FILE or -m untrained:FILE */
+/* What stands behind a prefix, NULL if it does not stand there. */
+static const char *behind(const char *arg, const char *prefix)
+{
+    const size_t n = strlen(prefix);
+    return strncmp(arg, prefix, n) == 0 ? arg + n : NULL;
+}
+
+/* -m FILE, -m untrained:FILE or -m shape:NAME:FILE */
 static void add_model(struct common *c, const char *arg, struct argp_state *state)
 {
-    static const char untrained[] = "untrained:";
-    const size_t n = sizeof untrained - 1;
     const int most = c->several ? (int)(sizeof c->models / sizeof *c->models) : 1;
-    const bool random = strncmp(arg, untrained, n) == 0;
+    const char *untrained = behind(arg, "untrained:"), *shape = behind(arg, "shape:");
+    const char *colon = shape ? strchr(shape, ':') : NULL;
+    struct model_choice *m = &c->models[c->n_models];
 
     if (c->n_models == most)
         usage_error(state, "--model %s: this command takes %d model%s", arg, most,
                     most == 1 ? "" : "s");
-    c->models[c->n_models].path = strdup(random ? arg + n : arg);
-    c->models[c->n_models++].options.untrained = random;
+    if (shape && !colon) usage_error(state, "--model %s: expected shape:NAME:FILE", arg);
+    m->path = strdup(shape ? colon + 1 : untrained ? untrained : arg);
+    m->shape = shape ? strndup(shape, (size_t)(colon - shape)) : NULL;
+    m->options.untrained = untrained;
+    c->n_models++;
 }
 
 static int parse_model(int key, char *arg, ph_model_options *o, struct argp_state *state)
@@ -234,6 +246,7 @@ static void settle_models(struct common *c)
         const bool untrained = c->models[i].options.untrained;
         c->models[i].options = c->model;
         c->models[i].options.untrained |= untrained;
+        if (c->models[i].shape) c->models[i].options.shape = c->models[i].shape;
     }
 }
 
@@ -261,7 +274,10 @@ void parse_options(struct common *c, const struct argp *argp, int argc, char **a
 
 void common_free(struct common *c)
 {
-    for (int i = 0; i < c->n_models; i++) free(c->models[i].path);
+    for (int i = 0; i < c->n_models; i++) {
+        free(c->models[i].path);
+        free(c->models[i].shape);
+    }
     free(c->cache);
 }
 

@@ -28,7 +28,8 @@ struct common {
     const char *command;
     bool several; /* set before parse_options by a command that takes more than one -m */
     struct model_choice {
-        char *path; /* owned */
+        char *path;  /* owned */
+        char *shape; /* of shape:NAME:FILE, owned; NULL: as the options say */
         ph_model_options options;
     } models[8];
     int n_models;           /* at least 1 */

@@ -136,6 +136,17 @@ static bool inside_character(const char *text, size_t at, size_t size)
     return at < size && ((unsigned char)text[at] & 0xc0) == 0x80;
 }
 
+/* Without the beginning of a character that is cut off at the end. */
+static size_t whole_characters(const char *text, size_t size)
+{
+    size_t last = size;
+    while (last > 0 && inside_character(text, last - 1, size)) last--;
+    if (last == 0) return size;
+    const unsigned char lead = (unsigned char)text[--last];
+    const size_t want = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
+    return last + want > size ? last : size;
+}
+
 static void add_text(FILE *f, const char *text, size_t n)
 {
     char *shown = quoted(text, n, '"');
@@ -161,7 +172,7 @@ void sighting_print(const ph_corpus *corpus, const ph_tokenizer *t, const ph_sig
         fputs("«", f);
         add_text(f, text + at[0], at[1] - at[0]);
         fputs("»", f);
-        add_text(f, text + at[1], size - at[1]);
+        add_text(f, text + at[1], whole_characters(text + at[1], size - at[1]));
     }
     if (f) fclose(f);
     if (line) cell(line, display_width(line) < width ? display_width(line) : width);
