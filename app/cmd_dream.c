@@ -295,6 +295,7 @@ static char round_mark(const struct dream_command *d, const ph_decoded *a)
 /* Every decode of the answer's row, and where its embedding lies. */
 static void print_details(const struct dream_command *d, const ph_dream_result *r)
 {
+    const ph_decoded *a = r->answer;
     for (size_t i = 0; i < r->n_decodes; i++) {
         const ph_decoded *c = &r->decodes[i];
         char *text = quoted(c->text, strlen(c->text), '"');
@@ -304,7 +305,8 @@ static void print_details(const struct dream_command *d, const ph_dream_result *
         cell_number(c->activation.text, "%.2f", 7);
         printf("          ");
         cell_number(c->activation.ids, "%.2f", 8);
-        printf("%s\n", c->special ? "  special tokens: cannot win" : "");
+        printf("%s%s\n", c->special ? "  special tokens" : "",
+               c->special && c != a ? ": cannot win" : "");
         free(text);
     }
     if (r->n_nearest) printf("  %-*s  ", d->width - 2, "nearest");

@@ -137,6 +137,23 @@ def test_dream_options():
         check(code == 0 and len(lines(out)) == 2, f"{place}: {code} {err}")
 
 
+def test_hidden():
+    """The page's published strings, small: the feature's index comes back as a token id."""
+    tiny = os.path.abspath("tests/data/llama_a.gguf")
+    args = ("dream", "block 1 [:, :, 0-3]", "--untrained", "--blocks", "1", "--bos", "off", "--target", "200",
+            "--eta", "0.5:0.4", "--restarts", "1", "--json")
+    code, out, err = run(*args, "--decode", "hidden", model=tiny)
+    hidden = lines(out)[1:]
+    check([r["ids"] for r in hidden] == [[f] * 5 for f in range(4)], f"hidden: {code} {out[-400:]} {err}")
+    check(hidden[0]["tokens"] == ["<|endoftext|>"] * 5, "hidden names special tokens where asked to")
+    code, out, err = run(*args, model=tiny)
+    for r, alone in zip(lines(out)[1:], hidden):
+        beside = {d["decode"]: d for d in r["decodes"]}
+        check(beside["hidden"]["ids"] == alone["ids"], "the same beside the others")
+        check(all(d["activation"]["ids"] is not None for d in beside.values()), "each with its figure")
+        check(r["decode"] != "hidden" or alone["ids"][0] > 1, "special tokens never win against ordinary ones")
+
+
 def test_others():
     code, out, err = run("attribute", "block 2 [:, :, 1-2]", "abc abc", "--json")
     rows = lines(out)
@@ -285,7 +302,7 @@ def test_interrupt():
 
 with tempfile.TemporaryDirectory() as WORK:
     CACHE = os.path.join(WORK, "cache")
-    for test in (test_dream, test_dream_options, test_others, test_errors, test_files, test_interrupt):
+    for test in (test_dream, test_dream_options, test_hidden, test_others, test_errors, test_files, test_interrupt):
         began = time.time()
         test()
         print(f"{test.__name__}: {time.time() - began:.1f} s")

@@ -1,6 +1,6 @@
 """Compare a built phosphene with PyTorch on a real model, on random texts, places and features.
 
-    check_real.py PHOSPHENE [-m MODEL.gguf] [-n JOBS] [--seed N] [--only JOB] [--kinds score,attribute,dream]
+    check_real.py PHOSPHENE [-m MODEL.gguf] [-n JOBS] [--seed N] [--only JOB] [--kinds score,attribute,…]
     check_real.py --oracle [-n JOBS]          PyTorch alone: float32 against float64
 
 Each job is a text, a place and three features of it, and runs
@@ -8,6 +8,12 @@ Each job is a text, a place and three features of it, and runs
     phosphene score     'SPEC,SPEC,SPEC' TEXT --json
     phosphene attribute 'SPEC,SPEC,SPEC' TEXT --json
     phosphene dream     'SPEC,SPEC,SPEC' --start text:TEXT --steps 8 --restarts 1 --tokens T --json
+
+and, once for the model, complete search over the whole vocabulary for held-back features of five blocks,
+after the default context and without, and greedy search for two features (complete.py):
+
+    phosphene scan  'SPEC,SPEC,…' --top 5 --json [--bos off]
+    phosphene dream SPEC --method greedy --tokens 3 --json
 
 Ids, context and canonical names must be equal, numbers within 1e-3 of the largest value of their row.
 Only the part of a descent curve that float32 repeats is compared (oracle.stable). Exit status 0: all
@@ -25,13 +31,15 @@ import sys
 import numpy as np
 import torch
 
+import complete
 import oracle
 from oracle import Feature, Tap
 
 LIMIT = 1e-3
 CURVE_NOISE = 2e-5  # stricter than the golden's: nobody looks at these curves beforehand
 STEPS = 8
-KINDS = ("score", "attribute", "dream")
+KINDS = ("score", "attribute", "dream")  # of every job
+WHOLE = ("scan", "greedy")  # once
 PLACES = ("block", "block", "block", "block", "attn", "mlp", "neuron", "only", "final", "logits")
 WORDS = (
     "the river ran under a bridge of stone where nobody had ever asked for water Haus geht über "
@@ -156,21 +164,30 @@ def compare(kind, job, context, lines, want, worst):
 # ---- main --------------------------------------------------------------------------------------
 
 
-def check(args, jobs, model, model64, context):
-    worst, count, failed = {}, 0, 0
+def comparisons(args, g, jobs, model, model64, context):
+    """(name, command, a function of the command's lines and of worst that returns how many numbers agree)"""
     for job in jobs:
-        for kind in args.kinds:
-            cmd = command(args, kind, job)
-            try:
-                want = expected(kind, model, model64, job, context)
-                n = compare(kind, job, context, lines_of(cmd), want, worst)
-                count += n
-                print(f"ok   {job.n} {kind} {job.spec} {job.text!r}: {n} numbers", flush=True)
-            except (ValueError, KeyError, IndexError, TypeError, subprocess.TimeoutExpired) as e:
-                failed += 1
-                print(f"FAIL {job.n} {kind} {e.__class__.__name__}: {e}\n  {shlex.join(cmd)}", flush=True)
+        for kind in (k for k in KINDS if k in args.kinds):
+            want = expected(kind, model, model64, job, context)
+            check = lambda lines, worst: compare(kind, job, context, lines, want, worst)
+            yield f"{job.n} {kind} {job.spec} {job.text!r}", command(args, kind, job), check
+    if args.only is None and set(WHOLE) & set(args.kinds):
+        for cmd, check in complete.jobs(args, g, model, context):
+            yield " ".join(cmd), [args.phosphene, *cmd, "--json", "-m", args.model], check
+
+
+def check(args, g, jobs, model, model64, context):
+    worst, count, failed = {}, 0, 0
+    for name, cmd, compared in comparisons(args, g, jobs, model, model64, context):
+        try:
+            n = compared(lines_of(cmd), worst)
+            count += n
+            print(f"ok   {name}: {n} numbers", flush=True)
+        except (ValueError, KeyError, IndexError, TypeError, subprocess.TimeoutExpired) as e:
+            failed += 1
+            print(f"FAIL {name}: {e.__class__.__name__}: {e}\n  {shlex.join(cmd)}", flush=True)
     for (kind, field), d in worst.items():
-        print(f"worst {kind} {field}: {d:.2e} of the largest, allowed {LIMIT:.0e}")
+        print(f"worst {kind} {field}: {d:.2e}, allowed {LIMIT:.0e}" if isinstance(d, float) else f"{kind} {field}: {d}")
     print(f"{count} numbers compared, {failed} commands failed")
     return 1 if failed or not count else 0
 
@@ -197,7 +214,7 @@ def main():
     parser.add_argument("-n", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="this job alone")
-    parser.add_argument("--kinds", type=lambda s: s.split(","), default=KINDS)
+    parser.add_argument("--kinds", type=lambda s: s.split(","), default=KINDS + WHOLE)
     parser.add_argument("--oracle", action="store_true")
     args = parser.parse_args()
     if not args.oracle and not (args.phosphene and os.access(args.phosphene, os.X_OK)):
@@ -211,7 +228,7 @@ def main():
     jobs = [Job(args.seed, n, model.config, tokenizer, tokens) for n in numbers]
     if args.oracle:
         return check_oracle(jobs, model, model64, context)
-    return check(args, jobs, model, model64, context)
+    return check(args, g, jobs, model, model64, context)
 
 
 if __name__ == "__main__":
