@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct score_command {
     struct common common;
@@ -111,7 +112,7 @@ static void print_coloured(const struct score_command *s, const ph_score_result 
         const char *piece = ph_tokenizer_piece(subject_tokenizer(s->subject), r->ids[i], &n);
         char *text = piece ? quoted(piece, n, '\'') : NULL;
         colour(by[i] / most);
-        if (text) cell(text + 1, display_width(text) - 2);
+        if (text) printf("%.*s", (int)strlen(text) - 2, text + 1); /* without its quotes */
         colour_end();
         free(text);
     }

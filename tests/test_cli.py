@@ -165,6 +165,8 @@ def test_colours():
     check("\033[48;2;255;" in on_terminal(*args, COLORTERM="truecolor"), "24-bit colours")
     out = on_terminal(*args)
     check("\033[48;5;202m" in out and "\033[48;2" not in out, "256 colours, the largest one full")
+    line = [x for x in out.splitlines() if "\033[" in x][0]
+    check(re.sub(r"\033\[[0-9;]*m", "", line) == "  abc", f"the coloured text is the text: {line!r}")
     check("\033[" not in on_terminal(*args, NO_COLOR="1"), "NO_COLOR")
     check("\033[" not in on_terminal(*args, COLORTERM="truecolor", NO_COLOR="1"), "NO_COLOR first")
 
