@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct score_command {
     struct common common;
@@ -47,8 +48,11 @@ static const struct argp attribute_argp = {
     parse,
     "SPEC… TEXT\nSPEC… --ids N,…",
     "Which tokens of a text cause the activation: the gradient of the feature's activation with "
-    "respect to each token's embedding, as its Euclidean norm and as gradient × input."
+    "respect to each token's embedding, as its Euclidean norm and as gradient × input; occlusion, "
+    "the activation minus that with the token replaced by end-of-text; and the combined score, the "
+    "mean of |gradient × input| and |occlusion|, each as shares of its sum."
     "\v"
+    "Tokens are coloured on a terminal by the combined score, against the largest one.\n\n"
     "Examples:\n"
     "  phosphene attribute 'block 8 [:, -1, 2]' 'The sky is blue.'\n"
     "  phosphene attribute --json 'block 17 mlp [:, :, 5]' 'The sky is blue.'\n",
@@ -57,6 +61,12 @@ static const struct argp attribute_argp = {
     NULL};
 
 /* ---- JSON ---- */
+
+/* NULL where the vocabulary has no token to replace one by. */
+static json_t *shares(const double *v, size_t n)
+{
+    return v ? numbers(v, n) : json_null();
+}
 
 static void print_json(const struct score_command *s, const ph_score_result *r)
 {
@@ -77,6 +87,8 @@ static void print_json(const struct score_command *s, const ph_score_result *r)
     if (s->attribute) {
         json_object_set_new(line, "grad_norm", numbers(r->grad_norm, r->n));
         json_object_set_new(line, "grad_x_input", numbers(r->grad_x_input, r->n));
+        json_object_set_new(line, "occlusion", shares(r->occlusion, r->n));
+        json_object_set_new(line, "combined", shares(r->combined, r->n));
     }
     emit(line);
 }
@@ -100,20 +112,26 @@ static void print_coloured(const struct score_command *s, const ph_score_result 
         const char *piece = ph_tokenizer_piece(subject_tokenizer(s->subject), r->ids[i], &n);
         char *text = piece ? quoted(piece, n, '\'') : NULL;
         colour(by[i] / most);
-        if (text) cell(text + 1, display_width(text) - 2);
+        if (text) printf("%.*s", (int)strlen(text) - 2, text + 1); /* without its quotes */
         colour_end();
         free(text);
     }
     printf("\n");
 }
 
+static const double *colour_by(const ph_score_result *r, bool attribute)
+{
+    if (!attribute) return r->values;
+    return r->combined ? r->combined : r->grad_x_input;
+}
+
 static void print_table(const struct score_command *s, const ph_score_result *r)
 {
     printf("%s   %s activation %.4f\n", r->feature->text,
            ph_reduce_name(r->feature, s->common.run.reduce), r->activation);
-    if (colours()) print_coloured(s, r, s->attribute ? r->grad_x_input : r->values);
+    if (colours()) print_coloured(s, r, colour_by(r, s->attribute));
     printf("  %4s %7s  %-24s %11s%s\n", "pos", "id", "token", "activation",
-           s->attribute ? "     |grad|  grad×input" : "");
+           s->attribute ? "     |grad|  grad×input   occlusion  combined" : "");
     for (size_t i = 0; i < r->n; i++) {
         char *token = quoted_token(subject_tokenizer(s->subject), r->ids[i]);
         printf("  %4zu %7d  ", i, r->ids[i]);
@@ -123,6 +141,8 @@ static void print_table(const struct score_command *s, const ph_score_result *r)
         if (s->attribute) {
             cell_number(r->grad_norm[i], "%.4g", 11);
             cell_number(r->grad_x_input[i], "%+.4f", 12);
+            cell_number(r->occlusion ? r->occlusion[i] : (double)NAN, "%+.4f", 12);
+            cell_number(r->combined ? r->combined[i] : (double)NAN, "%.3f", 10);
         }
         printf("\n");
         free(token);

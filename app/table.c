@@ -117,20 +117,53 @@ char *quoted_token(const ph_tokenizer *t, int32_t id)
 
 /* ---- colours ---- */
 
+enum depth { NO_COLOURS, COLOURS_256, COLOURS_24_BIT };
+
+/* $NO_COLOR switches off, $COLORTERM says 24 bits, $TERM names the terminal. */
+static enum depth colour_depth(void)
+{
+    static const char *const families[] = {"xterm", "screen", "tmux", "rxvt"};
+    const char *off = getenv("NO_COLOR"), *term = getenv("TERM"), *bits = getenv("COLORTERM");
+
+    if (!isatty(STDOUT_FILENO) || (off && *off) || !term || strcmp(term, "dumb") == 0)
+        return NO_COLOURS;
+    if (bits && (strcmp(bits, "truecolor") == 0 || strcmp(bits, "24bit") == 0))
+        return COLOURS_24_BIT;
+    if (strstr(term, "-direct")) return COLOURS_24_BIT;
+    if (strstr(term, "256")) return COLOURS_256;
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+        if (strncmp(term, families[i], strlen(families[i])) == 0) return COLOURS_256;
+    return NO_COLOURS;
+}
+
 bool colours(void)
 {
-    const char *off = getenv("NO_COLOR"), *term = getenv("TERM");
-    return isatty(STDOUT_FILENO) && !(off && *off) && term && strcmp(term, "dumb") != 0;
+    return colour_depth() != NO_COLOURS;
+}
+
+/* From white to the full colour: orange against blue are told apart by colour-blind eyes too. */
+static void background_24_bit(double strength)
+{
+    static const int full[2][3] = {{60, 140, 255}, {255, 120, 20}};
+    const int *to = full[strength > 0];
+    const double size = fmin(fabs(strength), 1);
+    int rgb[3];
+    for (int i = 0; i < 3; i++) rgb[i] = (int)lround(255 + size * (to[i] - 255));
+    printf("\033[48;2;%d;%d;%dm\033[30m", rgb[0], rgb[1], rgb[2]);
+}
+
+static void background_256(double strength)
+{
+    static const int up[] = {223, 216, 209, 202}, down[] = {153, 117, 75, 33};
+    const int level = fabs(strength) >= 1 ? 3 : (int)(fabs(strength) * 4);
+    printf("\033[48;5;%dm\033[30m", strength > 0 ? up[level] : down[level]);
 }
 
 void colour(double strength)
 {
-    /* light to strong, of xterm's 256: safe for colour-blind eyes (orange against blue) */
-    static const int up[] = {223, 216, 209, 202}, down[] = {153, 117, 75, 33};
-    const double size = fabs(strength);
-    if (!(size > 0.1) || !colours()) return;
-    const int level = size >= 1 ? 3 : (int)(size * 4);
-    printf("\033[48;5;%dm\033[30m", strength > 0 ? up[level] : down[level]);
+    const enum depth depth = colour_depth();
+    if (!(fabs(strength) > 0.1) || depth == NO_COLOURS) return;
+    depth == COLOURS_24_BIT ? background_24_bit(strength) : background_256(strength);
 }
 
 void colour_end(void)

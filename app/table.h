@@ -16,9 +16,10 @@ char *quoted(const char *bytes, size_t n, char quote);
 /* quoted() of a token, or "–" for id -1. */
 char *quoted_token(const ph_tokenizer *t, int32_t id);
 
-/* true if stdout is a terminal that wants colours. */
+/* true if stdout is a terminal that shows colours. */
 bool colours(void);
-/* Start a background between blue (-1), none (0) and orange (+1); colour_end() ends it. */
+/* Start a background between blue (-1), none (0) and orange (+1), in 24 bits or of 256 colours by
+ * what the terminal says of itself; colour_end() ends it. */
 void colour(double strength);
 void colour_end(void);
 

@@ -493,8 +493,9 @@ typedef struct ph_text {
 
 /* score: the activation of a text. attribute: which of its tokens cause it, by the gradient of the
  * activation with respect to the embedding (its Euclidean norm, and gradient × input), by occlusion
- * (the activation minus that with the token replaced by end-of-text), and combined: the mean of
- * |gradient × input| and |occlusion|, each divided by its sum over the tokens. */
+ * (the activation minus that with the token replaced by end-of-text, or by BOS where the vocabulary
+ * has no end-of-text), and combined: the mean of |gradient × input| and |occlusion|, each divided by
+ * its sum over the tokens; one whose sum is 0 does not count. */
 typedef struct ph_score_result {
     const ph_feature *feature;
     const int32_t *ids; /* n */
@@ -503,8 +504,8 @@ typedef struct ph_score_result {
     double activation;
     const double *grad_norm;    /* n, attribute only */
     const double *grad_x_input; /* n, attribute only */
-    const double *occlusion;    /* n, attribute only */
-    const double *combined;     /* n, attribute only: shares that add up to 1 */
+    const double *occlusion;    /* n, attribute only; NULL: there is no token to replace one by */
+    const double *combined;     /* the same: shares that add up to 1, or all are 0 */
 } ph_score_result;
 typedef int (*ph_score_fn)(const ph_score_result *result, void *payload);
 PH_API ph_status ph_score(const ph_model *model, const ph_features *features, const ph_text *text,

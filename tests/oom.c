@@ -2,6 +2,8 @@
  *
  * The library allocates in base/mem.c only; malloc's family is wrapped there at link time. A call
  * must either say PH_ENOMEM or succeed; under ASan nothing may leak on the way.
+ *
+ *     oom [NAME…]     only these calls
  */
 #include <phosphene.h>
 
@@ -259,12 +261,20 @@ static void open_all(void)
     tokenizer = ph_model_tokenizer(model);
 }
 
-int main(void)
+static bool chosen(const char *name, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], name) == 0) return true;
+    return argc == 1;
+}
+
+int main(int argc, char **argv)
 {
     int bad = 0;
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         long n = 0, refused = 0;
+        if (!chosen(calls[i].name, argc, argv)) continue;
         open_all();
         for (;; n++) {
             ph_error err = {0};

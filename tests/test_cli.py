@@ -137,6 +137,7 @@ def test_dream_options():
         check(code == 0 and len(lines(out)) == 2, f"{place}: {code} {err}")
 
 
+<<<<<<< HEAD
 def test_hidden():
     """The page's published strings, small: the feature's index comes back as a token id."""
     tiny = os.path.abspath("tests/data/llama_a.gguf")
@@ -152,6 +153,40 @@ def test_hidden():
         check(beside["hidden"]["ids"] == alone["ids"], "the same beside the others")
         check(all(d["activation"]["ids"] is not None for d in beside.values()), "each with its figure")
         check(r["decode"] != "hidden" or alone["ids"][0] > 1, "special tokens never win against ordinary ones")
+=======
+def on_terminal(*args, **env):
+    """What the tool writes to a terminal."""
+    full = dict(os.environ, XDG_CACHE_HOME=CACHE, TERM="xterm-256color", **env)
+    for name in ("NO_COLOR", "COLORTERM"):
+        if name not in env:
+            full.pop(name, None)
+    master, slave = os.openpty()
+    p = subprocess.Popen([TOOL, *args, "-m", TINY, "-q"], stdout=slave, stderr=subprocess.PIPE, env=full)
+    os.close(slave)
+    out = b""
+    while True:
+        try:
+            part = os.read(master, 65536)
+        except OSError:
+            part = b""
+        if not part:
+            break
+        out += part
+    os.close(master)
+    p.communicate(timeout=60)
+    return out.decode()
+
+
+def test_colours():
+    args = ("attribute", "block 2 [:, -1, 1]", "abc")
+    check("\033[48;2;255;" in on_terminal(*args, COLORTERM="truecolor"), "24-bit colours")
+    out = on_terminal(*args)
+    check("\033[48;5;202m" in out and "\033[48;2" not in out, "256 colours, the largest one full")
+    line = [x for x in out.splitlines() if "\033[" in x][0]
+    check(re.sub(r"\033\[[0-9;]*m", "", line) == "  abc", f"the coloured text is the text: {line!r}")
+    check("\033[" not in on_terminal(*args, NO_COLOR="1"), "NO_COLOR")
+    check("\033[" not in on_terminal(*args, COLORTERM="truecolor", NO_COLOR="1"), "NO_COLOR first")
+>>>>>>> near
 
 
 def test_others():
@@ -160,6 +195,9 @@ def test_others():
     check(code == 0 and len(rows) == 3, f"attribute: {err}")
     check(len(rows[1]["grad_norm"]) == len(rows[1]["grad_x_input"]) == len(rows[1]["ids"]),
           "attribute: one value per token")
+    check(len(rows[1]["occlusion"]) == len(rows[1]["ids"]) and
+          abs(sum(rows[1]["combined"]) - 1) < 1e-6, "attribute: combined shares add up to 1")
+    test_colours()
     code, out, err = run("scan", "block 1 [:, :, 0:3]", "block 1 [:, 0, 2]", "--json", "--top", "3")
     rows = lines(out)
     check(code == 0 and len(rows) == 3 and len(rows[1]["top"]) == 3, f"scan: {err}")

@@ -498,11 +498,8 @@ static void group_close(struct group *g)
 static ph_status next_group(struct group *g, const ph_features *features, size_t first,
                             ph_error *err)
 {
-    const ph_feature *f;
     PH_TRY(PH_NEW(&g->features, ph_features_count(features) - first, err));
-    while ((f = ph_features_at(features, first + g->count)) &&
-           (g->count == 0 || ph__same_tap(f->tap, g->features[0]->tap)))
-        g->features[g->count++] = f;
+    g->count = ph__same_tap_run(features, first, g->features);
     return PH_OK;
 }
 

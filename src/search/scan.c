@@ -37,17 +37,6 @@ static ph_status report(const ph_complete *c, const ph_feature *const *features,
     return PH_OK;
 }
 
-/* Features of one tap share a pass: `chunk` of them, one after another in the list. */
-static size_t same_tap_run(const ph_features *features, size_t first, const ph_feature **chunk)
-{
-    size_t n = 0;
-    const ph_feature *f;
-    while ((f = ph_features_at(features, first + n)) &&
-           (n == 0 || ph__same_tap(f->tap, chunk[0]->tap)))
-        chunk[n++] = f;
-    return n;
-}
-
 ph_status ph_scan(const ph_model *model, const ph_features *features,
                   const ph_scan_options *options, ph_scan_fn result, void *payload, ph_error *err)
 {
@@ -67,7 +56,7 @@ ph_status ph_scan(const ph_model *model, const ph_features *features,
     PH_GO(ph__scorer_open(&scorer, &job, err));
     PH_GO(PH_NEW(&chunk, ph_features_count(features), err));
     for (size_t i = 0, n; i < ph_features_count(features); i += n) {
-        n = same_tap_run(features, i, chunk);
+        n = ph__same_tap_run(features, i, chunk);
         PH_GO(ph__complete(&found, scorer, &job, chunk, n, options->top, err));
         PH_GO(report(&found, chunk, result, payload, err));
         ph__complete_close(&found);

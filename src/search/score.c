@@ -1,110 +1,124 @@
 /* score.c — the activation of a given text, and which of its tokens cause it. */
 #include "base/mem.h"
-#include "search/job.h"
+#include "search/scorer.h"
 
 #include <math.h>
 #include <string.h>
 
-/* What a given text is: its tokens and what stands before them. */
-static ph_status take_text(ph_encoded *out, const ph_job *job, const ph_text *text, ph_error *err)
-{
-    const int64_t V = job->model->arch.V;
-    ph_encoded e = {0};
-    ph_status st = PH_OK;
-
-    if (!text->ids) {
-        PH_TRY(ph__job_encode(out, job, text->text, text->bytes, err));
-        return PH_OK;
-    }
-    PH_GO(PH_NEW(&e.ids, text->n_ids, err));
-    PH_GO(PH_NEW(&e.context, job->n_context, err));
-    for (size_t i = 0; i < text->n_ids; i++) {
-        if (text->ids[i] < 0 || text->ids[i] >= V) {
-            st = ph__fail(err, PH_ERANGE, -1, "id %d: this model has 0 to %lld", text->ids[i],
-                          (long long)V - 1);
-            goto done;
-        }
-        e.ids[e.n++] = text->ids[i];
-    }
-    for (size_t i = 0; i < job->n_context; i++) e.context[e.n_context++] = job->context[i];
-    *out = e;
-    return PH_OK;
-done:
-    ph__encoded_close(&e);
-    return st;
-}
-
-static ph_status open_text(ph_job *job, ph_encoded *e, const ph_model *model, const ph_text *text,
-                           const ph_run_options *run, ph_error *err)
-{
-    PH_TRY(ph__job_open(job, model, run, err));
-    PH_TRY(take_text(e, job, text, err));
-    if (e->n == 0) return ph__fail(err, PH_ETEXT, -1, "the text has no tokens");
-    return PH_OK;
-}
-
-/* ---- a text at a tap ---- */
-
-/* A text run forward to a tap: what all features of that tap share. Text of n tokens of width C,
- * the tap's width W. */
+/* Features of one tap on a text, which is run forward to it once. Text of n tokens of width C, the
+ * tap's width W. */
 struct attribution {
+    const ph_job *job;
+    const int32_t *ids; /* n, borrowed */
+    size_t n;
+    const ph_feature **features; /* count */
+    ph_region *regions;          /* count */
+    size_t count;
     ph_session *session;
-    ph_tap tap;
     int64_t W;
-    float *E, *dE;                   /* (n,C) */
-    double *X, *dX;                  /* (n,W) */
-    double *values, *norm, *product; /* (n) */
+    double *X;      /* (n,W) */
+    double *values; /* (n) */
+    /* ---- with gradient */
+    float *E, *dE;             /* (n,C) */
+    double *dX;                /* (n,W) */
+    double *occluded;          /* (count,n) activations with a token replaced; NULL: by what? */
+    double *norm, *product;    /* (n) */
+    double *occlusion, *share; /* (n) */
 };
 
 static void attribution_close(struct attribution *a)
 {
     ph_session_close(&a->session);
+    ph__free(a->features);
+    ph__free(a->regions);
+    ph__free(a->X);
+    ph__free(a->values);
     ph__free(a->E);
     ph__free(a->dE);
-    ph__free(a->X);
     ph__free(a->dX);
-    ph__free(a->values);
+    ph__free(a->occluded);
     ph__free(a->norm);
     ph__free(a->product);
+    ph__free(a->occlusion);
+    ph__free(a->share);
     *a = (struct attribution){0};
 }
 
-static ph_status attribution_arrays(struct attribution *a, size_t n, size_t C, size_t W,
-                                    bool gradient, ph_error *err)
+static ph_status choose_features(struct attribution *a, const ph_features *features, size_t first,
+                                 ph_error *err)
 {
-    PH_TRY(PH_NEW(&a->values, n, err));
-    PH_TRY(PH_NEW(&a->X, n * W, err));
-    PH_TRY(PH_NEW(&a->E, n * C, err));
-    if (!gradient) return PH_OK;
-    PH_TRY(PH_NEW(&a->dE, n * C, err));
-    PH_TRY(PH_NEW(&a->dX, n * W, err));
-    PH_TRY(PH_NEW(&a->norm, n, err));
-    return PH_NEW(&a->product, n, err);
+    PH_TRY(PH_NEW(&a->features, ph_features_count(features) - first, err));
+    a->count = ph__same_tap_run(features, first, a->features);
+    PH_TRY(PH_NEW(&a->regions, a->count, err));
+    for (size_t i = 0; i < a->count; i++)
+        PH_TRY(ph__job_region(&a->regions[i], a->job, a->features[i], (int64_t)a->n, err));
+    return PH_OK;
 }
 
-static ph_status attribution_open(struct attribution *a, const ph_job *job, ph_tap tap,
-                                  const ph_encoded *e, bool gradient, ph_error *err)
+static ph_status run_text(struct attribution *a, bool gradient, ph_error *err)
 {
     ph_session_options o = PH_SESSION_OPTIONS_INIT;
+    const ph_job *job = a->job;
 
-    o.tap = a->tap = tap;
-    o.tokens = (int64_t)e->n;
-    o.context = e->context;
-    o.n_context = e->n_context;
+    o.tap = a->features[0]->tap;
+    o.tokens = (int64_t)a->n;
+    o.context = job->context;
+    o.n_context = job->n_context;
     o.gradient = gradient;
     PH_TRY(ph_session_open(&a->session, job->model, &o, err));
     a->W = ph__session_width(a->session);
-    PH_TRY(attribution_arrays(a, e->n, (size_t)job->model->arch.C, (size_t)a->W, gradient, err));
-    PH_TRY(ph_model_embed(job->model, a->E, e->ids, e->n, err));
+    PH_TRY(PH_NEW(&a->values, a->n, err));
+    PH_TRY(PH_NEW(&a->X, a->n * (size_t)a->W, err));
+    PH_TRY(PH_NEW(&a->E, a->n * (size_t)job->model->arch.C, err));
+    PH_TRY(ph_model_embed(job->model, a->E, a->ids, a->n, err));
     ph__session_write(a->session, a->E, 1);
     PH_TRY(ph__session_run(a->session, err));
     ph__session_read64(a->session, a->X);
     return PH_OK;
 }
 
-static void reduce_gradient(struct attribution *a, size_t n, size_t C)
+/* ---- which tokens cause it ---- */
+
+static void visit(int64_t row, const double *X, int64_t W, void *payload)
 {
-    for (size_t t = 0; t < n; t++) {
+    const struct attribution *a = payload;
+    for (size_t i = 0; i < a->count; i++)
+        a->occluded[i * a->n + (size_t)row] =
+            ph__measure(&a->regions[i], NULL, X, (int64_t)a->n, W).activation;
+}
+
+/* The text once for each of its tokens, with that one replaced. */
+static ph_status occlude(struct attribution *a, ph_error *err)
+{
+    const ph_tokenizer_info *info = ph_tokenizer_get_info(a->job->tokenizer);
+    const int32_t blank = info->eot >= 0 ? info->eot : info->bos;
+    const size_t n = a->n;
+    ph_status st = PH_OK;
+    ph_scorer *scorer = NULL;
+    int32_t *ids = NULL;
+
+    if (blank < 0) return PH_OK;
+    PH_GO(PH_NEW(&a->occluded, a->count * n, err));
+    PH_GO(PH_NEW(&a->occlusion, n, err));
+    PH_GO(PH_NEW(&a->share, n, err));
+    PH_GO(PH_NEW(&ids, n * n, err));
+    for (size_t row = 0; row < n; row++) {
+        memcpy(ids + row * n, a->ids, n * sizeof *ids);
+        ids[row * n + row] = blank;
+    }
+    PH_GO(ph__scorer_open(&scorer, a->job, err));
+    PH_GO(ph__scorer_texts(scorer, a->features[0]->tap, ids, (int64_t)n, (int64_t)n, "occlusion",
+                           visit, a, err));
+done:
+    ph__scorer_close(&scorer);
+    ph__free(ids);
+    return st;
+}
+
+static void reduce_gradient(struct attribution *a)
+{
+    const size_t C = (size_t)a->job->model->arch.C;
+    for (size_t t = 0; t < a->n; t++) {
         double squares = 0, product = 0;
         for (size_t i = 0; i < C; i++) {
             const double g = (double)a->dE[t * C + i];
@@ -116,35 +130,70 @@ static void reduce_gradient(struct attribution *a, size_t n, size_t C)
     }
 }
 
-/* One feature: its values, and with `gradient` which tokens cause them. */
-static ph_status report(struct attribution *a, const ph_job *job, const ph_feature *f,
-                        const ph_encoded *e, bool gradient, ph_score_fn result, void *payload,
-                        ph_error *err)
+/* share += weight times each token's part of the sum of |v|; false where that is 0. */
+static bool add_shares(double *share, const double *v, size_t n)
 {
-    ph_region region;
-    const int64_t T = (int64_t)e->n;
+    double sum = 0;
+    for (size_t t = 0; t < n; t++) sum += fabs(v[t]);
+    for (size_t t = 0; t < n && sum > 0; t++) share[t] += fabs(v[t]) / sum;
+    return sum > 0;
+}
 
-    PH_TRY(ph__job_region(&region, job, f, T, err));
-    if (!a->session || !ph__same_tap(a->tap, f->tap)) {
-        attribution_close(a);
-        PH_TRY(attribution_open(a, job, f->tap, e, gradient, err));
+static void combine(struct attribution *a, size_t feature, double activation)
+{
+    int kinds = 0;
+    for (size_t t = 0; t < a->n; t++) {
+        a->occlusion[t] = activation - a->occluded[feature * a->n + t];
+        a->share[t] = 0;
     }
-    const ph_measured m = ph__measure(&region, a->values, a->X, T, a->W);
+    kinds += add_shares(a->share, a->product, a->n);
+    kinds += add_shares(a->share, a->occlusion, a->n);
+    for (size_t t = 0; t < a->n && kinds; t++) a->share[t] /= kinds;
+}
+
+static ph_status attribute(struct attribution *a, size_t feature, double activation, ph_error *err)
+{
+    ph__objective(a->dX, -1, 0, &a->regions[feature], a->X, (int64_t)a->n, a->W);
+    PH_TRY(ph__session_back64(a->session, a->dX, err));
+    ph__session_gradient(a->session, a->dE);
+    reduce_gradient(a);
+    if (a->occluded) combine(a, feature, activation);
+    return PH_OK;
+}
+
+/* ---- features of one tap ---- */
+
+static ph_status attribution_open(struct attribution *a, const ph_features *features, size_t first,
+                                  bool gradient, ph_error *err)
+{
+    PH_TRY(choose_features(a, features, first, err));
+    PH_TRY(run_text(a, gradient, err));
+    if (!gradient) return PH_OK;
+    PH_TRY(PH_NEW(&a->dE, a->n * (size_t)a->job->model->arch.C, err));
+    PH_TRY(PH_NEW(&a->dX, a->n * (size_t)a->W, err));
+    PH_TRY(PH_NEW(&a->norm, a->n, err));
+    PH_TRY(PH_NEW(&a->product, a->n, err));
+    return occlude(a, err);
+}
+
+static ph_status report(struct attribution *a, size_t feature, bool gradient, ph_score_fn result,
+                        void *payload, ph_error *err)
+{
+    const ph_feature *f = a->features[feature];
+    const ph_measured m = ph__measure(&a->regions[feature], a->values, a->X, (int64_t)a->n, a->W);
+
     if (!isfinite(m.activation))
         return ph__fail(err, PH_ENUMERIC, -1, "%s is NaN or infinite on this text", f->text);
-    if (gradient) {
-        ph__objective(a->dX, -1, 0, &region, a->X, T, a->W);
-        PH_TRY(ph__session_back64(a->session, a->dX, err));
-        ph__session_gradient(a->session, a->dE);
-        reduce_gradient(a, e->n, (size_t)job->model->arch.C);
-    }
+    if (gradient) PH_TRY(attribute(a, feature, m.activation, err));
     const ph_score_result r = {.feature = f,
-                               .ids = e->ids,
-                               .n = e->n,
+                               .ids = a->ids,
+                               .n = a->n,
                                .values = a->values,
                                .activation = m.activation,
                                .grad_norm = a->norm,
-                               .grad_x_input = a->product};
+                               .grad_x_input = a->product,
+                               .occlusion = a->occlusion,
+                               .combined = a->share};
     if (result(&r, payload)) return ph__fail(err, PH_ECANCELED, -1, "cancelled by the caller");
     return PH_OK;
 }
@@ -155,19 +204,25 @@ static ph_status report_all(const ph_model *model, const ph_features *features, 
 {
     ph_status st = PH_OK;
     ph_job job = {0};
-    ph_encoded e = {0};
+    int32_t *ids = NULL;
+    size_t n = 0;
     struct attribution a = {0};
     const char *stage = gradient ? "attribute" : "score";
     const size_t count = ph_features_count(features);
 
-    PH_GO(open_text(&job, &e, model, text, options, err));
-    for (size_t i = 0; i < count; i++) {
-        PH_GO(report(&a, &job, ph_features_at(features, i), &e, gradient, result, payload, err));
-        PH_GO(ph__job_progress(&job, stage, (double)(i + 1) / (double)count, err));
+    PH_GO(ph__job_open_text(&job, &ids, &n, model, text, options, err));
+    for (size_t i = 0; i < count; i += a.count) {
+        attribution_close(&a);
+        a = (struct attribution){.job = &job, .ids = ids, .n = n};
+        PH_GO(attribution_open(&a, features, i, gradient, err));
+        for (size_t k = 0; k < a.count; k++) {
+            PH_GO(report(&a, k, gradient, result, payload, err));
+            PH_GO(ph__job_progress(&job, stage, (double)(i + k + 1) / (double)count, err));
+        }
     }
 done:
     attribution_close(&a);
-    ph__encoded_close(&e);
+    ph__free(ids);
     ph__job_close(&job);
     return st;
 }
