@@ -604,7 +604,7 @@ typedef struct ph_corpus_options {
 } ph_corpus_options;
 #define PH_CORPUS_OPTIONS_INIT                                                                     \
     {                                                                                              \
-        sizeof(ph_corpus_options), PH_RUN_OPTIONS_INIT, NULL, 0, 0, 0, false, 0                   \
+        sizeof(ph_corpus_options), PH_RUN_OPTIONS_INIT, NULL, 0, 0, 0, false, 0                    \
     }
 
 typedef struct ph_corpus ph_corpus;
