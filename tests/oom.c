@@ -171,6 +171,36 @@ static ph_status call_scan(ph_error *err)
     return ph_scan(model, features, &o, on_scan, &results, err);
 }
 
+static int on_survey(const ph_survey_result *r, void *payload)
+{
+    (void)r;
+    ++*(int *)payload;
+    return 0;
+}
+
+static ph_status call_survey(ph_error *err)
+{
+    ph_survey_options o = PH_SURVEY_OPTIONS_INIT;
+    int results = 0;
+    o.depth = 1;
+    o.neurons = true;
+    o.run.cache = "build/oom-cache";
+    return ph_survey(model, &o, on_survey, &results, NULL, err);
+}
+
+static ph_status call_corpus(ph_error *err)
+{
+    ph_corpus_options o = PH_CORPUS_OPTIONS_INIT;
+    ph_corpus *c = NULL;
+    o.text = "some text, some more";
+    o.bytes = 20;
+    o.window = 4;
+    o.run.cache = "build/oom-cache";
+    ph_status st = ph_corpus_open(&c, model, &o, NULL, err);
+    ph_corpus_close(&c);
+    return st;
+}
+
 static int on_score(const ph_score_result *r, void *payload)
 {
     (void)r;
@@ -242,6 +272,8 @@ static const struct call {
              {"ph_score", call_score},
              {"ph_attribute", call_attribute},
              {"ph_scan", call_scan},
+             {"ph_survey", call_survey},
+             {"ph_corpus_open", call_corpus},
              {"ph_dream", call_dream},
              {"ph_dream from a text", call_dream_text},
              {"ph_bench_descent", call_bench},
