@@ -23,7 +23,7 @@ static ph_status open_one(struct subject *s, const struct common *c, int model, 
     ph_status st = ph_model_open(&s->model, c->models[model].path, &c->models[model].options, err);
     if (st != PH_OK) return st;
     s->specs = join(specs, n);
-    st = ph_features_parse(&s->features, ph_model_get_info(s->model), s->specs, err);
+    if (n) st = ph_features_parse(&s->features, ph_model_get_info(s->model), s->specs, err);
     if (st != PH_OK) return st;
     return ph_context(&s->context, &s->n_context, s->model, &c->run, err);
 }
