@@ -72,6 +72,12 @@ static const struct argp argp = {
     NULL,
     NULL};
 
+static ph_status no_memory(ph_error *err)
+{
+    *err = (ph_error){PH_ENOMEM, -1, "out of memory"};
+    return PH_ENOMEM;
+}
+
 /* ---- words to tokens ---- */
 
 /* The token of these bytes, an ordinary one first; -1: none. */
@@ -120,8 +126,9 @@ static ph_status resolve(int32_t *id, const struct near_command *s, const char *
     const ph_tokenizer *t = subject_tokenizer(s->subject);
     char *blank = NULL;
 
+    if (!*word) return not_a_token(t, word, err);
     if ((*id = find_piece(t, word, strlen(word))) >= 0) return PH_OK;
-    if (asprintf(&blank, " %s", word) < 0) return PH_ENOMEM;
+    if (asprintf(&blank, " %s", word) < 0) return no_memory(err);
     *id = find_piece(t, blank, strlen(blank));
     free(blank);
     if (*id < 0) return not_a_token(t, word, err);
@@ -135,7 +142,7 @@ static ph_status take_tokens(struct near_command *s, ph_error *err)
     s->C = ph_model_get_info(s->subject->model)->width;
     s->n = 0;
     s->ids = calloc((size_t)s->n_words + s->given.text.n_ids + 1, sizeof *s->ids);
-    if (!s->ids) return PH_ENOMEM;
+    if (!s->ids) return no_memory(err);
     for (int i = 0; i < s->n_words; i++) {
         const ph_status st = resolve(&s->ids[s->n], s, s->words[i], err);
         if (st != PH_OK) return st;
@@ -143,7 +150,7 @@ static ph_status take_tokens(struct near_command *s, ph_error *err)
     }
     for (size_t i = 0; i < s->given.text.n_ids; i++) s->ids[s->n++] = s->given.ids[i];
     s->E = calloc(s->n * (size_t)s->C + 1, sizeof *s->E);
-    return s->E ? ph_model_embed(s->subject->model, s->E, s->ids, s->n, err) : PH_ENOMEM;
+    return s->E ? ph_model_embed(s->subject->model, s->E, s->ids, s->n, err) : no_memory(err);
 }
 
 /* ---- figures ---- */
@@ -313,13 +320,13 @@ static ph_status print_places(const struct near_command *s, const struct place *
                               size_t count, const float *E, place_fn after, ph_error *err)
 {
     const size_t n = (size_t)s->top + 1; /* one may be left out */
-    ph_near *lists = calloc(2 * n * count + 1, sizeof *lists), *euclid = lists + n * count;
-    ph_status st = lists ? PH_OK : PH_ENOMEM;
+    ph_near *lists = calloc(2 * n * count + 1, sizeof *lists);
+    ph_status st = lists ? PH_OK : no_memory(err);
 
     if (st == PH_OK && count)
-        st = ph_near_embeddings(s->subject->model, E, count, n, lists, euclid, err);
+        st = ph_near_embeddings(s->subject->model, E, count, n, lists, lists + n * count, err);
     for (size_t i = 0; st == PH_OK && i < count; i++) {
-        ph_near *by_cosine = lists + i * n, *by_distance = euclid + i * n;
+        ph_near *by_cosine = lists + i * n, *by_distance = by_cosine + count * n;
         if (!places[i].feature) {
             leave_out(by_cosine, n, places[i].id);
             leave_out(by_distance, n, places[i].id);
@@ -345,7 +352,7 @@ static struct place token_at(const struct near_command *s, size_t i)
 static ph_status print_tokens(const struct near_command *s, ph_error *err)
 {
     struct place *places = calloc(s->n + 1, sizeof *places);
-    if (!places) return PH_ENOMEM;
+    if (!places) return no_memory(err);
     for (size_t i = 0; i < s->n; i++) places[i] = token_at(s, i);
     const ph_status st = print_places(s, places, s->n, s->E, NULL, err);
     for (size_t i = 0; st == PH_OK && i < s->n; i++)
@@ -384,7 +391,7 @@ static int on_dream(const ph_dream_result *r, void *payload)
         places[i] = (struct place){r->answer->ids[i], r->feature->text, i,
                                    r->embedding + (int64_t)i * s->C};
     s->failed = places ? print_places(s, places, r->n_nearest, r->embedding, print_found, s->err)
-                       : PH_ENOMEM;
+                       : no_memory(s->err);
     free(places);
     return s->failed != PH_OK || ferror(stdout);
 }
