@@ -97,9 +97,10 @@ static void json_row(struct atlas *v, const ph_survey_result *r)
     char name[64];
     feature_name(name, r->tap, r->component);
     emit(json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I}", "type", "scan", "run",
-                   v->s->run, "feature", name, "top", token_list(t, r->top, r->n_top), "bottom",
-                   token_list(t, r->bottom, r->n_top), "mean", number(r->mean), "sd", number(r->sd),
-                   "quantiles", quantiles(r->quantiles), "n", (json_int_t)r->n));
+                   v->s->run, "feature", name, "top", token_list(t, r->top, r->n_top, "activation"),
+                   "bottom", token_list(t, r->bottom, r->n_top, "activation"), "mean",
+                   number(r->mean), "sd", number(r->sd), "quantiles", quantiles(r->quantiles), "n",
+                   (json_int_t)r->n));
 }
 
 /* ---- CSV: RFC 4180, one line a feature ---- */

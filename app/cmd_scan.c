@@ -85,8 +85,9 @@ static void print_json(const struct scan_command *s, const ph_scan_result *r)
     const ph_tokenizer *t = subject_tokenizer(s->subject);
     emit(json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:I}", "type", "scan", "run",
                    s->subject->run, "feature", r->feature->text, "top",
-                   token_list(t, r->top, r->n_top), "bottom", token_list(t, r->bottom, r->n_top),
-                   "mean", number(r->mean), "sd", number(r->sd), "n", (json_int_t)r->n));
+                   token_list(t, r->top, r->n_top, "activation"), "bottom",
+                   token_list(t, r->bottom, r->n_top, "activation"), "mean", number(r->mean), "sd",
+                   number(r->sd), "n", (json_int_t)r->n));
 }
 
 static void print_token(const struct scan_command *s, const ph_near *n)

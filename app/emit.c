@@ -52,13 +52,13 @@ json_t *token_text(const ph_tokenizer *t, int32_t id)
     return piece ? utf8(piece, n) : json_null();
 }
 
-json_t *token_list(const ph_tokenizer *t, const ph_near *list, size_t n)
+json_t *token_list(const ph_tokenizer *t, const ph_near *list, size_t n, const char *value)
 {
     json_t *a = json_array();
     for (size_t i = 0; i < n; i++)
-        json_array_append_new(a, json_pack("{s:I, s:o, s:o}", "id", (json_int_t)list[i].id, "token",
-                                           token_text(t, list[i].id), "activation",
-                                           number(list[i].value)));
+        json_array_append_new(a,
+                              json_pack("{s:I, s:o, s:o}", "id", (json_int_t)list[i].id, "token",
+                                        token_text(t, list[i].id), value, number(list[i].value)));
     return a;
 }
 

@@ -19,8 +19,8 @@ json_t *numbers(const double *v, size_t n);
 json_t *integers(const int32_t *v, size_t n);
 json_t *utf8(const char *bytes, size_t n);
 json_t *token_text(const ph_tokenizer *t, int32_t id);
-/* [{"id","token","activation"},…] */
-json_t *token_list(const ph_tokenizer *t, const ph_near *list, size_t n);
+/* [{"id","token",VALUE},…], VALUE the name of what the tokens are listed by. */
+json_t *token_list(const ph_tokenizer *t, const ph_near *list, size_t n, const char *value);
 /* {"0.001":…,…} of PH_QUANTILES values; the name of a level. */
 json_t *quantiles(const double *values);
 const char *level_name(char out[16], size_t i);

@@ -17,6 +17,8 @@ int cmd_scan(int argc, char **argv);
 int cmd_corpus(int argc, char **argv);
 int cmd_score(int argc, char **argv);
 int cmd_attribute(int argc, char **argv);
+int cmd_effect(int argc, char **argv);
+int cmd_near(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
 int cmd_bench(int argc, char **argv);

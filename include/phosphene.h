@@ -577,7 +577,8 @@ PH_API ph_status ph_recover(const ph_model *model, const ph_features *features, 
                             ph_error *err);
 
 /* near: the geometry of the embedding matrix. e (n,C) are any embeddings; cosine and euclid (n,top)
- * the nearest ordinary tokens, nearest first, ties to the lower id. */
+ * the nearest ordinary tokens, nearest first, ties to the lower id; id -1 where there are no more.
+ * The cosine with a zero vector is 0. */
 PH_API ph_status ph_near_embeddings(const ph_model *model, const float *e, size_t n, size_t top,
                                     ph_near *cosine, ph_near *euclid, ph_error *err);
 /* Mean and standard deviation over 4096 random pairs of different ordinary tokens: what a figure

@@ -223,6 +223,40 @@ static ph_status call_attribute(ph_error *err)
     return ph_attribute(model, features, &text, NULL, on_score, &results, err);
 }
 
+static int on_effect(const ph_effect_result *r, void *payload)
+{
+    (void)r;
+    ++*(int *)payload;
+    return 0;
+}
+
+static ph_status call_effect(ph_error *err)
+{
+    static ph_features *f;
+    const ph_text text = {.text = "ab", .bytes = 2};
+    int results = 0;
+    ph_status st = ph_features_parse(&f, ph_model_get_info(model),
+                                     "block 1 [:, :, 0-1], block 2 neuron [:, -1, 2]", err);
+    if (st == PH_OK) st = ph_effect(model, f, &text, NULL, on_effect, &results, err);
+    ph_features_close(&f);
+    return st;
+}
+
+static ph_status call_near(ph_error *err)
+{
+    static float E[2 * 64];
+    const int32_t ids[] = {5, 6};
+    ph_near cosine[6], euclid[6];
+    ph_status st = ph_model_embed(model, E, ids, 2, err);
+    return st == PH_OK ? ph_near_embeddings(model, E, 2, 3, cosine, euclid, err) : st;
+}
+
+static ph_status call_random_pairs(ph_error *err)
+{
+    ph_pair_stats stats;
+    return ph_random_pairs(&stats, model, 0, err);
+}
+
 static ph_status call_session(ph_error *err)
 {
     static float E[2 * 3 * 64], X[2 * 3 * 512], dX[2 * 3 * 512], dE[2 * 3 * 64];
@@ -271,6 +305,9 @@ static const struct call {
              {"ph_session_*", call_session},
              {"ph_score", call_score},
              {"ph_attribute", call_attribute},
+             {"ph_effect", call_effect},
+             {"ph_near_embeddings", call_near},
+             {"ph_random_pairs", call_random_pairs},
              {"ph_scan", call_scan},
              {"ph_survey", call_survey},
              {"ph_corpus_open", call_corpus},

@@ -137,23 +137,6 @@ def test_dream_options():
         check(code == 0 and len(lines(out)) == 2, f"{place}: {code} {err}")
 
 
-<<<<<<< HEAD
-def test_hidden():
-    """The page's published strings, small: the feature's index comes back as a token id."""
-    tiny = os.path.abspath("tests/data/llama_a.gguf")
-    args = ("dream", "block 1 [:, :, 0-3]", "--untrained", "--blocks", "1", "--bos", "off", "--target", "200",
-            "--eta", "0.5:0.4", "--restarts", "1", "--json")
-    code, out, err = run(*args, "--decode", "hidden", model=tiny)
-    hidden = lines(out)[1:]
-    check([r["ids"] for r in hidden] == [[f] * 5 for f in range(4)], f"hidden: {code} {out[-400:]} {err}")
-    check(hidden[0]["tokens"] == ["<|endoftext|>"] * 5, "hidden names special tokens where asked to")
-    code, out, err = run(*args, model=tiny)
-    for r, alone in zip(lines(out)[1:], hidden):
-        beside = {d["decode"]: d for d in r["decodes"]}
-        check(beside["hidden"]["ids"] == alone["ids"], "the same beside the others")
-        check(all(d["activation"]["ids"] is not None for d in beside.values()), "each with its figure")
-        check(r["decode"] != "hidden" or alone["ids"][0] > 1, "special tokens never win against ordinary ones")
-=======
 def on_terminal(*args, **env):
     """What the tool writes to a terminal."""
     full = dict(os.environ, XDG_CACHE_HOME=CACHE, TERM="xterm-256color", **env)
@@ -186,7 +169,105 @@ def test_colours():
     check(re.sub(r"\033\[[0-9;]*m", "", line) == "  abc", f"the coloured text is the text: {line!r}")
     check("\033[" not in on_terminal(*args, NO_COLOR="1"), "NO_COLOR")
     check("\033[" not in on_terminal(*args, COLORTERM="truecolor", NO_COLOR="1"), "NO_COLOR first")
->>>>>>> near
+
+
+def test_hidden():
+    """The page's published strings, small: the feature's index comes back as a token id."""
+    tiny = os.path.abspath("tests/data/llama_a.gguf")
+    args = ("dream", "block 1 [:, :, 0-3]", "--untrained", "--blocks", "1", "--bos", "off", "--target", "200",
+            "--eta", "0.5:0.4", "--restarts", "1", "--json")
+    code, out, err = run(*args, "--decode", "hidden", model=tiny)
+    hidden = lines(out)[1:]
+    check([r["ids"] for r in hidden] == [[f] * 5 for f in range(4)], f"hidden: {code} {out[-400:]} {err}")
+    check(hidden[0]["tokens"] == ["<|endoftext|>"] * 5, "hidden names special tokens where asked to")
+    code, out, err = run(*args, model=tiny)
+    for r, alone in zip(lines(out)[1:], hidden):
+        beside = {d["decode"]: d for d in r["decodes"]}
+        check(beside["hidden"]["ids"] == alone["ids"], "the same beside the others")
+        check(all(d["activation"]["ids"] is not None for d in beside.values()), "each with its figure")
+        check(r["decode"] != "hidden" or alone["ids"][0] > 1, "special tokens never win against ordinary ones")
+
+
+def test_near():
+    code, out, err = run("near", "a", "b", "--ids", "7", "--json", "--top", "4")
+    rows = lines(out)
+    check(code == 0 and err == "", f"near: {code} {err}")
+    check([r["type"] for r in rows] == ["run"] + 3 * ["near"] + 3 * ["pair"], "near: lists, then pairs")
+    check([r["token"] for r in rows[1:3]] == ["a", "b"] and rows[3]["id"] == 7, "near: tokens and ids")
+    for r in rows[1:4]:
+        c, e = r["cosine"], r["euclid"]
+        check(len(c) == len(e) == 4, "near: the length of the lists")
+        check(all(x["value"] >= y["value"] for x, y in zip(c, c[1:])), "near: cosines fall")
+        check(all(x["value"] <= y["value"] for x, y in zip(e, e[1:])), "near: distances rise")
+        check(r["id"] not in [x["id"] for x in c + e], "near: a token is not in its own list")
+        z = (c[0]["value"] - r["random"]["cosine_mean"]) / r["random"]["cosine_sd"]
+        check(abs(c[0]["deviations"] - z) < 1e-6, "near: deviations from random pairs")
+    pair = rows[4]
+    check((pair["a"]["token"], pair["b"]["token"]) == ("a", "b"), "near: a pair")
+    code, out2, _ = run("near", "a", "--json", "--top", "300")
+    mate = [x for x in lines(out2)[1]["cosine"] if x["token"] == "b"]
+    check(mate and abs(mate[0]["value"] - pair["cosine"]) < 1e-6, "near: the pair's cosine is the list's")
+    mate = [x for x in lines(out2)[1]["euclid"] if x["token"] == "b"]
+    check(mate and abs(mate[0]["value"] - pair["distance"]) < 1e-6, "near: and so is its distance")
+    args = ("near", "--from-dream", "block 1 [:, :, 3]", "a", "--json", "--top", "2")
+    code, out, err = run(*args)
+    rows = lines(out)
+    found = [r for r in rows if r["type"] == "near" and "position" in r]
+    pairs = [r for r in rows if r["type"] == "pair"]
+    check(code == 0 and len(found) == 5 and len(pairs) == 10, f"near --from-dream: {code} {err}")
+    code, dream, _ = run("dream", "block 1 [:, :, 3]", "--json")
+    dream = lines(dream)[1]
+    check([r["id"] for r in found] == dream["ids"], "near --from-dream: the dream's own answer")
+    check([r["cosine"][0]["id"] for r in found] == [x["id"] for x in dream["nearest"]] and
+          all(abs(r["cosine"][0]["value"] - x["cosine"]) < 1e-5 for r, x in zip(found, dream["nearest"])),
+          "near --from-dream: the nearest that dream names")
+    check(pairs[0]["b"]["id"] == found[0]["id"] and pairs[1]["b"]["token"] == "a", "near --from-dream: pairs")
+    check(run(*args)[1] == out, "near: the same command gives the same bytes")
+    code, out, err = run("near", "a", "--shape", "smollm2-135m", "--blocks", "1", "--json")
+    check(code == 0 and abs(lines(out)[1]["random"]["cosine_sd"] - 576 ** -0.5) < 0.005,
+          f"near: a shape's random embeddings {err}")
+    second = ("-m", os.path.abspath("tests/data/llama_a.gguf"))
+    code, out, err = run("near", "a", "--json", *second)
+    check(code == 0 and [r["type"] for r in lines(out)] == 2 * ["run", "near"], f"near: two models {err}")
+    expect_error(2, "which tokens", "near")
+    expect_error(2, r"\"zzz\" is not a single token: 'z' 'z' 'z'", "near", "zzz")
+    expect_error(2, r"\"\" is not a single token$", "near", "")
+    expect_error(2, "id 99999", "near", "--ids", "99999")
+    expect_error(2, "feature 9999", "near", "--from-dream", "block 1 [:, :, 9999]")
+    expect_error(2, "top", "near", "a", "--top", "0")
+
+
+def test_effect():
+    args = ("effect", "block 1 [:, -1, 3-4]", "block 2 neuron [:, :, 2]", "abc", "--json", "--top", "4")
+    code, out, err = run(*args)
+    rows = lines(out)
+    check(code == 0 and err == "", f"effect: {code} {err}")
+    check([r["type"] for r in rows] == ["run"] + 3 * ["effect"], "effect: lines")
+    for r in rows[1:]:
+        p, s = r["promoted"], r["suppressed"]
+        check(len(p) == len(s) == 4 and p[0]["logit"] >= p[3]["logit"] > s[3]["logit"] >= s[0]["logit"],
+              "effect: lists in order")
+        check([c["what"] for c in r["changes"]] == ["zero", "raise"], "effect: changes")
+        check(len(r["ids"]) == len(r["tokens"]) == 3, "effect: the text")
+        for c in r["changes"]:
+            moved = [abs(x["after"] - x["before"]) for x in c["shifts"]]
+            check(c["kl"] > 0 and moved == sorted(moved, reverse=True), "effect: shifts in order")
+        code, again, _ = run("score", r["feature"], "abc", "--json")
+        check(abs(lines(again)[1]["activation"] - r["activation"]) < 1e-6, "effect agrees with score")
+    value = rows[1]["activation"]
+    check(rows[1]["changes"][0]["value"] == 0 and
+          abs(rows[1]["changes"][1]["value"] - abs(value)) < 1e-6, "effect: raised by its largest value")
+    code, plain, _ = run("effect", "block 1 [:, :, 3]", "--json", "--top", "4")
+    plain = lines(plain)[1]
+    check(plain["promoted"] == rows[1]["promoted"] and "changes" not in plain, "effect without a text")
+    code, ids, _ = run("effect", "block 1 [:, -1, 3]", "--ids", ",".join(map(str, rows[1]["ids"])), "--json",
+                       "--top", "4")
+    check(lines(ids)[1]["changes"] == rows[1]["changes"], "effect: ids in place of the text")
+    expect_error(1, r"final \[:, :, 1\]: ", "effect", "final [:, :, 1]")
+    expect_error(1, r"only block 1 \[:, :, 1\]: ", "effect", "only block 1 [:, :, 1]", "abc")
+    expect_error(2, "which feature", "effect")
+    expect_error(2, "tokens are not in a text of 3", "effect", "block 1 [:, 7, 1]", "abc")
+    expect_error(2, "top", "effect", "block 1 [:, :, 1]", "--top", "0")
 
 
 def test_others():
@@ -219,13 +300,13 @@ def test_others():
     check(code == 0 and out == "" and err == "", "tokenize: empty text")
     code, out, err = run("tokenize", "", "--json")
     check(code == 0 and lines(out)[1]["ids"] == [], "tokenize: empty text as JSON")
-    for command in ("dream", "scan", "score", "attribute", "info", "tokenize", "bench"):
+    for command in ("dream", "scan", "score", "attribute", "effect", "near", "info", "tokenize", "bench"):
         code, out, err = run(command, "--help", model=None)
         check(code == 0 and "phosphene " + command in out and "Examples" in out, f"{command} --help")
     code, out, err = run("--help", model=None)
     check(code == 0 and "dream" in out, "--help")
     for command in (("dream", "block 1 [:, :, 0-1]", "--steps", "2", "-v"), ("scan", "block 1 [:, :, 0]"),
-                    ("score", "block 1 [:, :, 0]", "ab"), ("attribute", "block 1 [:, :, 0]", "ab"),
+                    ("score", "block 1 [:, :, 0]", "ab"), ("attribute", "block 1 [:, :, 0]", "ab"), ("effect", "block 1 [:, :, 0]", "ab"), ("near", "a", "b"),
                     ("info", "-v"), ("tokenize", "ab")):
         code, out, err = run(*command)
         check(code == 0 and err == "" and "\033" not in out and out, f"{command}: table {err}")
@@ -340,7 +421,8 @@ def test_interrupt():
 
 with tempfile.TemporaryDirectory() as WORK:
     CACHE = os.path.join(WORK, "cache")
-    for test in (test_dream, test_dream_options, test_hidden, test_others, test_errors, test_files, test_interrupt):
+    for test in (test_dream, test_dream_options, test_hidden, test_near, test_effect, test_others,
+                 test_errors, test_files, test_interrupt):
         began = time.time()
         test()
         print(f"{test.__name__}: {time.time() - began:.1f} s")

@@ -27,7 +27,7 @@ static float score_scale(const ph_arch *a)
 }
 
 void ph__block_forward(ph_block_state *s, ph_block_scratch *t, const ph_block_weights *w,
-                       ph_place stop, const ph_run *r)
+                       ph_place from, ph_place stop, const ph_run *r)
 {
     const ph_arch *a = r->arch;
     const struct ph_ops *op = &r->backend->ops;
@@ -35,6 +35,9 @@ void ph__block_forward(ph_block_state *s, ph_block_scratch *t, const ph_block_we
     const int64_t B = r->B, T = r->T, P = r->P, N = B * T;
     const qkv_view x = view(s->qkv, r);
 
+    if (from == PH_PLACE_ATTN) goto behind_attn;
+    if (from == PH_PLACE_NEURON) goto behind_neuron;
+    if (from == PH_PLACE_MLP) goto behind_mlp;
     /* 1 */ op->rmsnorm_fwd(t->normed, s->r1, s->x, w->attn_norm, a->norm_eps, N, a->C, st);
     /* 2 */ op->matmul(s->qkv, 0, t->normed, w->qkv, N, st);
     /* 3 */ op->rope_fwd(x.q, r->cos, r->sin, a->rope, P, B, T, a->H, a->D, a->rope_dims, x.ld, st);
@@ -43,13 +46,16 @@ void ph__block_forward(ph_block_state *s, ph_block_scratch *t, const ph_block_we
                               a->H, a->Hkv, a->D, x.ld, st);
     /* 5 */ op->matmul(t->branch, 0, t->o, w->o, N, st);
     if (stop == PH_PLACE_ATTN) return;
+behind_attn:
     /* 6 */ op->add_fwd(s->mid, s->x, t->branch, N * a->C, st);
     /* 7 */ op->rmsnorm_fwd(t->normed, s->r2, s->mid, w->ffn_norm, a->norm_eps, N, a->C, st);
     /* 8 */ op->matmul(s->gu, 0, t->normed, w->gu, N, st);
     /* 9 */ op->gated_fwd(t->h, s->gu, a->gate, N, a->F, st);
     if (stop == PH_PLACE_NEURON) return;
+behind_neuron:
     /* 10 */ op->matmul(t->branch, 0, t->h, w->down, N, st);
     if (stop == PH_PLACE_MLP) return;
+behind_mlp:
     /* 11 */ op->add_fwd(s->out, s->mid, t->branch, N * a->C, st);
 }
 

@@ -36,10 +36,11 @@ typedef struct ph_block_scratch {
     ph_real *dgu;    /* (N,2F) */
 } ph_block_scratch;
 
-/* Run a block up to a place (BLOCK: all of it). The place's output: BLOCK s->out, ATTN and MLP
+/* Run a block up to a place (BLOCK: all of it), from its input (`from` EMBED) or going on behind the
+ * place `from` where an earlier call stopped. The place's output: BLOCK s->out, ATTN and MLP
  * scratch->branch, NEURON scratch->h. */
 void ph__block_forward(ph_block_state *s, ph_block_scratch *scratch, const ph_block_weights *w,
-                       ph_place stop, const ph_run *run);
+                       ph_place from, ph_place stop, const ph_run *run);
 /* dx (N,C) in and out: holds the gradient at the block's output for BLOCK, and the one at its input
  * afterwards. For the other places `seed` is the gradient there and dx is only written. */
 void ph__block_backward(ph_real *dx, const ph_real *seed, const ph_block_state *s,

@@ -55,6 +55,7 @@ struct ph_session {
     ph_real *cos, *sin, *x0, *other, *dx, *seed, *final_r, *final, *logits;
     ph_watch_fn watch; /* NULL: none */
     void *watch_payload;
+    ph_tap watch_at;           /* block 0: the end of every block */
     const ph_real *stream_out; /* where the last block of the last run left the stream */
     ph_real *memory;
 };
@@ -272,9 +273,14 @@ static ph_status run_blocks(ph_session *s, ph_session *keys_of, double *line, ph
 {
     for (int64_t n = s->first; n <= s->last; n++) {
         ph_block_state *state = &s->states[n - s->first];
-        ph__block_forward(state, &s->scratch, s->weights[n - s->first], stop_of(s, n), &s->run);
+        const ph_block_weights *w = s->weights[n - s->first];
+        const ph_place stop = stop_of(s, n),
+                       pause = n == s->watch_at.block ? s->watch_at.place : stop;
+        ph__block_forward(state, &s->scratch, w, PH_PLACE_EMBED, pause, &s->run);
         if (keys_of) copy_keys(keys_of, &keys_of->states[n - s->first], state->qkv, line);
-        if (s->watch) PH_TRY(s->watch(s, n, s->watch_payload, err));
+        if (s->watch && (s->watch_at.block == 0 || s->watch_at.block == n))
+            PH_TRY(s->watch(s, n, s->watch_payload, err));
+        if (pause != stop) ph__block_forward(state, &s->scratch, w, pause, stop, &s->run);
     }
     return s->model->backend->stream_status(s->run.stream, err);
 }
@@ -384,25 +390,47 @@ static const ph_real *tap_output(const ph_session *s)
 
 void ph__session_watch(ph_session *s, ph_watch_fn watch, void *payload)
 {
+    ph__session_watch_at(s, (ph_tap){PH_PLACE_BLOCK, false, 0}, watch, payload);
+}
+
+void ph__session_watch_at(ph_session *s, ph_tap at, ph_watch_fn watch, void *payload)
+{
     s->watch = watch;
     s->watch_payload = payload;
+    s->watch_at = at;
+}
+
+/* Where a place of a block is left, and how many elements it has. */
+static ph_real *block_output(const ph_session *s, int64_t block, ph_place place, size_t *n)
+{
+    const ph_arch *a = &s->model->arch;
+    ph_real *const at[] = {[PH_PLACE_BLOCK] = s->states[block - s->first].out,
+                           [PH_PLACE_ATTN] = s->scratch.branch,
+                           [PH_PLACE_MLP] = s->scratch.branch,
+                           [PH_PLACE_NEURON] = s->scratch.h};
+    *n = elements(s, place == PH_PLACE_NEURON ? a->F : a->C);
+    return at[place];
 }
 
 void ph__session_read_block(const ph_session *s, int64_t block, ph_place place, float *X)
 {
-    const ph_arch *a = &s->model->arch;
-    const ph_real *const at[] = {[PH_PLACE_BLOCK] = s->states[block - s->first].out,
-                                 [PH_PLACE_ATTN] = s->scratch.branch,
-                                 [PH_PLACE_MLP] = s->scratch.branch,
-                                 [PH_PLACE_NEURON] = s->scratch.h};
-    s->model->backend->read(X, at[place], elements(s, place == PH_PLACE_NEURON ? a->F : a->C),
-                            s->model->backend);
+    size_t n;
+    const ph_real *at = block_output(s, block, place, &n);
+    s->model->backend->read(X, at, n, s->model->backend);
 }
 
-void ph__session_write_block(ph_session *s, int64_t block, const float *X)
+void ph__session_read_block64(const ph_session *s, int64_t block, ph_place place, double *X)
 {
-    s->model->backend->write(s->states[block - s->first].out, X, elements(s, s->model->arch.C),
-                             s->model->backend);
+    size_t n;
+    const ph_real *at = block_output(s, block, place, &n);
+    s->model->backend->read64(X, at, n, s->model->backend);
+}
+
+void ph__session_write_block64(ph_session *s, int64_t block, ph_place place, const double *X)
+{
+    size_t n;
+    ph_real *at = block_output(s, block, place, &n);
+    s->model->backend->write64(at, X, n, s->model->backend);
 }
 
 void ph__session_write(ph_session *s, const float *E, int64_t B)

@@ -23,10 +23,15 @@ void ph__session_gradient64(const ph_session *s, double *dE);
  * the block computed, and change the stream that the next one gets. NULL: none. */
 typedef ph_status (*ph_watch_fn)(ph_session *s, int64_t block, void *payload, ph_error *err);
 void ph__session_watch(ph_session *s, ph_watch_fn watch, void *payload);
+/* The same, but called once a run: when `at` (a place in a block) has just been computed, before the
+ * rest of the block and the blocks behind it see it. */
+void ph__session_watch_at(ph_session *s, ph_tap at, ph_watch_fn watch, void *payload);
 /* For a watcher: X (B,T,W) of the block just run at BLOCK (its output), NEURON, or ATTN and MLP where
- * the block ends there; and the stream (B,T,C) written back. */
+ * the block ends there or is being watched there. */
 void ph__session_read_block(const ph_session *s, int64_t block, ph_place place, float *X);
-void ph__session_write_block(ph_session *s, int64_t block, const float *X);
+void ph__session_read_block64(const ph_session *s, int64_t block, ph_place place, double *X);
+/* Change it, for what follows: BLOCK for every watcher, the others where the watcher stands. */
+void ph__session_write_block64(ph_session *s, int64_t block, ph_place place, const double *X);
 
 int64_t ph__session_width(const ph_session *s); /* W */
 

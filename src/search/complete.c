@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "search/cache.h"
+#include "search/ranked.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -29,10 +30,8 @@ static ph_status tallies_new(ph_complete *c, size_t count, int64_t top, int64_t 
         t->bottom = t->top + n;
         t->best = t->worst = (ph_near){-1, (double)NAN};
         t->n = (int32_t)n;
-        for (size_t k = 0; k < n; k++) {
-            t->top[k] = (ph_near){-1, -(double)INFINITY};
-            t->bottom[k] = (ph_near){-1, (double)INFINITY};
-        }
+        ph__ranked_clear(t->top, n, 1);
+        ph__ranked_clear(t->bottom, n, -1);
     }
     return PH_OK;
 }
@@ -44,21 +43,12 @@ void ph__complete_close(ph_complete *c)
     *c = (ph_complete){0};
 }
 
-/* Insert into a list ordered by sign × value, falling; ids come rising, so ties keep the lower. */
-static void insert(ph_near *list, int32_t n, int32_t id, double value, int sign)
-{
-    int32_t at = n - 1;
-    if (n == 0 || !(sign * value > sign * list[at].value)) return;
-    for (; at > 0 && sign * value > sign * list[at - 1].value; at--) list[at] = list[at - 1];
-    list[at] = (ph_near){id, value};
-}
-
 static void add_value(ph_tally *t, int32_t id, double v, bool ordinary)
 {
     t->sum += v;
     t->squares += v * v;
-    insert(t->top, t->n, id, v, 1);
-    insert(t->bottom, t->n, id, v, -1);
+    ph__ranked_add(t->top, (size_t)t->n, 1, id, v);
+    ph__ranked_add(t->bottom, (size_t)t->n, -1, id, v);
     if (!ordinary) return;
     if (t->best.id < 0 || v > t->best.value) t->best = (ph_near){id, v};
     if (t->worst.id < 0 || v < t->worst.value) t->worst = (ph_near){id, v};
