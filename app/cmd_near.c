@@ -61,7 +61,9 @@ static const struct argp argp = {
     "The geometry of the embedding: the nearest ordinary tokens by cosine and by Euclidean "
     "distance, and of two or more tokens every pair. Exact, in double."
     "\v"
-    "A TOKEN is one token of the vocabulary as it stands, or else with a blank in front. Every "
+    "A TOKEN is one token of the vocabulary as it stands; where one of several is none, all are "
+    "taken "
+    "with a blank in front. Every "
     "figure stands beside the mean of random pairs of tokens, as (figure - mean) / deviation: a "
     "cosine of 0.3 means little in 64 dimensions and much in 4096.\n\n"
     "Examples:\n"
@@ -121,18 +123,31 @@ static ph_status not_a_token(const ph_tokenizer *t, const char *word, ph_error *
     return PH_EINVAL;
 }
 
-static ph_status resolve(int32_t *id, const struct near_command *s, const char *word, ph_error *err)
+static int32_t find_word(const ph_tokenizer *t, const char *word, bool blank)
+{
+    char with[256];
+    const int n = snprintf(with, sizeof with, "%s%s", blank ? " " : "", word);
+    return *word && n < (int)sizeof with ? find_piece(t, with, (size_t)n) : -1;
+}
+
+/* Words are compared in one form: where one of them is a token only with a blank in front, all are
+ * taken with it that can be. */
+static bool one_needs_blank(const struct near_command *s, const ph_tokenizer *t)
+{
+    for (int i = 0; i < s->n_words; i++)
+        if (find_word(t, s->words[i], false) < 0) return true;
+    return false;
+}
+
+static ph_status resolve(int32_t *id, const struct near_command *s, const char *word, bool blank,
+                         ph_error *err)
 {
     const ph_tokenizer *t = subject_tokenizer(s->subject);
-    char *blank = NULL;
+    const int32_t with = blank ? find_word(t, word, true) : -1;
 
-    if (!*word) return not_a_token(t, word, err);
-    if ((*id = find_piece(t, word, strlen(word))) >= 0) return PH_OK;
-    if (asprintf(&blank, " %s", word) < 0) return no_memory(err);
-    *id = find_piece(t, blank, strlen(blank));
-    free(blank);
+    *id = with >= 0 ? with : find_word(t, word, false);
     if (*id < 0) return not_a_token(t, word, err);
-    if (!s->common.quiet)
+    if (with >= 0 && !s->common.quiet)
         fprintf(stderr, "phosphene near: \"%s\" is taken as ' %s', with the blank\n", word, word);
     return PH_OK;
 }
@@ -143,8 +158,9 @@ static ph_status take_tokens(struct near_command *s, ph_error *err)
     s->n = 0;
     s->ids = calloc((size_t)s->n_words + s->given.text.n_ids + 1, sizeof *s->ids);
     if (!s->ids) return no_memory(err);
+    const bool blank = one_needs_blank(s, subject_tokenizer(s->subject));
     for (int i = 0; i < s->n_words; i++) {
-        const ph_status st = resolve(&s->ids[s->n], s, s->words[i], err);
+        const ph_status st = resolve(&s->ids[s->n], s, s->words[i], blank, err);
         if (st != PH_OK) return st;
         s->n++;
     }
