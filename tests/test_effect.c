@@ -156,7 +156,7 @@ static void run(double *p, struct text *t, const int32_t *ids)
 {
     const int64_t V = t->m->arch.V;
     float *E = room(t->T * t->C, sizeof *E);
-    double *last = room(t->C, sizeof *last), most = -INFINITY, sum = 0;
+    double *last = room(t->C, sizeof *last), most = -(double)INFINITY, sum = 0;
     ph_error err = {0};
 
     must(ph_model_embed(t->m, E, ids, (size_t)t->T, &err), &err);
@@ -195,7 +195,7 @@ static void check_change(struct check *c, const char *where, const ph_change *ch
                          const double *before)
 {
     const int64_t V = c->text.m->arch.V;
-    double *after = room(V, sizeof *after), kl = 0, amount = 0, least = INFINITY;
+    double *after = room(V, sizeof *after), kl = 0, amount = 0, least = (double)INFINITY;
     int64_t above = 0;
 
     for (int64_t i = c->text.region.begin; i < c->text.region.end; i++)

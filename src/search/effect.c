@@ -257,7 +257,7 @@ static ph_status run_rows(struct effect *e, const double *E, int64_t rows, ph_wa
 static ph_status next_token(struct effect *e, double *logs, int64_t row, ph_error *err)
 {
     const int64_t C = e->job.model->arch.C, V = e->job.model->arch.V, n = (int64_t)e->n;
-    double most = -INFINITY, sum = 0;
+    double most = -(double)INFINITY, sum = 0;
 
     PH_TRY(output_scores(&e->output, logs, e->end + ((row + 1) * n - 1) * C, err));
     for (int64_t v = 0; v < V; v++) most = fmax(most, logs[v]);
