@@ -291,11 +291,17 @@ static ph_status run_text(struct effect *e, ph_error *err)
     return next_token(e, e->before, 0, err);
 }
 
-/* What one component of a unit is set to and raised by: *amount is the largest |value| in the
- * region. false: no mean is known. */
+/* What one component of a unit is set to and raised by, the largest |value|: in the corpus where
+ * that follows it, else in the region. false: no mean is known. */
 static bool reference_values(double *mean, double *amount, const struct effect *e,
                              const ph_region *r, int64_t component)
 {
+    ph_corpus_stat s;
+    if (e->o->corpus && ph_corpus_get(e->o->corpus, e->tap, component, &s)) {
+        *mean = s.mean;
+        *amount = fmax(fabs(s.max), fabs(s.min));
+        return true;
+    }
     *mean = (double)NAN;
     *amount = 0;
     for (int64_t t = r->first; t < r->last; t++)
