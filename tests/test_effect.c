@@ -50,7 +50,7 @@ static ph_model *open_model(const char *path, const char *backend)
 
 /* ---- weights, and the operations of a block in plain loops ---- */
 
-/* y (R) = W x of a tensor (R,K), or its row w (K) where R is 0. */
+/* y (R) = W x of a tensor W (R,K). */
 static void product(double *y, const ph_model *m, const ph_tensor *t, const double *x)
 {
     const int64_t R = t->shape[0], K = t->shape[1];
