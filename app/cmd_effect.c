@@ -1,22 +1,27 @@
 /* cmd_effect.c — phosphene effect: what a unit does next. */
 #include "given.h"
+#include "ordinary.h"
 #include "progress.h"
 #include "search.h"
 #include "table.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct effect_command {
     struct common common; /* first: common_argp sees it */
     struct given given;
+    struct ordinary ordinary;
     ph_effect_options o;
     struct subject *subject; /* the model at work */
 };
 
 enum { KEY_TOP = 2000 };
+/* As for dream: a first pass over the corpus that takes more is left to phosphene corpus. */
+#define MOST_CORPUS_FLOPS 2e13
 
 static const struct argp_option options[] = {
-    {"top", KEY_TOP, "K", 0, "Length of the lists (10)", 0}, GIVEN_OPTION, {0}};
+    {"top", KEY_TOP, "K", 0, "Length of the lists (10)", 0}, GIVEN_OPTION, CORPUS_OPTION, {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -24,6 +29,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT: state->child_inputs[0] = &s->common; break;
     case KEY_TOP: s->o.top = parse_integer(state, "top", arg, 1, 1000000); break;
+    case KEY_CORPUS: ordinary_option(&s->ordinary, arg); break;
     case KEY_IDS: given_ids(&s->given, arg, state); break;
     case ARGP_KEY_END: need_specs(&s->common, state); break;
     default: return ARGP_ERR_UNKNOWN;
@@ -39,8 +45,10 @@ static const struct argp argp = {
     "What a unit does next: the tokens that its direction raises and lowers most, through the "
     "final "
     "norm's weights and the output matrix, against the mean of the vocabulary; and on a text, how "
-    "the next token's probabilities change when the unit is set to 0 at its tokens, and when it is "
-    "raised by the largest value it has there."
+    "the next token's probabilities change when the unit is set to 0 at its tokens, to its mean on "
+    "ordinary text, and when it is raised by the largest |value| it has in ordinary text (where "
+    "that "
+    "is not known, as of attn and mlp: on the text)."
     "\v"
     "Of several words the last is the text: without a text, join specs by commas. KL is the "
     "divergence of the changed distribution from the one before, in nats.\n\n"
@@ -107,8 +115,14 @@ static void print_token(const struct effect_command *s, const ph_near *n)
 
 static void print_change(const struct effect_command *s, const ph_change *c)
 {
-    printf("  %s %.4f   KL %.4g nats\n", c->what[0] == 'r' ? "raised by" : "set to", c->value,
-           c->kl);
+    static const struct {
+        const char *what, *shown;
+    } names[] = {{"zero", "set to"}, {"mean", "set to its mean"}, {"raise", "raised by"}};
+    const char *shown = c->what;
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(c->what, names[i].what) == 0) shown = names[i].shown;
+    printf("  %s %.4f   KL %.4g nats\n", shown, c->value, c->kl);
     for (size_t i = 0; i < c->n_shifts; i++) {
         const ph_shift *h = &c->shifts[i];
         char *token = quoted_token(subject_tokenizer(s->subject), h->id);
@@ -142,26 +156,52 @@ static int on_result(const ph_effect_result *r, void *payload)
     return ferror(stdout);
 }
 
+/* The corpus follows blocks and neurons, joint ones too: as deep as the features go. */
+static ph_status open_corpus(ph_corpus **out, const struct effect_command *s, ph_error *err)
+{
+    const ph_feature *f;
+    int64_t depth = 0;
+    bool neurons = false;
+
+    for (size_t i = 0; (f = ph_features_at(s->subject->features, i)); i++) {
+        const bool neuron = f->tap.place == PH_PLACE_NEURON;
+        if (!neuron && f->tap.place != PH_PLACE_BLOCK) continue;
+        if (f->tap.block > depth) depth = f->tap.block;
+        neurons |= neuron;
+    }
+    *out = NULL;
+    if (!depth) return PH_OK;
+    return ordinary_open(out, &s->ordinary, s->subject, &s->common, depth, neurons, NULL, err);
+}
+
 static ph_status run(struct effect_command *s, ph_error *err)
 {
     const ph_text *text = s->given.text.text || s->given.text.ids ? &s->given.text : NULL;
+    ph_corpus *corpus = NULL;
+    ph_status st = PH_OK;
+
     if (s->common.json) {
         json_t *settings = common_settings(&s->common);
         json_object_set_new(settings, "top", json_integer((json_int_t)s->o.top));
-        const ph_status st = subject_run_line(s->subject, &s->common, settings, err);
-        if (st != PH_OK) return st;
+        st = subject_run_line(s->subject, &s->common, settings, err);
     } else {
         subject_title(s->subject);
         subject_context(s->subject);
         printf("\n");
     }
-    return ph_effect(s->subject->model, s->subject->features, text, &s->o, on_result, s, err);
+    if (st == PH_OK && text) st = open_corpus(&corpus, s, err);
+    s->o.corpus = corpus;
+    if (st == PH_OK)
+        st = ph_effect(s->subject->model, s->subject->features, text, &s->o, on_result, s, err);
+    ph_corpus_close(&corpus);
+    return st;
 }
 
 int cmd_effect(int argc, char **argv)
 {
     const ph_effect_options defaults = PH_EFFECT_OPTIONS_INIT;
-    struct effect_command s = {.o = defaults, .common.several = true};
+    struct effect_command s = {
+        .o = defaults, .common.several = true, .ordinary.most_flops = MOST_CORPUS_FLOPS};
     struct subjects all = {0};
     ph_error err = {0};
 

@@ -193,7 +193,8 @@ def test_near():
 
 
 def test_effect():
-    args = ("effect", "block 1 [:, -1, 3-4]", "block 2 neuron [:, :, 2]", "abc", "--json", "--top", "4")
+    args = ("effect", "block 1 [:, -1, 3-4]", "block 2 neuron [:, :, 2]", "abc", "--json", "--top", "4",
+            "--corpus", "off")
     code, out, err = run(*args)
     rows = lines(out)
     check(code == 0 and err == "", f"effect: {code} {err}")
@@ -216,8 +217,21 @@ def test_effect():
     plain = lines(plain)[1]
     check(plain["promoted"] == rows[1]["promoted"] and "changes" not in plain, "effect without a text")
     code, ids, _ = run("effect", "block 1 [:, -1, 3]", "--ids", ",".join(map(str, rows[1]["ids"])), "--json",
-                       "--top", "4")
+                       "--top", "4", "--corpus", "off")
     check(lines(ids)[1]["changes"] == rows[1]["changes"], "effect: ids in place of the text")
+    corpus = os.path.join(WORK, "corpus.txt")
+    with open(corpus, "w") as f:
+        f.write("a cab is a bad idea, a bed is a good one\n" * 5)
+    spec = "block 1 [:, -1, 3], block 1 [:, :, 3:5], block 2 neuron [:, :, 2], block 1 attn [:, :, 3]"
+    code, out, err = run("effect", spec, "abc", "--json", "--top", "4", "--corpus", corpus)
+    known = [[c["what"] for c in r["changes"]] for r in lines(out)[1:]]
+    check(code == 0 and known == 3 * [["zero", "mean", "raise"]] + [["zero", "raise"]],
+          f"effect: a corpus knows blocks and neurons: {known} {err}")
+    changes = lines(out)[1]["changes"]
+    check(changes[0] == rows[1]["changes"][0], "effect: zero does not depend on a corpus")
+    code, out, _ = run("corpus", corpus, "block 1 [:, :, 3]", "--json")
+    check(any(abs(r.get("mean", 1e9) - changes[1]["value"]) < 1e-6 for r in lines(out)), "effect: the corpus mean")
+    expect_error(1, "No such file", "effect", "block 1 [:, :, 3]", "abc", "--corpus", "/nowhere")
     expect_error(1, r"final \[:, :, 1\]: ", "effect", "final [:, :, 1]")
     expect_error(1, r"only block 1 \[:, :, 1\]: ", "effect", "only block 1 [:, :, 1]", "abc")
     expect_error(2, "which feature", "effect")

@@ -50,7 +50,7 @@ static ph_model *open_model(const char *path, const char *backend)
 
 /* ---- weights, and the operations of a block in plain loops ---- */
 
-/* y (R) = W x of a tensor (R,K), or its row w (K) where R is 0. */
+/* y (R) = W x of a tensor W (R,K). */
 static void product(double *y, const ph_model *m, const ph_tensor *t, const double *x)
 {
     const int64_t R = t->shape[0], K = t->shape[1];
@@ -82,21 +82,23 @@ struct text {
     int64_t P, T, C; /* tokens of context, tokens in all */
     ph_tap tap;
     ph_region region;
-    int change; /* 0: none, 1: set to zero, 2: raise */
-    double amount[MOST];
-    double *x; /* (T,C) the stream */
+    enum change { NONE, ZERO, MEAN, RAISE } change;
+    double amount[MOST], mean[MOST]; /* of the region's components */
+    bool fixed;                      /* the amounts are given */
+    double *x;                       /* (T,C) the stream */
 };
 
 /* The change at a place, whose output there is v (T,W). */
 static void touch(struct text *t, ph_place place, int64_t block, double *v, int64_t W)
 {
     if (t->tap.place != place || t->tap.block != block) return;
-    for (int64_t i = t->region.begin; i < t->region.end; i++)
+    for (int64_t i = t->region.begin, j = 0; i < t->region.end; i++, j++)
         for (int64_t k = t->region.first; k < t->region.last; k++) {
             double *at = v + (t->P + k) * W + i;
-            if (t->change == 0)
-                t->amount[i - t->region.begin] = fmax(t->amount[i - t->region.begin], fabs(*at));
-            *at = t->change == 0 ? *at : t->change == 1 ? 0 : *at + t->amount[i - t->region.begin];
+            if (t->change == NONE && !t->fixed) t->amount[j] = fmax(t->amount[j], fabs(*at));
+            if (t->change == ZERO) *at = 0;
+            if (t->change == MEAN) *at = t->mean[j];
+            if (t->change == RAISE) *at += t->amount[j];
         }
 }
 
@@ -156,7 +158,7 @@ static void run(double *p, struct text *t, const int32_t *ids)
 {
     const int64_t V = t->m->arch.V;
     float *E = room(t->T * t->C, sizeof *E);
-    double *last = room(t->C, sizeof *last), most = -INFINITY, sum = 0;
+    double *last = room(t->C, sizeof *last), most = -(double)INFINITY, sum = 0;
     ph_error err = {0};
 
     must(ph_model_embed(t->m, E, ids, (size_t)t->T, &err), &err);
@@ -187,25 +189,41 @@ struct check {
     struct text text;
     const int32_t *ids; /* context and text */
     const ph_run_options *run;
+    const ph_corpus *corpus; /* NULL: none */
     const char *path;
-    int results;
+    int results, followed;
 };
+
+/* What is known of the feature from the corpus; false where it does not follow it. */
+static bool look_up(struct check *c, const ph_feature *f)
+{
+    struct text *t = &c->text;
+    memset(t->amount, 0, sizeof t->amount);
+    t->fixed = c->corpus != NULL;
+    for (int64_t i = f->components.begin, j = 0; t->fixed && i < f->components.end; i++, j++) {
+        ph_corpus_stat s = {0};
+        t->fixed = ph_corpus_get(c->corpus, f->tap, i, &s);
+        t->mean[j] = s.mean;
+        t->amount[j] = fmax(fabs(s.max), fabs(s.min));
+    }
+    return t->fixed;
+}
 
 static void check_change(struct check *c, const char *where, const ph_change *change,
                          const double *before)
 {
     const int64_t V = c->text.m->arch.V;
-    double *after = room(V, sizeof *after), kl = 0, amount = 0, least = INFINITY;
+    const int64_t wide = c->text.region.end - c->text.region.begin;
+    const double *of = c->text.change == MEAN ? c->text.mean : c->text.amount;
+    double *after = room(V, sizeof *after), kl = 0, value = 0, least = (double)INFINITY;
     int64_t above = 0;
 
-    for (int64_t i = c->text.region.begin; i < c->text.region.end; i++)
-        amount += c->text.amount[i - c->text.region.begin] /
-                  (double)(c->text.region.end - c->text.region.begin);
+    for (int64_t i = 0; i < wide && c->text.change != ZERO; i++) value += of[i] / (double)wide;
     run(after, &c->text, c->ids);
     for (int64_t v = 0; v < V; v++) kl += before[v] * log(before[v] / after[v]);
     /* the route's sums run in another order than ref64's: 1e-16 per operation, a few thousand deep */
     same(where, change->kl, kl, 1e-11);
-    same(where, change->value, c->text.change == 2 ? amount : 0, 1e-11);
+    same(where, change->value, value, 1e-11);
     for (size_t i = 0; i < change->n_shifts; i++) {
         const ph_shift *s = &change->shifts[i];
         same(where, s->before, before[s->id], 1e-11);
@@ -220,24 +238,28 @@ static void check_change(struct check *c, const char *where, const ph_change *ch
 
 static int on_effect(const ph_effect_result *r, void *payload)
 {
+    static const char *const names[] = {"", "zero", "mean", "raise"};
     struct check *c = payload;
-    const int64_t V = c->text.m->arch.V;
-    double *before = room(V, sizeof *before);
+    double *before = room(c->text.m->arch.V, sizeof *before);
     char where[200];
+    size_t n = 0;
     ph_error err = {0};
 
     must(ph__region(&c->text.region, r->feature, (int64_t)r->n, c->run->reduce, 1, &err), &err);
     c->text.tap = r->feature->tap;
-    memset(c->text.amount, 0, sizeof c->text.amount);
-    c->text.change = 0;
+    const bool known = look_up(c, r->feature);
+    c->text.change = NONE;
     run(before, &c->text, c->ids);
-    same("two changes", (double)r->n_changes, 2, 0);
-    for (int i = 0; i < 2; i++) {
-        snprintf(where, sizeof where, "%s %s, %s", c->path, r->feature->text, r->changes[i].what);
-        c->text.change = i + 1;
-        same(where, strcmp(r->changes[i].what, i ? "raise" : "zero"), 0, 0);
-        check_change(c, where, &r->changes[i], before);
+    same("changes", (double)r->n_changes, known ? 3 : 2, 0);
+    for (int i = ZERO; i <= RAISE; i++) {
+        if (i == MEAN && !known) continue;
+        const ph_change *change = &r->changes[n++];
+        snprintf(where, sizeof where, "%s %s, %s", c->path, r->feature->text, change->what);
+        same(where, strcmp(change->what, names[i]), 0, 0);
+        c->text.change = (enum change)i;
+        check_change(c, where, change, before);
     }
+    c->followed += known;
     c->results++;
     free(before);
     return 0;
@@ -249,7 +271,22 @@ static const char specs[] = "embed [:, :, 3], block 1 [:, :, 3], block 1 [:, -1,
                             "block 2 neuron [:, :, 6], block 2 neuron [:, -1, 2:4], "
                             "block 2 mlp [:, -1, 5], block 2 [:, -1, 9]";
 
-static void check_text(const char *path, const char *prefix)
+static ph_corpus *open_corpus(const ph_model *m, const ph_run_options *run)
+{
+    static const char text[] = "a cab is a bad idea, a bed is a good one; the cab is in the bed";
+    ph_corpus_options o = PH_CORPUS_OPTIONS_INIT;
+    ph_corpus *c = NULL;
+    ph_error err = {0};
+    o.run = *run;
+    o.text = text;
+    o.bytes = sizeof text - 1;
+    o.window = 16;
+    o.neurons = true;
+    must(ph_corpus_open(&c, m, &o, NULL, &err), &err);
+    return c;
+}
+
+static void check_text(const char *path, const char *prefix, bool with_corpus)
 {
     static const int32_t ids[N] = {40, 7, 99, 12};
     const ph_text text = {.ids = ids, .n_ids = N};
@@ -266,12 +303,17 @@ static void check_text(const char *path, const char *prefix)
     must(ph_context(&context, &P, m, &o.run, &err), &err);
     if (P) memcpy(all, context, P * sizeof *all);
     memcpy(all + P, ids, sizeof ids);
-    struct check c = {.ids = all, .run = &o.run, .path = path};
+    ph_corpus *corpus = with_corpus ? open_corpus(m, &o.run) : NULL;
+    o.corpus = corpus;
+    struct check c = {.ids = all, .run = &o.run, .corpus = corpus, .path = path};
     c.text = (struct text){
         .m = m, .P = (int64_t)P, .T = (int64_t)P + N, .C = ph_model_get_info(m)->width};
     c.text.x = room(c.text.T * c.text.C, sizeof *c.text.x);
     must(ph_effect(m, f, &text, &o, on_effect, &c, &err), &err);
     same("every feature", c.results, (double)ph_features_count(f), 0);
+    /* a corpus follows blocks and neurons: six of the specs */
+    same("of these from the corpus", c.followed, with_corpus ? 6 : 0, 0);
+    ph_corpus_close(&corpus);
     free(c.text.x);
     ph_free(context);
     ph_features_close(&f);
@@ -400,8 +442,9 @@ int main(void)
     static const char *const models[] = {"tests/data/llama_a.gguf", "tests/data/llama_b.gguf",
                                          "tests/data/llama_c.gguf"};
     for (size_t i = 0; i < 3; i++) {
-        check_text(models[i], NULL);
-        check_text(models[i], "ab");
+        check_text(models[i], NULL, false);
+        check_text(models[i], "ab", false);
+        check_text(models[i], NULL, true);
         check_directions(models[i]);
         check_independence(models[i]);
     }

@@ -257,7 +257,7 @@ static ph_status run_rows(struct effect *e, const double *E, int64_t rows, ph_wa
 static ph_status next_token(struct effect *e, double *logs, int64_t row, ph_error *err)
 {
     const int64_t C = e->job.model->arch.C, V = e->job.model->arch.V, n = (int64_t)e->n;
-    double most = -INFINITY, sum = 0;
+    double most = -(double)INFINITY, sum = 0;
 
     PH_TRY(output_scores(&e->output, logs, e->end + ((row + 1) * n - 1) * C, err));
     for (int64_t v = 0; v < V; v++) most = fmax(most, logs[v]);
@@ -291,11 +291,17 @@ static ph_status run_text(struct effect *e, ph_error *err)
     return next_token(e, e->before, 0, err);
 }
 
-/* What one component of a unit is set to and raised by: *amount is the largest |value| in the
- * region. false: no mean is known. */
+/* What one component of a unit is set to and raised by, the largest |value|: in the corpus where
+ * that follows it, else in the region. false: no mean is known. */
 static bool reference_values(double *mean, double *amount, const struct effect *e,
                              const ph_region *r, int64_t component)
 {
+    ph_corpus_stat s;
+    if (e->o->corpus && ph_corpus_get(e->o->corpus, e->tap, component, &s)) {
+        *mean = s.mean;
+        *amount = fmax(fabs(s.max), fabs(s.min));
+        return true;
+    }
     *mean = (double)NAN;
     *amount = 0;
     for (int64_t t = r->first; t < r->last; t++)

@@ -40,11 +40,13 @@ static double distance(const float *a, const float *b, int64_t C)
 /* ---- neighbours ---- */
 
 /* A kind of nearness: the exact figure, which way is nearer, and what the float32 product s = e·w
- * says of it (any rising function of the nearness will do), with the norms of e and w. */
+ * says of it: a value that rises with nearness, and how far off that may be where s is off by `off`.
+ * e and w are norms; the stored square of w has a rounding of its own. */
 struct measure {
     double (*exact)(const float *a, const float *b, int64_t C);
     int sign;
     double (*guess)(double s, double e, double w);
+    double (*doubt)(double off, double e, double w);
 };
 
 static double guess_cosine(double s, double e, double w)
@@ -58,8 +60,14 @@ static double guess_euclid(double s, double e, double w)
     return 2 * s - w * w;
 }
 
-static const struct measure by_cosine = {cosine, 1, guess_cosine};
-static const struct measure by_distance = {distance, -1, guess_euclid};
+static double doubt_euclid(double off, double e, double w)
+{
+    (void)e;
+    return 2 * off + (double)FLT_EPSILON * w * w;
+}
+
+static const struct measure by_cosine = {cosine, 1, guess_cosine, guess_cosine};
+static const struct measure by_distance = {distance, -1, guess_euclid, doubt_euclid};
 
 struct near {
     const ph_job *job;
@@ -67,35 +75,37 @@ struct near {
     int64_t C;
     size_t top;
     float *scores;   /* (TILE,V) */
-    ph_near *lowest; /* (top) the nearest that there surely are */
+    ph_near *lowest; /* (top) those that are nearest at the least */
 };
 
-/* However it is ordered, a float32 sum of C products is off by less than C*eps*|e||w|; the product's
- * inputs are exact, the stored squares of norms are off by one rounding more. */
-static double doubt(const struct near *n, const struct measure *m, double e, double w)
+/* What is surely known of token t: its guess, less or more the doubt. However it is ordered, a
+ * float32 sum of C products is off by less than C*eps*|e||w|; 4 more for what is made of it. */
+static void bounds(double *least, double *most, const struct near *n, const struct measure *m,
+                   double e, double s, int32_t t)
 {
-    const double s = (double)(n->C + 4) * (double)FLT_EPSILON * e * w;
-    return m == &by_cosine ? guess_cosine(s, e, w) : 2 * s + 4 * (double)FLT_EPSILON * w * w;
+    const double w = sqrt((double)ph__lexicon_norms(n->lexicon)[t]);
+    const double off = (double)(n->C + 4) * (double)FLT_EPSILON * e * w;
+    *least = m->guess(s, e, w) - m->doubt(off, e, w);
+    *most = m->guess(s, e, w) + m->doubt(off, e, w);
 }
 
 static void nearest(ph_near *list, struct near *n, const struct measure *m, const float *e,
                     const float *scores)
 {
-    const float *W = ph__lexicon_rows(n->lexicon), *norm2 = ph__lexicon_norms(n->lexicon);
+    const float *W = ph__lexicon_rows(n->lexicon);
     const double size = sqrt(dot(e, e, n->C));
+    double least, most;
 
     ph__ranked_clear(n->lowest, n->top, 1);
     for (size_t k = 0; k < n->job->n_ordinary; k++) {
         const int32_t t = n->job->ordinary[k];
-        const double w = sqrt((double)norm2[t]);
-        ph__ranked_add(n->lowest, n->top, 1, t,
-                       m->guess((double)scores[t], size, w) - doubt(n, m, size, w));
+        bounds(&least, &most, n, m, size, (double)scores[t], t);
+        ph__ranked_add(n->lowest, n->top, 1, t, least);
     }
     ph__ranked_clear(list, n->top, m->sign);
     for (size_t k = 0; k < n->job->n_ordinary; k++) {
         const int32_t t = n->job->ordinary[k];
-        const double w = sqrt((double)norm2[t]);
-        const double most = m->guess((double)scores[t], size, w) + doubt(n, m, size, w);
+        bounds(&least, &most, n, m, size, (double)scores[t], t);
         if (!(most < n->lowest[n->top - 1].value))
             ph__ranked_add(list, n->top, m->sign, t, m->exact(e, W + t * n->C, n->C));
     }
