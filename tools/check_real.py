@@ -27,6 +27,7 @@ import os
 import shlex
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import torch
@@ -136,7 +137,7 @@ def difference(field, got, want, scale):
     return max(abs(x - y) for x, y in zip(got, want)) / scale
 
 
-def compare(kind, job, context, lines, want, worst):
+def compare(kind, job, context, want, lines, worst):
     """Raises ValueError at the first contradiction; returns the number of numbers compared."""
     run, results = lines[0], [line for line in lines if line["type"] == kind]
     if run["type"] != "run" or run["context"] != context:
@@ -169,11 +170,11 @@ def comparisons(args, g, jobs, model, model64, context):
     for job in jobs:
         for kind in (k for k in KINDS if k in args.kinds):
             want = expected(kind, model, model64, job, context)
-            check = lambda lines, worst: compare(kind, job, context, lines, want, worst)
-            yield f"{job.n} {kind} {job.spec} {job.text!r}", command(args, kind, job), check
+            name = f"{job.n} {kind} {job.spec} {job.text!r}"
+            yield name, command(args, kind, job), partial(compare, kind, job, context, want)
     if args.only is None and set(WHOLE) & set(args.kinds):
-        for cmd, check in complete.jobs(args, g, model, context):
-            yield " ".join(cmd), [args.phosphene, *cmd, "--json", "-m", args.model], check
+        for cmd, compared in complete.jobs(args, g, model, context):
+            yield " ".join(cmd), [args.phosphene, *cmd, "--json", "-m", args.model], compared
 
 
 def check(args, g, jobs, model, model64, context):

@@ -3,6 +3,8 @@
 Used by check_real.py; compares with phosphene's results. Ids may differ only where two values are a tie.
 """
 
+from functools import partial
+
 import numpy as np
 import torch
 
@@ -81,7 +83,7 @@ def compare_list(name, got, values, falling, worst):
     return LISTED
 
 
-def compare_scan(lines, context, block, features, states, worst):
+def compare_scan(context, block, features, states, lines, worst):
     """Raises ValueError at the first contradiction; returns the number of list entries compared."""
     run, results = lines[0], lines[1:]
     if run["context"] != context:
@@ -99,9 +101,9 @@ def compare_scan(lines, context, block, features, states, worst):
     return count
 
 
-def compare_greedy(result, want, steps, ordinary, worst):
+def compare_greedy(want, steps, ordinary, lines, worst):
     """Ids token for token; a tie within TIE ends the comparison, since what follows depends on it."""
-    ids, values = result["ids"], result["values"]
+    ids, values = lines[1]["ids"], lines[1]["values"]
     if len(ids) != GREEDY_TOKENS:
         raise ValueError(f"{len(ids)} ids, expected {GREEDY_TOKENS}")
     for t, (id, step) in enumerate(zip(want, steps)):
@@ -128,7 +130,7 @@ def ordinary_tokens(g):
 
 
 def jobs(args, g, model, context):
-    """(name, command, a function of the command's lines that compares), for the kinds asked for."""
+    """(command, a function of its lines and of worst that returns how many numbers agree), for the kinds asked for."""
     V = model.config.vocab_size
     features = held_back(args.seed, model.config.hidden_size)
     ordinary = ordinary_tokens(g)
@@ -138,8 +140,8 @@ def jobs(args, g, model, context):
         for block in BLOCKS if "scan" in args.kinds else ():
             spec = ",".join(str(Feature(Tap("block", block), f, f + 1)) for f in features[block])
             cmd = ["scan", spec, "--top", str(LISTED), "--no-cache", *bos]
-            yield cmd, lambda lines, worst, b=block: compare_scan(lines, begin, b, features[b], states, worst)
+            yield cmd, partial(compare_scan, begin, block, features[block], states)
         for f in features[GREEDY_BLOCK][:2] if "greedy" in args.kinds and begin else ():
             want, steps = greedy(model, begin, states[GREEDY_BLOCK][:, f], f, ordinary)
             cmd = ["dream", str(Feature(Tap("block", GREEDY_BLOCK), f, f + 1)), "--method", "greedy", "--tokens", str(GREEDY_TOKENS), "--no-cache"]  # fmt: skip
-            yield cmd, lambda lines, worst, w=want, s=steps: compare_greedy(lines[1], w, s, ordinary, worst)
+            yield cmd, partial(compare_greedy, want, steps, ordinary)
