@@ -134,7 +134,7 @@ def jobs(args, g, model, context):
     V = model.config.vocab_size
     features = held_back(args.seed, model.config.hidden_size)
     ordinary = ordinary_tokens(g)
-    for begin in (context, []):
+    for begin in ([], context):
         states = last_states(model, begin, BLOCKS, range(V))
         bos = [] if begin else ["--bos", "off"]
         for block in BLOCKS if "scan" in args.kinds else ():
