@@ -11,6 +11,7 @@ static const struct command commands[] = {
     {"scan", "complete search: every vocabulary token alone, exact", cmd_scan},
     {"score", "the activation of a text, token by token", cmd_score},
     {"attribute", "which tokens of a text cause the activation", cmd_attribute},
+    {"recover", "find a text again from the hidden layer it produced", cmd_recover},
     {"info", "the model: family, sizes, tensors, memory a job needs", cmd_info},
     {"tokenize", "text to token ids and pieces, and back", cmd_tokenize},
     {"bench", "how fast this machine is, and what share of that descent reaches", cmd_bench},

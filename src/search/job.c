@@ -143,6 +143,54 @@ void ph__encoded_close(ph_encoded *e)
     *e = (ph_encoded){0};
 }
 
+static ph_status check_ids(const ph_job *job, const int32_t *ids, size_t n, ph_error *err)
+{
+    const int64_t V = job->model->arch.V;
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= V)
+            return ph__fail(err, PH_ERANGE, -1, "id %d: this model has 0 to %lld", ids[i],
+                            (long long)V - 1);
+    return PH_OK;
+}
+
+/* The tokens of a given text; of one that is bytes, the context that its tokens ask for. */
+static ph_status take_text(ph_encoded *e, ph_job *job, const ph_text *text, ph_error *err)
+{
+    if (!text->ids) {
+        PH_TRY(ph__job_encode(e, job, text->text, text->bytes, err));
+        ph__free(job->context);
+        job->context = e->context;
+        job->n_context = e->n_context;
+        e->context = NULL;
+    } else {
+        PH_TRY(check_ids(job, text->ids, text->n_ids, err));
+        PH_TRY(PH_NEW(&e->ids, text->n_ids, err));
+        if (text->n_ids) memcpy(e->ids, text->ids, text->n_ids * sizeof *e->ids);
+        e->n = text->n_ids;
+    }
+    if (e->n == 0) return ph__fail(err, PH_ETEXT, -1, "the text has no tokens");
+    return PH_OK;
+}
+
+ph_status ph__job_open_text(ph_job *out, int32_t **ids, size_t *n, const ph_model *model,
+                            const ph_text *text, const ph_run_options *run, ph_error *err)
+{
+    ph_job job = {0};
+    ph_encoded e = {0};
+    ph_status st = PH_OK;
+
+    PH_TRY(ph__job_open(&job, model, run, err));
+    PH_GO(take_text(&e, &job, text, err));
+    *ids = e.ids;
+    *n = e.n;
+    *out = job;
+    return PH_OK;
+done:
+    ph__encoded_close(&e);
+    ph__job_close(&job);
+    return st;
+}
+
 ph_status ph__job_region(ph_region *out, const ph_job *job, const ph_feature *f, int64_t T,
                          ph_error *err)
 {
@@ -152,4 +200,14 @@ ph_status ph__job_region(ph_region *out, const ph_job *job, const ph_feature *f,
 bool ph__same_tap(ph_tap a, ph_tap b)
 {
     return a.place == b.place && a.only == b.only && a.block == b.block;
+}
+
+size_t ph__same_tap_run(const ph_features *features, size_t first, const ph_feature **run)
+{
+    size_t n = 0;
+    const ph_feature *f;
+    while ((f = ph_features_at(features, first + n)) &&
+           (n == 0 || ph__same_tap(f->tap, run[0]->tap)))
+        run[n++] = f;
+    return n;
 }

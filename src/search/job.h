@@ -37,9 +37,17 @@ ph_status ph__job_encode(ph_encoded *out, const ph_job *job, const char *text, s
                          ph_error *err);
 void ph__encoded_close(ph_encoded *e);
 
+/* A job for one given text: *ids (n, at least 1, freed with ph__free) are its tokens, the job's
+ * context is what stands before them. */
+ph_status ph__job_open_text(ph_job *out, int32_t **ids, size_t *n, const ph_model *model,
+                            const ph_text *text, const ph_run_options *run, ph_error *err);
+
 /* Region of a feature under the job's reduce and sign. */
 ph_status ph__job_region(ph_region *out, const ph_job *job, const ph_feature *f, int64_t T,
                          ph_error *err);
 bool ph__same_tap(ph_tap a, ph_tap b);
+/* Features of one tap share their work: how many there are one after another in the list from
+ * `first` on, and those. */
+size_t ph__same_tap_run(const ph_features *features, size_t first, const ph_feature **run);
 
 #endif
