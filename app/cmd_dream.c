@@ -64,25 +64,6 @@ static const struct argp_option options[] = {
     CORPUS_OPTION,
     {0}};
 
-/* One end of --eta: a number, perhaps with rms behind it. */
-static double eta_end(struct argp_state *state, char *text, bool *rms)
-{
-    const size_t n = strlen(text);
-    *rms = n > 3 && strcmp(text + n - 3, "rms") == 0;
-    if (*rms) text[n - 3] = 0;
-    return parse_real(state, "eta", text);
-}
-
-static void parse_eta(ph_dream_options *o, const char *arg, struct argp_state *state)
-{
-    char *copy = strdup(arg), *colon = copy ? strchr(copy, ':') : NULL;
-    if (!colon) usage_error(state, "--eta %s: expected two step sizes, as in 1:0.1", arg);
-    *colon = 0;
-    o->eta_first = eta_end(state, copy, &o->eta_first_rms);
-    o->eta_last = eta_end(state, colon + 1, &o->eta_last_rms);
-    free(copy);
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct dream_command *d = state->input;
@@ -97,7 +78,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_TOP: o->top = parse_integer(state, "top", arg, 1, INT64_MAX); break;
     case KEY_NEAR: o->near_weight = parse_real(state, "near-weight", arg); break;
     case KEY_TARGET: o->target = parse_real(state, "target", arg); break;
-    case KEY_ETA: parse_eta(o, arg, state); break;
+    case KEY_ETA:
+        parse_eta(state, arg, &o->eta_first, &o->eta_first_rms, &o->eta_last, &o->eta_last_rms);
+        break;
     case KEY_OBJECTIVE: o->objective = arg; break;
     case KEY_OPTIMIZER: o->optimizer = arg; break;
     case KEY_START: o->start = arg; break;

@@ -6,26 +6,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-void given_ids(struct given *g, const char *arg, struct argp_state *state)
+void parse_ids(struct argp_state *state, const char *option, const char *arg, int32_t **ids,
+               size_t *n)
 {
-    size_t n = 1;
-    for (const char *p = arg; *p; p++) n += *p == ',';
-    free(g->ids);
-    g->ids = calloc(n, sizeof *g->ids);
-    if (!g->ids) usage_error(state, "--ids: out of memory");
-    g->text = (ph_text){.ids = g->ids};
+    size_t most = 1;
+    for (const char *p = arg; *p; p++) most += *p == ',';
+    *ids = calloc(most, sizeof **ids);
+    *n = 0;
+    if (!*ids) usage_error(state, "--%s: out of memory", option);
     for (const char *p = arg;;) {
         char *end;
         errno = 0;
         long v = strtol(p, &end, 10);
         if (end == p || (*end && *end != ','))
-            usage_error(state, "--ids %s: expected ids with commas between them", arg);
+            usage_error(state, "--%s %s: expected ids with commas between them", option, arg);
         if (errno || v < 0 || v > INT32_MAX)
-            usage_error(state, "--ids: id %.*s is out of range", (int)(end - p), p);
-        g->ids[g->text.n_ids++] = (int32_t)v;
+            usage_error(state, "--%s: id %.*s is out of range", option, (int)(end - p), p);
+        (*ids)[(*n)++] = (int32_t)v;
         if (!*end) return;
         p = end + 1;
     }
+}
+
+void given_ids(struct given *g, const char *arg, struct argp_state *state)
+{
+    free(g->ids);
+    g->text = (ph_text){0};
+    parse_ids(state, "ids", arg, &g->ids, &g->text.n_ids);
+    g->text.ids = g->ids;
 }
 
 bool given_text(struct given *g, struct common *c)

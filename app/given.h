@@ -15,7 +15,10 @@ enum { KEY_IDS = 3000 };
         "ids", KEY_IDS, "N,…", 0, "Token ids in place of TEXT", 0                                  \
     }
 
-/* Parse the value of --ids; a mistake is a usage error. */
+/* *ids (calloc) = the n ids of an option's value, "5,6,7"; a mistake is a usage error. */
+void parse_ids(struct argp_state *state, const char *option, const char *arg, int32_t **ids,
+               size_t *n);
+/* Take the value of --ids. */
 void given_ids(struct given *g, const char *arg, struct argp_state *state);
 /* Take TEXT off the end of the positional arguments, unless ids were given; false (after a message)
  * if too few words are left for the specs. */

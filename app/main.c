@@ -14,6 +14,7 @@ static const struct command commands[] = {
     {"attribute", "which tokens of a text cause the activation", cmd_attribute},
     {"effect", "what a unit does next: the tokens it raises, the text it changes", cmd_effect},
     {"near", "neighbours of tokens and of found embeddings", cmd_near},
+    {"recover", "find a text again from the hidden layer it produced", cmd_recover},
     {"info", "the model: family, sizes, tensors, memory a job needs", cmd_info},
     {"tokenize", "text to token ids and pieces, and back", cmd_tokenize},
     {"bench", "how fast this machine is, and what share of that descent reaches", cmd_bench},

@@ -101,6 +101,26 @@ double parse_real(struct argp_state *state, const char *option, const char *arg)
     return v;
 }
 
+/* One end of --eta: a number, perhaps with rms behind it. */
+static double eta_end(struct argp_state *state, char *text, bool *rms)
+{
+    const size_t n = strlen(text);
+    *rms = n > 3 && strcmp(text + n - 3, "rms") == 0;
+    if (*rms) text[n - 3] = 0;
+    return parse_real(state, "eta", text);
+}
+
+void parse_eta(struct argp_state *state, const char *arg, double *first, bool *first_rms,
+               double *last, bool *last_rms)
+{
+    char *copy = strdup(arg), *colon = copy ? strchr(copy, ':') : NULL;
+    if (!colon) usage_error(state, "--eta %s: expected two step sizes, as in 1:0.1", arg);
+    *colon = 0;
+    *first = eta_end(state, copy, first_rms);
+    *last = eta_end(state, colon + 1, last_rms);
+    free(copy);
+}
+
 void need_specs(const struct common *c, struct argp_state *state)
 {
     if (c->n_words == 0) usage_error(state, "which feature? for example 'block 8 [:, :, 0-4]'");

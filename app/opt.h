@@ -19,6 +19,7 @@ int cmd_score(int argc, char **argv);
 int cmd_attribute(int argc, char **argv);
 int cmd_effect(int argc, char **argv);
 int cmd_near(int argc, char **argv);
+int cmd_recover(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
@@ -57,6 +58,10 @@ __attribute__((noreturn, format(printf, 2, 3))) void usage_error(const struct ar
 long long parse_integer(struct argp_state *state, const char *option, const char *arg,
                         long long min, long long max);
 double parse_real(struct argp_state *state, const char *option, const char *arg);
+/* The value of --eta, "A:B": step sizes at the beginning and the end, each perhaps with rms behind
+ * it. */
+void parse_eta(struct argp_state *state, const char *arg, double *first, bool *first_rms,
+               double *last, bool *last_rms);
 
 /* A usage error where no word is left that could be a spec; for ARGP_KEY_END. */
 void need_specs(const struct common *c, struct argp_state *state);

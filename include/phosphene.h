@@ -528,25 +528,25 @@ typedef struct ph_recover_options {
     size_t size;
     ph_run_options run;
     const char *method;         /* "descent", "exact" */
-    int64_t steps, restarts;    /* 500, 1 */
+    int64_t steps, restarts;    /* 500, 4; of the restarts the nearest is the answer */
     double eta_first, eta_last; /* 0.1, 0.01 */
     bool eta_first_rms, eta_last_rms;
     const char *objective, *optimizer, *start,
-        *decode;          /* "l1" or "l2"; as in dream; "rms", "all" */
-    const int32_t *among; /* decode to these tokens only; NULL: all */
+        *decode;          /* "l1" or "l2"; "adam"; as in dream, without text, "tokens"; "all" */
+    const int32_t *among; /* find these tokens only; NULL: all */
     size_t n_among;
     bool sequential; /* descend token after token, keeping what was decoded */
     bool unguided;   /* exact: candidates in the order of their ids */
 } ph_recover_options;
 #define PH_RECOVER_OPTIONS_INIT                                                                    \
     {                                                                                              \
-        sizeof(ph_recover_options), PH_RUN_OPTIONS_INIT, "descent", 500, 1, 0.1, 0.01, true, true, \
-            "l1", "gd", "rms", "all", NULL, 0, false, false                                        \
+        sizeof(ph_recover_options), PH_RUN_OPTIONS_INIT, "descent", 500, 4, 0.1, 0.01, true, true, \
+            "l1", "adam", "tokens", "all", NULL, 0, false, false                                   \
     }
 
 /* One reading of what was recovered. */
 typedef struct ph_recovered {
-    const char *decode; /* NULL for exact */
+    const char *decode; /* NULL for tokens found one by one */
     const int32_t *ids; /* n, as many as the target's */
     int64_t matched;    /* of them equal to the target's */
     double distance;    /* |O(ids) - O(x)|, Euclidean, over the region */
@@ -555,15 +555,16 @@ typedef struct ph_recovered {
 typedef struct ph_recover_result {
     const ph_feature *feature;
     const char *method;
-    int64_t restart;
+    int64_t restart;           /* -1 for tokens found one by one */
     const int32_t *target_ids; /* n */
     size_t n;
     const ph_recovered *answer; /* the smallest distance of: */
     const ph_recovered *decodes;
     size_t n_decodes;
-    double distance;        /* |O(e) - O(x)| of the embedding found; exact: of the ids */
+    double distance;        /* |O(e) - O(x)| of the embedding found; one by one: of the ids */
     double random_distance; /* |O(x + N(0,1/20)) - O(x)|: the page's closeness test */
-    const double *curve;    /* descent: |O(e) - O(x)| before every step and after the last */
+    const double *curve;    /* descent: |O(e) - O(x)| before every step and after the last;
+                               sequential: of every token's descent, one after another */
     size_t n_curve;
     int64_t tried;      /* exact: candidates that were evaluated */
     double tolerance;   /* exact: a token counts as found below this distance, relative … */

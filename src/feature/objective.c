@@ -174,3 +174,27 @@ double ph__objective(double *dX, int objective, double target, const ph_region *
     }
     return sum;
 }
+
+/* ---- against a given output ---- */
+
+double ph__mismatch(double *dX, int objective, const double *target, const ph_region *r,
+                    const double *X, int64_t T, int64_t W)
+{
+    double sum = 0;
+    memset(dX, 0, (size_t)(T * W) * sizeof *dX);
+    for (int64_t t = r->first; t < r->last; t++)
+        for (int64_t i = t * W + r->begin; i < t * W + r->end; i++)
+            sum += objectives[objective].element(&dX[i], target[i], X[i]);
+    return sum;
+}
+
+double ph__distance(const ph_region *r, const double *X, const double *Y, int64_t W)
+{
+    double sum = 0;
+    for (int64_t t = r->first; t < r->last; t++)
+        for (int64_t i = t * W + r->begin; i < t * W + r->end; i++) {
+            const double d = X[i] - (Y ? Y[i] : 0);
+            sum += d * d;
+        }
+    return sqrt(sum);
+}

@@ -43,4 +43,11 @@ int ph__objective_find(const char *name);
 double ph__objective(double *dX, int objective, double target, const ph_region *r, const double *X,
                      int64_t T, int64_t W);
 
+/* The objective with a target for every element: sum over the whole region of |c - X| or (c - X)^2,
+ * objective being l1 or l2, target (T,W). reduce and sign are not looked at. */
+double ph__mismatch(double *dX, int objective, const double *target, const ph_region *r,
+                    const double *X, int64_t T, int64_t W);
+/* |X - Y|, Euclidean, over the region; Y NULL: |X|. */
+double ph__distance(const ph_region *r, const double *X, const double *Y, int64_t W);
+
 #endif

@@ -18,6 +18,9 @@ struct ph_decoder {
     const float *W, *norm2; /* (V,C), (V) borrowed */
     int64_t V, C;
     bool wanted[PH_DECODES];
+    const int32_t *names; /* (n_names) the tokens that may be named, borrowed */
+    size_t n_names;
+    bool restricted; /* they are the caller's, and bind `hidden` too */
     ph_stream *stream;
     float *leverage; /* (V) h_t */
     double *inverse; /* (C,C) G^-1; NULL: nobody wants it */
@@ -190,6 +193,8 @@ ph_status ph__decoder_open(ph_decoder **out, const ph_job *job, ph_lexicon *lexi
 
     PH_GO(PH_NEW(&d, 1, err));
     *d = (ph_decoder){.job = job, .lexicon = lexicon, .V = a->V, .C = a->C};
+    d->names = job->ordinary;
+    d->n_names = job->n_ordinary;
     d->W = ph__lexicon_rows(lexicon);
     d->norm2 = ph__lexicon_norms(lexicon);
     for (int k = 0; k < PH_DECODES; k++) d->wanted[k] = only < 0 || only == k;
@@ -201,6 +206,13 @@ ph_status ph__decoder_open(ph_decoder **out, const ph_job *job, ph_lexicon *lexi
 done:
     ph__decoder_close(&d);
     return st;
+}
+
+void ph__decoder_among(ph_decoder *d, const int32_t *ids, size_t n)
+{
+    d->names = ids;
+    d->n_names = n;
+    d->restricted = true;
 }
 
 void ph__decoder_close(ph_decoder **decoder)
@@ -233,22 +245,28 @@ static void load(ph_decoder *d, const float *e, int64_t n)
     }
 }
 
-static int32_t largest_component(const float *e, int64_t C, int64_t V)
+static bool may_name(const ph_decoder *d, int64_t id)
 {
-    int64_t best = 0;
-    for (int64_t i = 1; i < C; i++)
-        if (e[i] > e[best]) best = i;
-    return best < V ? (int32_t)best : -1;
+    for (size_t k = 0; d->restricted && k < d->n_names; k++)
+        if (d->names[k] == id) return true;
+    return !d->restricted && id < d->V;
 }
 
-/* The best ordinary token of one embedding by one decode, and its score. */
+static int32_t largest_component(const ph_decoder *d, const float *e)
+{
+    int64_t best = 0;
+    for (int64_t i = 1; i < d->C; i++)
+        if (e[i] > e[best]) best = i;
+    return may_name(d, best) ? (int32_t)best : -1;
+}
+
+/* The best token that may be named of one embedding by one decode, and its score. */
 static ph_near best_token(const ph_decoder *d, const struct decode *by, const float *dot,
                           const float *pinv)
 {
-    const ph_job *job = d->job;
-    ph_near best = {job->ordinary[0], -(double)INFINITY};
-    for (size_t k = 0; k < job->n_ordinary; k++) {
-        const int32_t t = job->ordinary[k];
+    ph_near best = {d->names[0], -(double)INFINITY};
+    for (size_t k = 0; k < d->n_names; k++) {
+        const int32_t t = d->names[k];
         const float h = d->leverage ? d->leverage[t] : 0;
         const float s = by->score(dot[t], pinv[t], d->norm2[t], h);
         if ((double)s > best.value) best = (ph_near){t, (double)s};
@@ -277,7 +295,7 @@ static ph_status decode_tile(ph_decoder *d, int32_t *ids, int64_t stride, ph_nea
             *id = -1;
             if (d->wanted[k])
                 *id = decodes[k].score ? best_token(d, &decodes[k], dot, pinv).id
-                                       : largest_component(e + i * C, C, V);
+                                       : largest_component(d, e + i * C);
         }
         const double size = length(e + i * C, C);
         nearest[i] = best_token(d, &decodes[COSINE], dot, pinv);

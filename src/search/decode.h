@@ -28,6 +28,8 @@ typedef struct ph_decoder ph_decoder;
  * pinv or leverage is. */
 ph_status ph__decoder_open(ph_decoder **out, const ph_job *job, ph_lexicon *lexicon, int only,
                            ph_error *err);
+/* Name these tokens only, n of them, borrowed; `hidden` too. */
+void ph__decoder_among(ph_decoder *d, const int32_t *ids, size_t n);
 void ph__decoder_close(ph_decoder **decoder);
 
 /* e (n,C). ids (PH_DECODES,n): one token each, -1 where a decode has none (hidden beyond the

@@ -166,16 +166,23 @@ static ph_status forward(struct loop *l, const ph_job *job, int64_t step, ph_err
     ph__session_write(l->session, l->E, l->n);
     PH_TRY(ph__session_run(l->session, err));
     ph__session_read64(l->session, l->X);
-    for (int64_t i = 0; i < l->n; i++)
-        l->value[i] = ph__objective(l->dX + i * size, d->objective, d->target, &l->rows[i].region,
-                                    l->X + i * size, d->T, l->W);
+    for (int64_t i = 0; i < l->n; i++) {
+        const ph_row *r = &l->rows[i];
+        const double *X = l->X + i * size;
+        double *dX = l->dX + i * size;
+        l->value[i] = r->wanted
+                          ? ph__mismatch(dX, d->objective, r->wanted, &r->region, X, d->T, l->W)
+                          : ph__objective(dX, d->objective, d->target, &r->region, X, d->T, l->W);
+    }
     if (l->nearest) {
         PH_TRY(ph__lexicon_nearest(d->lexicon, l->nearest, l->E, l->n * d->T, job, err));
         add_penalty(l, false);
     }
     for (int64_t i = 0; i < l->n; i++) {
         ph_row *r = &l->rows[i];
-        const double a = ph__measure(&r->region, NULL, l->X + i * size, d->T, l->W).activation;
+        const double *X = l->X + i * size;
+        const double a = r->wanted ? ph__distance(&r->region, X, r->wanted, l->W)
+                                   : ph__measure(&r->region, NULL, X, d->T, l->W).activation;
         r->diverged |= !isfinite(a);
         r->curve[step] = r->diverged && step ? r->curve[step - 1] : a;
         if (r->objective)

@@ -16,11 +16,13 @@ typedef struct ph_row {
     const ph_feature *feature;
     ph_region region;
     int64_t restart;
-    float *e;          /* (T,C) the start, then the optimum */
-    double *curve;     /* steps+1: the activation before every step, and after the last */
-    double *objective; /* steps+1, NULL allowed: what is descended on, the penalty included */
-    int32_t *ids;      /* T, NULL allowed: softmax writes the tokens of largest weight */
-    bool diverged;     /* a step gave NaN or infinity: e stayed at the last good one */
+    const double *wanted; /* (T,W) an output to come near to, in place of the activation; or NULL */
+    float *e;             /* (T,C) the start, then the optimum */
+    double *curve;        /* steps+1: the activation before every step, and after the last; with
+                             `wanted` the distance to it */
+    double *objective;    /* steps+1, NULL allowed: what is descended on, the penalty included */
+    int32_t *ids;         /* T, NULL allowed: softmax writes the tokens of largest weight */
+    bool diverged;        /* a step gave NaN or infinity: e stayed at the last good one */
 } ph_row;
 
 /* What the rows of a job have in common. */

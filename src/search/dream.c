@@ -8,6 +8,7 @@
 #include "search/baseline.h"
 #include "search/decode.h"
 #include "search/method.h"
+#include "search/options.h"
 #include "search/rescore.h"
 
 #include <math.h>
@@ -63,63 +64,30 @@ struct batch {
 
 /* ---- options ---- */
 
-static ph_status unknown(const char *what, const char *given, const char *(*name)(size_t),
-                         ph_error *err)
-{
-    char list[120] = "";
-    for (size_t i = 0, at = 0; name(i) && at + 16 < sizeof list; i++) {
-        const char *parts[] = {i ? ", " : "", name(i)};
-        for (size_t k = 0; k < 2; k++) {
-            memcpy(list + at, parts[k], strlen(parts[k]) + 1);
-            at += strlen(parts[k]);
-        }
-    }
-    return ph__fail(err, PH_EINVAL, -1, "%s \"%s\": expected one of %s", what, given, list);
-}
-
-static ph_status within(const char *what, int64_t value, int64_t max, ph_error *err)
-{
-    if (value >= 1 && value <= max) return PH_OK;
-    return ph__fail(err, PH_EINVAL, -1, "%s %lld: expected 1 to %lld", what, (long long)value,
-                    (long long)max);
-}
-
 static ph_status check_options(struct dream *d, ph_error *err)
 {
     const ph_dream_options *o = d->o;
     const int64_t longest = d->job.model->arch.context_length - (int64_t)d->job.n_context;
 
     if ((d->task.descent.objective = ph__objective_find(o->objective)) < 0)
-        return unknown("objective", o->objective, ph_objective_name, err);
+        return ph__unknown("objective", o->objective, ph_objective_name, err);
     if ((d->task.descent.optimizer = ph__optimizer_find(o->optimizer)) < 0)
-        return unknown("optimizer", o->optimizer, ph_optimizer_name, err);
+        return ph__unknown("optimizer", o->optimizer, ph_optimizer_name, err);
     d->decode = ph__decode_find(o->decode);
     if (d->decode < 0 && strcmp(o->decode, "all") != 0)
-        return unknown("decode", o->decode, ph_decode_name, err);
-    if (!isfinite(o->eta_first) || !isfinite(o->eta_last) || !isfinite(o->target))
-        return ph__fail(err, PH_EINVAL, -1, "eta and target must be finite numbers");
+        return ph__unknown("decode", o->decode, ph_decode_name, err);
+    if (!isfinite(o->target)) return ph__fail(err, PH_EINVAL, -1, "target must be a finite number");
     if (!isfinite(o->near_weight) || o->near_weight < 0)
         return ph__fail(err, PH_EINVAL, -1, "near weight %g: expected 0 or more", o->near_weight);
-    PH_TRY(within("tokens", d->task.descent.T, longest, err));
-    PH_TRY(within("steps", o->steps, 1000000, err));
-    PH_TRY(within("restarts", d->restarts, 100000, err));
-    return within("top", o->top, 100000, err);
+    PH_TRY(ph__within("tokens", d->task.descent.T, longest, err));
+    PH_TRY(ph__within("steps", o->steps, 1000000, err));
+    PH_TRY(ph__within("restarts", d->restarts, 100000, err));
+    return ph__within("top", o->top, 100000, err);
 }
 
 static bool is_text_start(const char *start)
 {
     return strncmp(start, "text:", 5) == 0;
-}
-
-static ph_status absolute_eta(struct dream *d, ph_error *err)
-{
-    const float *W;
-    double rms = 1;
-    if (d->o->eta_first_rms || d->o->eta_last_rms)
-        PH_TRY(ph__model_embedding(&W, &rms, d->job.model, err));
-    d->task.descent.eta_first = d->o->eta_first * (d->o->eta_first_rms ? rms : 1);
-    d->task.descent.eta_last = d->o->eta_last * (d->o->eta_last_rms ? rms : 1);
-    return PH_OK;
 }
 
 /* A text to start from gives the number of tokens. */
@@ -142,7 +110,7 @@ static ph_status prepare(struct dream *d, const ph_model *model, const ph_featur
     const ph_dream_options *o = d->o;
 
     d->method = ph__method_find(o->method);
-    if (!d->method) return unknown("method", o->method, ph_method_name, err);
+    if (!d->method) return ph__unknown("method", o->method, ph_method_name, err);
     PH_TRY(ph__job_open(&d->job, model, &o->run, err));
     d->task.job = &d->job;
     d->task.o = o;
@@ -154,7 +122,9 @@ static ph_status prepare(struct dream *d, const ph_model *model, const ph_featur
     PH_TRY(check_options(d, err));
     d->candidates = d->method->names;
     if (d->method->descends) d->candidates += d->decode < 0 ? PH_DECODES : 1;
-    PH_TRY(absolute_eta(d, err));
+    PH_TRY(
+        ph__absolute_eta(&d->task.descent.eta_first, o->eta_first, o->eta_first_rms, model, err));
+    PH_TRY(ph__absolute_eta(&d->task.descent.eta_last, o->eta_last, o->eta_last_rms, model, err));
     for (size_t i = 0; i < ph_features_count(features); i++) {
         ph_region r;
         PH_TRY(ph__job_region(&r, &d->job, ph_features_at(features, i), d->task.descent.T, err));
