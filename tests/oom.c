@@ -257,6 +257,48 @@ static ph_status call_random_pairs(ph_error *err)
     return ph_random_pairs(&stats, model, 0, err);
 }
 
+static int on_recover(const ph_recover_result *r, void *payload)
+{
+    (void)r;
+    ++*(int *)payload;
+    return 0;
+}
+
+static ph_status recover_with(const ph_recover_options *o, ph_error *err)
+{
+    const int32_t ids[] = {5, 6};
+    const ph_text text = {.ids = ids, .n_ids = 2};
+    int results = 0;
+    return ph_recover(model, features, &text, o, on_recover, &results, err);
+}
+
+static ph_status call_recover(ph_error *err)
+{
+    ph_recover_options o = PH_RECOVER_OPTIONS_INIT;
+    o.steps = 1;
+    o.restarts = 2;
+    return recover_with(&o, err);
+}
+
+static ph_status call_recover_sequential(ph_error *err)
+{
+    ph_recover_options o = PH_RECOVER_OPTIONS_INIT;
+    o.steps = o.restarts = 1;
+    o.sequential = true;
+    o.decode = "euclid";
+    return recover_with(&o, err);
+}
+
+static ph_status call_recover_exact(ph_error *err)
+{
+    ph_recover_options o = PH_RECOVER_OPTIONS_INIT;
+    const int32_t among[] = {4, 5, 6};
+    o.method = "exact";
+    o.among = among;
+    o.n_among = 3;
+    return recover_with(&o, err);
+}
+
 static ph_status call_session(ph_error *err)
 {
     static float E[2 * 3 * 64], X[2 * 3 * 512], dX[2 * 3 * 512], dE[2 * 3 * 64];
@@ -313,6 +355,9 @@ static const struct call {
              {"ph_corpus_open", call_corpus},
              {"ph_dream", call_dream},
              {"ph_dream from a text", call_dream_text},
+             {"ph_recover", call_recover},
+             {"ph_recover, sequential", call_recover_sequential},
+             {"ph_recover, exact", call_recover_exact},
              {"ph_bench_descent", call_bench},
              {"ph_bench_peak", call_bench_peak}};
 

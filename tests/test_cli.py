@@ -269,7 +269,8 @@ def test_others():
     check(code == 0 and out == "" and err == "", "tokenize: empty text")
     code, out, err = run("tokenize", "", "--json")
     check(code == 0 and lines(out)[1]["ids"] == [], "tokenize: empty text as JSON")
-    for command in ("dream", "scan", "score", "attribute", "effect", "near", "info", "tokenize", "bench"):
+    for command in ("dream", "scan", "corpus", "score", "attribute", "effect", "near", "recover", "info",
+                    "tokenize", "bench"):
         code, out, err = run(command, "--help", model=None)
         check(code == 0 and "phosphene " + command in out and "Examples" in out, f"{command} --help")
     code, out, err = run("--help", model=None)
@@ -284,6 +285,62 @@ def test_others():
         code2, out2, _ = run("score", "block 2 [:, :, 1]", "abc", "--json")
         check(code == 0 and abs(lines(out)[1]["activation"] - lines(out2)[1]["activation"]) < 1e-4,
               f"backend {backend}: {err}")
+
+
+def test_recover():
+    base = ("recover", "block 2 [:, :, :], block 1 mlp [:, 1:, 0:9]", "--steps", "5", "--restarts", "2", "--json")
+    code, out, err = run(*base, "abc is.")
+    rows = lines(out)
+    check(code == 0 and err == "" and len(rows) == 3, f"recover: {code} {err}")
+    check([r["type"] for r in rows] == ["run", "recover", "recover"], "recover: types")
+    check(rows[0]["settings"]["method"] == "descent" and rows[0]["settings"]["restarts"] == 2, "recover: settings")
+    for r in rows[1:]:
+        for key in ("run feature method decode target_ids ids text target_text matched of distance random_distance "
+                    "restart soft_distance decodes curve token_forwards seconds tokens").split():
+            check(key in r, f"recover line: {key}")
+        check(r["of"] == len(r["target_ids"]) == len(r["ids"]) and r["target_text"] == "abc is.", "recover: sizes")
+        check(r["matched"] == sum(a == b for a, b in zip(r["ids"], r["target_ids"])), "recover: matched")
+        check(len(r["decodes"]) == 6 and len(r["curve"]) == 6, "recover: six decodes, steps + 1 points")
+        check(r["distance"] == min(d["distance"] for d in r["decodes"]), "recover: the nearest is the answer")
+    code, again, _ = run(*base, "abc is.")
+    check(strip_times(out) == strip_times(again), "recover: the same command twice gives the same bytes")
+    ids = ",".join(map(str, rows[1]["target_ids"]))
+    code, again, _ = run(*base, "--ids", ids)
+    check([r["ids"] for r in lines(again)[1:]] == [r["ids"] for r in rows[1:]], "recover: --ids is the text")
+    spec, exact = "block 2 [:, :, :], logits [:, :, :]", ("--method", "exact", "--json")
+    code, out, err = run("recover", spec, "abc is.", *exact)
+    for r in lines(out)[1:]:
+        check(r["matched"] == r["of"] and r["text"] == "abc is." and r["distance"] == 0, "exact: the text")
+        check(r["worst_found"] <= r["tolerance"] < 1e-3 and r["tried"] >= r["of"], "exact: figures")
+    code, other, err = run("recover", spec, "abc is.", "--unguided", *exact)
+    check([r["ids"] for r in lines(other)[1:]] == [r["ids"] for r in lines(out)[1:]], "exact: unguided agrees")
+    code, out, err = run("recover", "block 2 [:, :, :]", "abc", "--among", "cba", *exact)
+    check(lines(out)[1]["text"] == "abc" and lines(out)[1]["tried"] <= 9, f"among: {err}")
+    code, out, err = run("recover", "block 2 [:, :, :]", "abc", "--among-ids", "64,66", *exact)
+    r = lines(out)[1]
+    check(r["ids"][0] == 64 and set(r["ids"]) <= {64, 66} and r["worst_found"] > r["tolerance"], f"among-ids: {err}")
+    for more in (["--sequential"], ["--objective", "l2", "--optimizer", "gd", "--eta", "0.01:0.001"],
+                 ["--start", "half"], ["--decode", "euclid"], ["--among", "xyz"], ["--untrained"],
+                 ["--bos", "off"], ["--prefix", "ab"], ["-m", "untrained:" + TINY], ["--eta", "1e30:1e30"]):
+        code, out, err = run("recover", "block 1 [:, :, :]", "abc", "--steps", "3", "--json", *more)
+        check(code == 0 and len(lines(out)) == (4 if "-m" in more else 2), f"recover {more}: {code} {err}")
+        check("NaN" not in out and "Infinity" not in out, f"recover {more}: no NaN in JSON")
+    for more in ([], ["-v"], ["--method", "exact", "-v"], ["--sequential", "-v"], ["--among-ids", "7", "--method", "exact"]):
+        code, out, err = run("recover", "block 1 [:, :, :]", "abc", "--steps", "3", *more)
+        check(code == 0 and err == "" and "\033" not in out and " of 3" in out, f"recover {more}: table {err}")
+        check(("NOT FOUND" in out) == ("--among-ids" in more), f"recover {more}: says whether it was found")
+    expect_error(2, "method \"magic\": expected one of descent, exact", "recover", "block 1 [:, :, :]", "ab", "--method", "magic")
+    expect_error(2, "objective \"cosine\": expected one of l1, l2", "recover", "block 1 [:, :, :]", "ab", "--objective", "cosine")
+    expect_error(2, "tokens are not in a text of 2", "recover", "block 1 [:, 7, :]", "ab")
+    expect_error(2, "exact recovery goes from token to token", "recover", "block 1 [:, -1, :]", "ab", "--method", "exact")
+    expect_error(2, "among: id 999: this model has 0 to", "recover", "block 1 [:, :, :]", "ab", "--among-ids", "5,999")
+    expect_error(2, "--among-ids 5;6: expected ids", "recover", "block 1 [:, :, :]", "ab", "--among-ids", "5;6")
+    expect_error(2, "--among and --among-ids: one of them", "recover", "block 1 [:, :, :]", "ab", "--among-ids", "5", "--among", "a")
+    expect_error(2, "among: expected at least one token", "recover", "block 1 [:, :, :]", "ab", "--among", "")
+    expect_error(2, "eta", "recover", "block 1 [:, :, :]", "ab", "--eta", "1")
+    expect_error(2, "block 3", "recover", "block 3 [:, :, :]", "ab")
+    expect_error(1, "the text has no tokens", "recover", "block 1 [:, :, :]", "")
+    expect_error(1, "UTF-8", "recover", "block 1 [:, :, :]", b"ab\xff")
 
 
 # ---- errors ----
@@ -388,5 +445,5 @@ def test_interrupt():
           f"Ctrl-C: {len(rows)} whole lines")
 
 
-run_tests(test_dream, test_dream_options, test_hidden, test_near, test_effect, test_others, test_errors,
-          test_files, test_interrupt)
+run_tests(test_dream, test_dream_options, test_hidden, test_near, test_effect, test_recover, test_others,
+          test_errors, test_files, test_interrupt)

@@ -21,9 +21,8 @@ enum {
     FOR_EACH = 8,   /* candidates that a probe names in a round … */
     FOR_FIRST = 32, /* … and the first one while it is alone */
     BATCH = PROBES * FOR_EACH,
-    ROUNDS = 64, /* before the rest of the vocabulary is tried in the order of ids */
-    FALL = 30,   /* rounds in which the first probe's step falls to 0, to begin anew */
-    ENOUGH = 4   /* components with which a distance below the tolerance is no accident */
+    FALL = 30, /* rounds in which the first probe's step falls to 0, to begin anew */
+    ENOUGH = 4 /* components with which a distance below the tolerance is no accident */
 };
 
 /* Lengths of steps, in the mean distance of a token from the mean embedding: the first probe's in
@@ -55,9 +54,10 @@ struct hunt {
     bool *tried;         /* (V) */
     float *promise;      /* (V) minus the distance of tokens that no probe started from yet */
     int32_t batch[BATCH];
-    int64_t n;     /* in the batch */
-    ph_near best;  /* the nearest token so far */
-    int64_t count; /* tried so far */
+    int64_t n;         /* in the batch */
+    ph_near best;      /* the nearest token so far */
+    int64_t all, next; /* candidates there are; the first id not yet looked at, unguided */
+    int64_t count;     /* tried so far */
 };
 
 /* ---- the view ---- */
@@ -134,13 +134,14 @@ static ph_status aim(struct hunt *h, const int32_t *before, int64_t t, ph_error 
     h->state = target->X + t * target->W;
     h->norm = ph__distance(&h->region, h->state, NULL, target->W);
     h->best = (ph_near){-1, INFINITY};
-    h->count = 0;
+    h->all = h->next = h->count = 0;
     memcpy(h->descent, h->view->mean, (size_t)h->view->C * sizeof *h->descent);
     for (int64_t i = 0; i < h->view->V; i++) {
         h->tried[i] = o->among != NULL;
         h->promise[i] = -INFINITY;
     }
     for (size_t i = 0; o->among && i < o->n_among; i++) h->tried[o->among[i]] = false;
+    for (int64_t i = 0; i < h->view->V; i++) h->all += !h->tried[i];
     ph_session_close(&h->session);
     return ph__target_session(&h->session, target, before, (size_t)t, BATCH, !o->unguided, err);
 }
@@ -183,6 +184,14 @@ static ph_status evaluate(struct hunt *h, ph_error *err)
     h->count += h->n;
     h->n = 0;
     return PH_OK;
+}
+
+/* The next candidates in the order of their ids. */
+static ph_status try_next(struct hunt *h, ph_error *err)
+{
+    for (; h->n < BATCH && h->next < h->view->V; h->next++)
+        if (!h->tried[h->next]) add(h, (int32_t)h->next);
+    return evaluate(h, err);
 }
 
 static bool found(const struct hunt *h)
@@ -240,8 +249,10 @@ static ph_status look(struct hunt *h, int64_t probes, ph_error *err)
         float *s = h->score + p * v->V;
         double middle = 0;
         for (int64_t i = 0; i < v->C; i++) middle += (double)d[i] * (double)v->mean[i];
-        for (int64_t t = 0; t < v->V; t++)
-            s[t] = v->length[t] > 0 ? (s[t] - (float)middle) / v->length[t] : 0;
+        for (int64_t t = 0; t < v->V; t++) {
+            const float cosine = (s[t] - (float)middle) / v->length[t];
+            s[t] = isfinite(cosine) ? cosine : 0;
+        }
     }
     return PH_OK;
 }
@@ -306,16 +317,10 @@ static ph_status report(const struct hunt *h, int64_t t, ph_error *err)
 /* Candidates until one is found, or there are no more. */
 static ph_status hunt_token(struct hunt *h, int64_t t, ph_error *err)
 {
-    const int64_t rounds = h->target->o->unguided || !h->certain ? 0 : ROUNDS;
+    const bool guided = h->certain && !h->target->o->unguided;
 
-    for (int64_t round = 0; round < rounds && !found(h); round++) {
-        PH_TRY(probe(h, round, err));
-        PH_TRY(report(h, t, err));
-    }
-    for (int64_t id = 0; id < h->view->V && !found(h); id++) {
-        if (!h->tried[id]) add(h, (int32_t)id);
-        if (h->n < BATCH && id + 1 < h->view->V) continue;
-        PH_TRY(evaluate(h, err));
+    for (int64_t round = 0; h->count < h->all && !found(h); round++) {
+        PH_TRY(guided ? probe(h, round, err) : try_next(h, err));
         PH_TRY(report(h, t, err));
     }
     if (h->best.id >= 0) return PH_OK;
