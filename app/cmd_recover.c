@@ -11,9 +11,9 @@ struct recover_command {
     struct common common;
     ph_recover_options o;
     struct given given;
-    const char *among_text; /* --among, borrowed; NULL: not given */
-    int32_t *among;         /* owned: of --among-ids, or the tokens of among_text in this model */
-    size_t n_among;
+    const char *among;     /* --among, borrowed; NULL: not given */
+    int32_t *among_tokens; /* the tokens of that in the model at work, ph_free */
+    int32_t *among_ids;    /* --among-ids, free */
     struct subject *subject;
     int width;
 };
@@ -78,15 +78,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_OPTIMIZER: o->optimizer = arg; break;
     case KEY_START: o->start = arg; break;
     case KEY_DECODE: o->decode = arg; break;
-    case KEY_AMONG: r->among_text = arg; break;
+    case KEY_AMONG: r->among = arg; break;
     case KEY_AMONG_IDS:
-        free(r->among);
-        parse_ids(state, "among-ids", arg, &r->among, &r->n_among);
+        free(r->among_ids);
+        parse_ids(state, "among-ids", arg, &r->among_ids, &o->n_among);
+        o->among = r->among_ids;
         break;
     case KEY_SEQUENTIAL: o->sequential = true; break;
     case KEY_UNGUIDED: o->unguided = true; break;
     case ARGP_KEY_END:
-        if (r->among_text && r->among) usage_error(state, "--among and --among-ids: one of them");
+        if (r->among && r->among_ids) usage_error(state, "--among and --among-ids: one of them");
         break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -310,20 +311,16 @@ static int on_result(const ph_recover_result *p, void *payload)
 
 /* ---- run ---- */
 
-/* The tokens that may be found, in this model's vocabulary. */
+/* The tokens of --among in this model's vocabulary. */
 static ph_status take_among(struct recover_command *r, ph_error *err)
 {
-    ph_status st = PH_OK;
-    int32_t *ids = NULL;
-
-    if (r->among_text) {
-        st = ph_tokenizer_encode(&ids, &r->n_among, subject_tokenizer(r->subject), r->among_text,
-                                 strlen(r->among_text), 0, err);
-        ph_free(r->o.among == r->among ? r->among : NULL);
-        r->among = ids;
-    }
-    r->o.among = r->among;
-    r->o.n_among = r->n_among;
+    if (!r->among) return PH_OK;
+    ph_free(r->among_tokens);
+    r->among_tokens = NULL;
+    const ph_status st =
+        ph_tokenizer_encode(&r->among_tokens, &r->o.n_among, subject_tokenizer(r->subject),
+                            r->among, strlen(r->among), 0, err);
+    r->o.among = r->among_tokens;
     return st;
 }
 
@@ -360,7 +357,8 @@ int cmd_recover(int argc, char **argv)
     parse_options(&r.common, &argp, argc, argv);
     r.o.run = r.common.run;
     const int status = given_text(&r.given, &r.common) ? run_all(&r) : EXIT_USAGE;
-    free(r.among);
+    ph_free(r.among_tokens);
+    free(r.among_ids);
     given_free(&r.given);
     common_free(&r.common);
     return status;

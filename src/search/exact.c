@@ -68,27 +68,32 @@ static void view_close(struct view *v)
     ph__free(v->length);
 }
 
+static ph_status find_mean(struct view *v, ph_error *err)
+{
+    double *sum = NULL;
+
+    PH_TRY(PH_NEW(&v->mean, (size_t)v->C, err));
+    PH_TRY(PH_NEW(&sum, (size_t)v->C, err));
+    for (int64_t t = 0; t < v->V; t++)
+        for (int64_t i = 0; i < v->C; i++) sum[i] += (double)v->W[t * v->C + i];
+    for (int64_t i = 0; i < v->C; i++) v->mean[i] = (float)(sum[i] / (double)v->V);
+    ph__free(sum);
+    return PH_OK;
+}
+
 static ph_status view_open(struct view *v, const ph_lexicon *lexicon, int64_t C, ph_error *err)
 {
-    const int64_t V = ph__lexicon_vocab(lexicon);
-    const float *W = ph__lexicon_rows(lexicon);
-
-    *v = (struct view){.W = W, .V = V, .C = C};
-    PH_TRY(PH_NEW(&v->mean, (size_t)C, err));
-    PH_TRY(PH_NEW(&v->length, (size_t)V, err));
-    for (int64_t i = 0; i < C; i++) {
-        double sum = 0;
-        for (int64_t t = 0; t < V; t++) sum += (double)W[t * C + i];
-        v->mean[i] = (float)(sum / (double)V);
-    }
-    for (int64_t t = 0; t < V; t++) {
-        double sum = 0;
+    *v = (struct view){.W = ph__lexicon_rows(lexicon), .V = ph__lexicon_vocab(lexicon), .C = C};
+    PH_TRY(find_mean(v, err));
+    PH_TRY(PH_NEW(&v->length, (size_t)v->V, err));
+    for (int64_t t = 0; t < v->V; t++) {
+        double squares = 0;
         for (int64_t i = 0; i < C; i++) {
-            const double d = (double)W[t * C + i] - (double)v->mean[i];
-            sum += d * d;
+            const double d = (double)v->W[t * C + i] - (double)v->mean[i];
+            squares += d * d;
         }
-        v->length[t] = (float)sqrt(sum);
-        v->typical += sqrt(sum) / (double)V;
+        v->length[t] = (float)sqrt(squares);
+        v->typical += sqrt(squares) / (double)v->V;
     }
     return PH_OK;
 }
@@ -133,7 +138,7 @@ static ph_status aim(struct hunt *h, const int32_t *before, int64_t t, ph_error 
 
     h->state = target->X + t * target->W;
     h->norm = ph__distance(&h->region, h->state, NULL, target->W);
-    h->best = (ph_near){-1, INFINITY};
+    h->best = (ph_near){-1, (double)INFINITY};
     h->all = h->next = h->count = 0;
     memcpy(h->descent, h->view->mean, (size_t)h->view->C * sizeof *h->descent);
     for (int64_t i = 0; i < h->view->V; i++) {
@@ -334,7 +339,6 @@ ph_status ph__exact(ph_exact *out, ph_target *target, ph_error *err)
     struct view view = {0};
     struct hunt hunt = {0};
 
-    PH_TRY(ph__target_whole(target, "exact recovery", err));
     out->tried = 0;
     out->worst = 0;
     PH_GO(view_open(&view, target->lexicon, target->job->model->arch.C, err));

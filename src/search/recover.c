@@ -99,6 +99,19 @@ static ph_status check_among(const struct recovery *v, ph_error *err)
     return PH_OK;
 }
 
+/* What goes from token to token needs the output of them all. */
+static ph_status check_region(const struct recovery *v, const ph_feature *f, ph_error *err)
+{
+    const int64_t T = (int64_t)v->n;
+    ph_region r;
+
+    PH_TRY(ph__job_region(&r, &v->job, f, T, err));
+    if ((!v->exact && !v->o->sequential) || (r.first == 0 && r.last == T)) return PH_OK;
+    return ph__fail(err, PH_EINVAL, -1,
+                    "%s: %s recovery goes from token to token and needs them all, as in [:, :, …]",
+                    f->text, v->exact ? "exact" : "sequential");
+}
+
 static ph_status prepare(struct recovery *v, const ph_model *model, const ph_features *features,
                          const ph_text *text, ph_error *err)
 {
@@ -112,10 +125,8 @@ static ph_status prepare(struct recovery *v, const ph_model *model, const ph_fea
     v->descent.steps = o->steps;
     PH_TRY(ph__job_open_text(&v->job, &v->ids, &v->n, model, text, &o->run, err));
     PH_TRY(check_among(v, err));
-    for (size_t i = 0; i < ph_features_count(features); i++) {
-        ph_region r;
-        PH_TRY(ph__job_region(&r, &v->job, ph_features_at(features, i), (int64_t)v->n, err));
-    }
+    for (size_t i = 0; i < ph_features_count(features); i++)
+        PH_TRY(check_region(v, ph_features_at(features, i), err));
     return ph__lexicon_open(&v->lexicon, model, err);
 }
 
@@ -151,14 +162,6 @@ ph_region ph__single(const ph_target *t)
     return r;
 }
 
-ph_status ph__target_whole(const ph_target *t, const char *what, ph_error *err)
-{
-    if (t->region.first == 0 && t->region.last == t->T) return PH_OK;
-    return ph__fail(err, PH_EINVAL, -1,
-                    "%s: %s goes from token to token and needs them all, as in [:, :, …]",
-                    t->feature->text, what);
-}
-
 /* X (rows,T,W) of embeddings E (rows,T,C), T as the session has it, checked to be finite. */
 static ph_status forward(ph_target *t, ph_session *s, double *X, const float *E, int64_t rows,
                          int64_t T, ph_error *err)
@@ -174,25 +177,33 @@ static ph_status forward(ph_target *t, ph_session *s, double *X, const float *E,
     return ph__fail(err, PH_ENUMERIC, -1, "%s is NaN or infinite on a text", t->feature->text);
 }
 
+/* Rows at once that keep activations in cache. */
+static int64_t rows_of(int64_t rows, int64_t T)
+{
+    const int64_t most = BATCH_TOKENS < T ? 1 : BATCH_TOKENS / T;
+    return rows < most ? rows : most;
+}
+
 static void target_close(ph_target *t)
 {
     ph_session_close(&t->session);
     ph__free(t->X);
 }
 
-/* The session of the whole text: descends on so many rows, or runs texts one by one. */
-static ph_status open_session(ph_target *t, int64_t rows, bool gradient, ph_error *err)
+/* The session of the whole text: descends on the restarts, or runs texts one by one. */
+static ph_status open_session(ph_target *t, int64_t restarts, bool gradient, ph_error *err)
 {
     ph_session_options o = PH_SESSION_OPTIONS_INIT;
-    const int64_t most = BATCH_TOKENS / t->T;
 
+    t->rows = rows_of(gradient ? restarts : 1, t->T);
     o.tap = t->feature->tap;
-    o.rows = rows < 1 || most < 1 ? 1 : rows < most ? rows : most;
+    o.rows = t->rows;
     o.tokens = t->T;
     o.context = t->job->context;
     o.n_context = t->job->n_context;
     o.gradient = gradient;
     PH_TRY(ph_session_open(&t->session, t->job->model, &o, err));
+    t->token_forwards += (int64_t)o.n_context;
     t->W = ph__session_width(t->session);
     return PH_OK;
 }
@@ -228,29 +239,11 @@ static ph_status target_open(ph_target *t, const struct recovery *v, const ph_fe
     *t = (ph_target){.job = &v->job, .o = v->o, .feature = f, .ids = v->ids, .T = (int64_t)v->n};
     t->lexicon = v->lexicon;
     PH_TRY(ph__job_region(&t->region, &v->job, f, t->T, err));
-    PH_TRY(open_session(t, descends ? v->o->restarts : 1, descends, err));
+    PH_TRY(open_session(t, v->o->restarts, descends, err));
     return measure_text(t, err);
 }
 
-/* |O(ids) - O(x)| of a text of T tokens. */
-static ph_status measure_ids(double *distance, ph_target *t, const int32_t *ids, ph_error *err)
-{
-    ph_status st = PH_OK;
-    float *E = NULL;
-    double *X = NULL;
-
-    PH_GO(PH_NEW(&E, (size_t)(t->T * t->job->model->arch.C), err));
-    PH_GO(PH_NEW(&X, (size_t)(t->T * t->W), err));
-    PH_GO(ph_model_embed(t->job->model, E, ids, (size_t)t->T, err));
-    PH_GO(forward(t, t->session, X, E, 1, t->T, err));
-    *distance = ph__distance(&t->region, X, t->X, t->W);
-done:
-    ph__free(X);
-    ph__free(E);
-    return st;
-}
-
-/* ---- descents: all starts of one stretch of tokens, each read in several ways ---- */
+/* ---- a stretch of tokens, and texts measured on it ---- */
 
 /* The whole text, or one token of it behind what was found. */
 struct stretch {
@@ -259,6 +252,37 @@ struct stretch {
     ph_region region;
     const double *X; /* (T,W) what is wanted there */
 };
+
+static struct stretch whole(const ph_target *t)
+{
+    return (struct stretch){t->session, t->T, t->rows, t->region, t->X};
+}
+
+/* distance (n) = |O(ids) - O(x)| of n texts ids (n,T), as many at once as the session holds. */
+static ph_status measure(double *distance, ph_target *t, const struct stretch *s,
+                         const int32_t *ids, size_t n, ph_error *err)
+{
+    ph_status st = PH_OK;
+    const size_t T = (size_t)s->T, rows = (size_t)s->rows, W = (size_t)t->W;
+    float *E = NULL;
+    double *X = NULL;
+
+    PH_GO(PH_NEW(&E, rows * T * (size_t)t->job->model->arch.C, err));
+    PH_GO(PH_NEW(&X, rows * T * W, err));
+    for (size_t at = 0, part; at < n; at += part) {
+        part = n - at < rows ? n - at : rows;
+        PH_GO(ph_model_embed(t->job->model, E, ids + at * T, part * T, err));
+        PH_GO(forward(t, s->session, X, E, (int64_t)part, s->T, err));
+        for (size_t i = 0; i < part; i++)
+            distance[at + i] = ph__distance(&s->region, X + i * T * W, s->X, t->W);
+    }
+done:
+    ph__free(X);
+    ph__free(E);
+    return st;
+}
+
+/* ---- descents: all starts of one stretch of tokens, each read in several ways ---- */
 
 struct descents {
     int64_t T, n;       /* restarts */
@@ -303,6 +327,7 @@ static ph_status descents_open(struct descents *d, const struct recovery *v,
     return PH_OK;
 }
 
+/* A decode that names no token (hidden, beyond what may be named) reads the first there is. */
 static ph_status decode(struct descents *d, struct recovery *v, ph_error *err)
 {
     ph_status st = PH_OK;
@@ -330,30 +355,6 @@ done:
     return st;
 }
 
-/* Every reading by a plain forward pass, as many at once as the session holds. */
-static ph_status measure(struct descents *d, ph_target *t, const struct stretch *s, size_t readings,
-                         ph_error *err)
-{
-    ph_status st = PH_OK;
-    const size_t T = (size_t)s->T;
-    float *E = NULL;
-    double *X = NULL;
-
-    PH_GO(PH_NEW(&E, (size_t)s->rows * T * (size_t)t->job->model->arch.C, err));
-    PH_GO(PH_NEW(&X, (size_t)s->rows * T * (size_t)t->W, err));
-    for (size_t at = 0, part; at < readings; at += part) {
-        part = readings - at < (size_t)s->rows ? readings - at : (size_t)s->rows;
-        PH_GO(ph_model_embed(t->job->model, E, d->ids + at * T, part * T, err));
-        PH_GO(forward(t, s->session, X, E, (int64_t)part, s->T, err));
-        for (size_t i = 0; i < part; i++)
-            d->distance[at + i] = ph__distance(&s->region, X + i * T * (size_t)t->W, s->X, t->W);
-    }
-done:
-    ph__free(X);
-    ph__free(E);
-    return st;
-}
-
 static void choose(struct descents *d, size_t n_decodes)
 {
     size_t best = 0;
@@ -377,7 +378,7 @@ static ph_status descend(struct descents *d, struct recovery *v, ph_target *t,
         t->token_forwards += part * s->T * (3 * v->o->steps + 1);
     }
     PH_TRY(decode(d, v, err));
-    PH_TRY(measure(d, t, s, (size_t)d->n * v->n_decodes, err));
+    PH_TRY(measure(d->distance, t, s, d->ids, (size_t)d->n * v->n_decodes, err));
     choose(d, v->n_decodes);
     return PH_OK;
 }
@@ -409,14 +410,7 @@ static ph_status recover_whole(struct outcome *out, struct recovery *v, ph_targe
 {
     ph_status st = PH_OK;
     const size_t points = (size_t)v->o->steps + 1, size = v->n_decodes * (size_t)t->T;
-    const int64_t most = BATCH_TOKENS / t->T;
-    const struct stretch s = {.session = t->session,
-                              .T = t->T,
-                              .rows = most < 1                ? 1
-                                      : most < v->o->restarts ? most
-                                                              : v->o->restarts,
-                              .region = t->region,
-                              .X = t->X};
+    const struct stretch s = whole(t);
     struct descents d = {0};
 
     PH_GO(outcome_open(out, t, v->n_decodes, points, err));
@@ -442,10 +436,8 @@ static ph_status descend_token(struct outcome *out, struct recovery *v, ph_targe
 {
     ph_status st = PH_OK;
     const size_t points = (size_t)v->o->steps + 1;
-    struct stretch s = {.T = 1,
-                        .rows = v->o->restarts < BATCH_TOKENS ? v->o->restarts : BATCH_TOKENS,
-                        .region = ph__single(t),
-                        .X = t->X + at * t->W};
+    struct stretch s = {
+        .T = 1, .rows = rows_of(v->o->restarts, 1), .region = ph__single(t), .X = t->X + at * t->W};
     struct descents d = {0};
 
     PH_GO(ph__target_session(&s.session, t, out->ids, (size_t)at, s.rows, true, err));
@@ -462,7 +454,8 @@ done:
 /* Tokens were found: the one reading is measured as a text. */
 static ph_status measure_outcome(struct outcome *out, ph_target *t, ph_error *err)
 {
-    PH_TRY(measure_ids(&out->decodes->distance, t, out->ids, err));
+    const struct stretch s = whole(t);
+    PH_TRY(measure(&out->decodes->distance, t, &s, out->ids, 1, err));
     out->r.restart = -1;
     out->r.answer = out->decodes;
     out->r.distance = out->decodes->distance;
@@ -472,7 +465,6 @@ static ph_status measure_outcome(struct outcome *out, ph_target *t, ph_error *er
 static ph_status recover_sequential(struct outcome *out, struct recovery *v, ph_target *t,
                                     ph_error *err)
 {
-    PH_TRY(ph__target_whole(t, "sequential recovery", err));
     PH_TRY(outcome_open(out, t, 1, (size_t)t->T * ((size_t)v->o->steps + 1), err));
     if (v->decode >= 0) out->decodes->decode = ph_decode_name((size_t)v->decode);
     for (int64_t at = 0; at < t->T; at++) PH_TRY(descend_token(out, v, t, at, err));

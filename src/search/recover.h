@@ -16,7 +16,8 @@ typedef struct ph_target {
     double *X;              /* (T,W) its output */
     double random_distance; /* of the text's embedding and a little noise */
     int64_t T, W;
-    ph_session *session; /* of T tokens */
+    ph_session *session; /* of T tokens … */
+    int64_t rows;        /* … and so many rows */
     ph_lexicon *lexicon;
     int64_t token_forwards; /* spent so far; a backward counts two */
 } ph_target;
@@ -26,8 +27,6 @@ ph_status ph__target_session(ph_session **out, ph_target *t, const int32_t *begi
                              int64_t rows, bool gradient, ph_error *err);
 /* The region of one token that stands alone. */
 ph_region ph__single(const ph_target *t);
-/* PH_EINVAL if the region leaves out a token: `what` goes from token to token. */
-ph_status ph__target_whole(const ph_target *t, const char *what, ph_error *err);
 
 /* What exact search found. */
 typedef struct ph_exact {
@@ -44,7 +43,7 @@ typedef struct ph_exact {
  * of the default model's, most of them equal in all bits): then the nearest of a batch is kept. */
 #define PH_EXACT_TOLERANCE 1e-4
 
-/* Position by position, from the left: the token whose output there is the text's, and where none
+/* The region holds every token. Position by position, from the left: the token whose output there is the text's, and where none
  * is within the tolerance the nearest of all. */
 ph_status ph__exact(ph_exact *out, ph_target *t, ph_error *err);
 
