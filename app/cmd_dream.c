@@ -239,7 +239,7 @@ static void print_method(const ph_dream_options *o)
     printf(" · %s", o->method);
     if (strcmp(o->method, "greedy") != 0) {
         if (o->restarts)
-            printf(", %lld restarts", (long long)o->restarts);
+            printf(", %lld restart%s", (long long)o->restarts, o->restarts == 1 ? "" : "s");
         else
             printf(", %s", strncmp(o->start, "text:", 5) ? "8 restarts" : "from a text");
         printf(", %lld steps", (long long)o->steps);
