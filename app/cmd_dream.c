@@ -301,6 +301,7 @@ static void print_details(const struct dream_command *d, const ph_dream_result *
     printf("%s  %-*s  mean %.2f, sd %.2f, max %.2f of %lld\n", r->n_nearest ? "\n" : "",
            d->width - 2, "random texts", r->random_mean, r->random_sd, r->random_max,
            (long long)r->random_n);
+    printf("  %-*s  best one token repeated %.2f\n", d->width - 2, "", r->repeated);
 }
 
 static void print_row(struct dream_command *d, const ph_dream_result *r)
