@@ -14,6 +14,8 @@ static ph_status host_alloc(ph_real **out, size_t n, ph_backend *be, ph_error *e
     return ph__alloc_aligned((void **)out, n, be->element, err);
 }
 
+enum { PIECE = 1 << 15 }; /* elements that one thread copies at a time */
+
 static void host_release(ph_backend *be, ph_real *p)
 {
     (void)be;
@@ -33,7 +35,10 @@ static void host_write(ph_real *dst, const float *src, size_t n, ph_backend *be)
 static void host_read(float *dst, const ph_real *src, size_t n, ph_backend *be)
 {
     if (be->element == sizeof(float)) {
-        memcpy(dst, src, n * sizeof *dst);
+        const float *f = (const float *)src;
+#pragma omp parallel for schedule(static) num_threads(be->threads) if (n > PIECE)
+        for (size_t i = 0; i < n; i += PIECE)
+            memcpy(dst + i, f + i, (n - i < PIECE ? n - i : PIECE) * sizeof *dst);
         return;
     }
     const double *d = (const double *)src;

@@ -14,7 +14,7 @@
 
 enum {
     CANONICAL = 160, /* rows for which the layout is asked */
-    TILE = 320       /* rows of one call where there are many; the rest is one call, up to 1.5 × */
+    TILE = 1024      /* rows of one call where there are many; the rest is one call, up to 1.5 × */
 };
 
 struct backend {

@@ -17,8 +17,9 @@
 #include <string.h>
 
 enum {
-    BATCH_TOKENS = 512,
-    SAVE_SECONDS = 20 /* a killed pass loses at most this much */
+    SHORT_BATCH = 1024, /* tokens of a batch of single ones: long products */
+    BATCH = 512,        /* … and of longer rows, whose attention should stay in cache */
+    SAVE_SECONDS = 20   /* a killed pass loses at most this much */
 };
 
 struct header {
@@ -186,6 +187,7 @@ struct watch {
 static void keep_norms(ph_census *c, const struct watch *w, int64_t block)
 {
     float *out = c->norms + (block - 1) * c->plan.n + w->token;
+#pragma omp parallel for schedule(static) num_threads(c->job->model->backend->threads)
     for (int64_t t = 0; t < w->n; t++) {
         double sum = 0;
         for (int64_t i = 0; i < c->C; i++)
@@ -326,7 +328,7 @@ ph_status ph__census_open(ph_census **out, const ph_job *job, const ph_census_pl
     *cost = (ph_pass_cost){.tokens = plan->n, .resumed = plan->n};
     PH_GO(PH_NEW(&c, 1, err));
     *c = (ph_census){.job = job, .plan = *plan, .C = job->model->arch.C, .F = job->model->arch.F};
-    c->rows = plan->window < BATCH_TOKENS ? BATCH_TOKENS / plan->window : 1;
+    c->rows = plan->window == 1 ? SHORT_BATCH : plan->window < BATCH ? BATCH / plan->window : 1;
     if (job->run.cache) {
         PH_GO(set_digest(c, err));
         PH_GO(find_done(&found, c, err));

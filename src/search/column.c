@@ -1,7 +1,6 @@
 /* column.c — what a census keeps of one feature, and how values are added to it.
  *
- * Columns are worked in groups of LANES, first row by row for what vectorises over columns, then
- * column by column from a turned copy of the group that stays in the first cache.
+ * Columns are worked in groups of LANES, ROWS at a time: what is read stays in the first cache.
  */
 #include "search/column.h"
 
@@ -11,10 +10,11 @@
 
 enum { LANES = 16, ROWS = 256 };
 
-/* Some rows of a group of columns. */
+/* Some rows of a group of columns, as they lie in X: `lanes` columns of n rows, ld apart. */
 struct tile {
-    int64_t n; /* rows */
-    float turned[LANES][ROWS];
+    const float *X;
+    int64_t n, ld;
+    int lanes;
     float most[LANES], least[LANES];
 };
 
@@ -29,22 +29,20 @@ void ph__columns_clear(ph_columns *c)
 
 /* ---- adding ---- */
 
-/* Read n rows of LANES columns, add to their sums; false if one is not finite. */
-static bool load(struct tile *t, double *sum, double *squares, const float *X, int64_t ld,
-                 int64_t n)
+/* Add to the sums, find the extremes; false if a value is not finite. */
+static bool load(struct tile *t, double *sum, double *squares)
 {
     double s[LANES], q[LANES], finite = 0;
+    const float *x = t->X;
 
     memcpy(s, sum, sizeof s);
     memcpy(q, squares, sizeof q);
-    t->n = n;
-    for (int l = 0; l < LANES; l++) t->most[l] = t->least[l] = X[l];
-    for (int64_t i = 0; i < n; i++, X += ld) {
-        for (int l = 0; l < LANES; l++) s[l] += (double)X[l];
-        for (int l = 0; l < LANES; l++) q[l] += (double)X[l] * (double)X[l];
-        for (int l = 0; l < LANES; l++) t->most[l] = X[l] > t->most[l] ? X[l] : t->most[l];
-        for (int l = 0; l < LANES; l++) t->least[l] = X[l] < t->least[l] ? X[l] : t->least[l];
-        for (int l = 0; l < LANES; l++) t->turned[l][i] = X[l];
+    for (int l = 0; l < LANES; l++) t->most[l] = t->least[l] = x[l];
+    for (int64_t i = 0; i < t->n; i++, x += t->ld) {
+        for (int l = 0; l < LANES; l++) s[l] += (double)x[l];
+        for (int l = 0; l < LANES; l++) q[l] += (double)x[l] * (double)x[l];
+        for (int l = 0; l < LANES; l++) t->most[l] = x[l] > t->most[l] ? x[l] : t->most[l];
+        for (int l = 0; l < LANES; l++) t->least[l] = x[l] < t->least[l] ? x[l] : t->least[l];
     }
     for (int l = 0; l < LANES; l++) finite += q[l] * 0;
     memcpy(sum, s, sizeof s);
@@ -53,20 +51,17 @@ static bool load(struct tile *t, double *sum, double *squares, const float *X, i
 }
 
 /* The same for the last columns, fewer than LANES of them. */
-static bool load_few(struct tile *t, double *sum, double *squares, const float *X, int64_t ld,
-                     int64_t n, int lanes)
+static bool load_few(struct tile *t, double *sum, double *squares)
 {
     double finite = 0;
-    t->n = n;
-    for (int l = 0; l < lanes; l++) {
-        t->most[l] = t->least[l] = X[l];
-        for (int64_t i = 0; i < n; i++) {
-            const float x = X[i * ld + l];
+    for (int l = 0; l < t->lanes; l++) {
+        t->most[l] = t->least[l] = t->X[l];
+        for (int64_t i = 0; i < t->n; i++) {
+            const float x = t->X[i * t->ld + l];
             sum[l] += (double)x;
             squares[l] += (double)x * (double)x;
             t->most[l] = x > t->most[l] ? x : t->most[l];
             t->least[l] = x < t->least[l] ? x : t->least[l];
-            t->turned[l][i] = x;
         }
         finite += squares[l] * 0;
     }
@@ -91,13 +86,13 @@ static void insert(float *values, int32_t *at, int64_t n, float value, int64_t t
     at[slot] = (int32_t)token;
 }
 
-static void list(float *values, int32_t *at, size_t top, const float *x, int64_t n, int64_t token,
-                 int64_t window, float sign)
+static void list(float *values, int32_t *at, size_t top, const struct tile *t, int lane,
+                 int64_t token, int64_t window, float sign)
 {
-    const float *worst = &values[top - 1];
-    for (int64_t i = 0; i < n; i++)
-        if (sign * x[i] > sign * *worst)
-            insert(values, at, (int64_t)top, x[i], token + i, window, sign);
+    const float *worst = &values[top - 1], *x = t->X + lane;
+    for (int64_t i = 0; i < t->n; i++, x += t->ld)
+        if (sign * *x > sign * *worst)
+            insert(values, at, (int64_t)top, *x, token + i, window, sign);
 }
 
 /* Double the range upwards or downwards. */
@@ -111,10 +106,9 @@ static void widen(uint32_t *bins, float *low, float *step, bool up)
     *step *= 2;
 }
 
-static void count(uint32_t *bins, float *low, float *step, const float *x, int64_t n, float least,
-                  float most)
+/* Make the range hold what is in the tile. */
+static void fit(uint32_t *bins, float *low, float *step, float least, float most)
 {
-    int32_t at[ROWS];
     if (*step == 0) {
         const float size = fmaxf(fabsf(least), fabsf(most));
         *low = least;
@@ -122,28 +116,44 @@ static void count(uint32_t *bins, float *low, float *step, const float *x, int64
     }
     while (isfinite(*step) && most > *low + PH_BINS * *step) widen(bins, low, step, true);
     while (isfinite(*step) && least < *low) widen(bins, low, step, false);
-    const float from = *low, scale = 1 / *step;
-    for (int64_t i = 0; i < n; i++) at[i] = (int32_t)((x[i] - from) * scale);
-    for (int64_t i = 0; i < n; i++) bins[at[i] < 0 ? 0 : at[i] < PH_BINS ? at[i] : PH_BINS - 1]++;
 }
 
-static bool add_group(ph_columns *c, size_t column, int lanes, const float *X, int64_t ld,
-                      int64_t n, int64_t token, int64_t window)
+/* Row by row, so that one column's increments do not wait for each other. */
+static void count(uint32_t *bins, const struct tile *t, const float *low, const float *step)
 {
-    struct tile t;
-    double *sum = c->sum + column, *squares = c->squares + column;
-    if (!(lanes == LANES ? load(&t, sum, squares, X, ld, n)
-                         : load_few(&t, sum, squares, X, ld, n, lanes)))
-        return false;
-    for (int l = 0; l < lanes; l++) {
-        const size_t i = column + (size_t)l, at = i * c->top;
-        if (t.most[l] > c->highest[at + c->top - 1])
-            list(c->highest + at, c->at_highest + at, c->top, t.turned[l], n, token, window, 1);
-        if (t.least[l] < c->lowest[at + c->top - 1])
-            list(c->lowest + at, c->at_lowest + at, c->top, t.turned[l], n, token, window, -1);
-        count(c->bins + i * PH_BINS, &c->low[i], &c->step[i], t.turned[l], n, t.least[l],
-              t.most[l]);
+    float from[LANES], scale[LANES];
+    const float *x = t->X;
+
+    for (int l = 0; l < t->lanes; l++) from[l] = low[l];
+    for (int l = 0; l < t->lanes; l++) scale[l] = 1 / step[l];
+    for (int64_t i = 0; t->lanes == LANES && i < t->n; i++, x += t->ld) {
+        int32_t at[LANES];
+        for (int l = 0; l < LANES; l++) at[l] = (int32_t)((x[l] - from[l]) * scale[l]);
+        for (int l = 0; l < LANES; l++) at[l] = at[l] < PH_BINS ? at[l] : PH_BINS - 1;
+        for (int l = 0; l < LANES; l++) at[l] = at[l] > 0 ? at[l] : 0;
+        for (int l = 0; l < LANES; l++) bins[l * PH_BINS + at[l]]++;
     }
+    for (int64_t i = 0; t->lanes != LANES && i < t->n; i++, x += t->ld) {
+        for (int l = 0; l < t->lanes; l++) {
+            const int32_t at = (int32_t)((x[l] - from[l]) * scale[l]);
+            bins[l * PH_BINS + (at < 0 ? 0 : at < PH_BINS ? at : PH_BINS - 1)]++;
+        }
+    }
+}
+
+static bool add_group(ph_columns *c, size_t column, struct tile *t, int64_t token, int64_t window)
+{
+    double *sum = c->sum + column, *squares = c->squares + column;
+    if (!(t->lanes == LANES ? load(t, sum, squares) : load_few(t, sum, squares))) return false;
+    for (int l = 0; l < t->lanes; l++) {
+        const size_t i = column + (size_t)l, at = i * c->top;
+        if (t->most[l] > c->highest[at + c->top - 1])
+            list(c->highest + at, c->at_highest + at, c->top, t, l, token, window, 1);
+        if (t->least[l] < c->lowest[at + c->top - 1])
+            list(c->lowest + at, c->at_lowest + at, c->top, t, l, token, window, -1);
+        fit(c->bins + i * PH_BINS, &c->low[i], &c->step[i], t->least[l], t->most[l]);
+    }
+    count(c->bins + column * PH_BINS, t, c->low + column, c->step + column);
     return true;
 }
 
@@ -153,12 +163,12 @@ bool ph__columns_add(ph_columns *c, size_t first, const float *X, int64_t N, int
     int bad = 0;
 #pragma omp parallel for schedule(static) reduction(max : bad) num_threads(threads)
     for (int64_t column = 0; column < W; column += LANES) {
-        const int lanes = W - column < LANES ? (int)(W - column) : LANES;
         for (int64_t i = 0; i < N; i += ROWS) {
-            const int64_t n = N - i < ROWS ? N - i : ROWS;
-            if (!add_group(c, first + (size_t)column, lanes, X + i * W + column, W, n, token + i,
-                           window))
-                bad = 1;
+            struct tile t = {.X = X + i * W + column,
+                             .n = N - i < ROWS ? N - i : ROWS,
+                             .ld = W,
+                             .lanes = W - column < LANES ? (int)(W - column) : LANES};
+            if (!add_group(c, first + (size_t)column, &t, token + i, window)) bad = 1;
         }
     }
     return !bad;
