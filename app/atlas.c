@@ -291,6 +291,11 @@ bool atlas_writes(const char *path)
     return sink_of(path) != NULL;
 }
 
+bool atlas_writes_lines(const char *path)
+{
+    return sink_of(path) == &sinks[JSONL];
+}
+
 struct taking {
     struct atlas *v;
     const struct sink *sink;

@@ -7,6 +7,8 @@
 /* The endings of --output FILE, in words; and whether a path has one of them. */
 #define ATLAS_ENDINGS ".jsonl, .csv or .npz"
 bool atlas_writes(const char *path);
+/* true for .jsonl, which a scan of single features can write too. */
+bool atlas_writes_lines(const char *path);
 
 /* Survey a subject's model (it needs no features) and print the result, or write it to `path` if
  * that is not NULL. */

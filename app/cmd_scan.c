@@ -38,7 +38,7 @@ static void check_words(const struct scan_command *s, struct argp_state *state)
     if (!s->output) return;
     if (!atlas_writes(s->output))
         usage_error(state, "--output %s: expected a name that ends in " ATLAS_ENDINGS, s->output);
-    if (!all && strcasecmp(s->output + strlen(s->output) - 6, ".jsonl") != 0)
+    if (!all && !atlas_writes_lines(s->output))
         usage_error(state, "--output %s: with SPEC a scan is written as .jsonl", s->output);
     if (s->common.n_models > 1) usage_error(state, "--output takes one model");
 }

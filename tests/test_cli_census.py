@@ -98,6 +98,7 @@ def test_survey_files():
     check(code == 0 and out == "" and os.path.exists(path("two.jsonl")), f"a scan of features to a file: {err}")
     expect_error(2, "expected a name that ends in .jsonl, .csv or .npz", "scan", "--output", path("all.xls"))
     expect_error(2, "with SPEC a scan is written as .jsonl", "scan", "block 1 [:, :, 0]", "--output", path("a.npz"))
+    expect_error(2, "with SPEC a scan is written as .jsonl", "scan", "block 1 [:, :, 0]", "--output", "a.csv")
     expect_error(2, "--neurons goes with a scan of everything", "scan", "block 1 [:, :, 0]", "--neurons")
     expect_error(2, "depth 9: this model has blocks 1 to 2", "scan", "--depth", "9")
     for name in ("x.jsonl", "x.csv", "x.npz"):

@@ -196,10 +196,15 @@ double ph__column_mean(const ph_column *c)
     return c->sum / (double)c->n;
 }
 
+double ph__deviation(double sum, double squares, double n)
+{
+    const double mean = sum / n, variance = squares / n - mean * mean;
+    return variance > 0 ? sqrt(variance * n / (n > 1 ? n - 1 : 1)) : 0;
+}
+
 double ph__column_deviation(const ph_column *c)
 {
-    const double n = (double)c->n, mean = c->sum / n, variance = c->squares / n - mean * mean;
-    return variance > 0 ? sqrt(variance * n / (n > 1 ? n - 1 : 1)) : 0;
+    return ph__deviation(c->sum, c->squares, (double)c->n);
 }
 
 static double within(const ph_column *c, double value)

@@ -45,6 +45,8 @@ typedef struct ph_column {
 } ph_column;
 
 ph_column ph__column_at(const ph_columns *c, size_t i, int64_t n);
+/* Standard deviation of n values with this sum and sum of squares. */
+double ph__deviation(double sum, double squares, double n);
 double ph__column_mean(const ph_column *c);
 double ph__column_deviation(const ph_column *c);
 /* The value below which a share `level` of the tokens lies, and the share below a value: to the

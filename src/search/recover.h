@@ -43,8 +43,8 @@ typedef struct ph_exact {
  * of the default model's, most of them equal in all bits): then the nearest of a batch is kept. */
 #define PH_EXACT_TOLERANCE 1e-4
 
-/* The region holds every token. Position by position, from the left: the token whose output there is the text's, and where none
- * is within the tolerance the nearest of all. */
+/* The region holds every token. Position by position, from the left: the token whose output there is
+ * the text's, and where none is within the tolerance the nearest of all. */
 ph_status ph__exact(ph_exact *out, ph_target *t, ph_error *err);
 
 #endif

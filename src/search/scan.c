@@ -1,14 +1,7 @@
 /* scan.c — the public face of complete search. */
 #include "base/mem.h"
+#include "search/column.h"
 #include "search/complete.h"
-
-#include <math.h>
-
-static double deviation(const ph_tally *t, double n)
-{
-    const double mean = t->sum / n, variance = t->squares / n - mean * mean;
-    return variance > 0 ? sqrt(variance * n / (n > 1 ? n - 1 : 1)) : 0;
-}
 
 /* A single token has position 0 only. */
 static ph_status check_tokens(const ph_features *features, const ph_job *job, ph_error *err)
@@ -30,7 +23,7 @@ static ph_status report(const ph_complete *c, const ph_feature *const *features,
                                   .bottom = t->bottom,
                                   .n_top = (size_t)t->n,
                                   .mean = t->sum / (double)c->V,
-                                  .sd = deviation(t, (double)c->V),
+                                  .sd = ph__deviation(t->sum, t->squares, (double)c->V),
                                   .n = c->V};
         if (result(&r, payload)) return ph__fail(err, PH_ECANCELED, -1, "cancelled by the caller");
     }
