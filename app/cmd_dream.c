@@ -34,7 +34,16 @@ enum {
     KEY_OPTIMIZER,
     KEY_RESTARTS,
     KEY_DECODE,
-    KEY_TOP
+    KEY_TOP,
+    KEY_BUDGET,
+    KEY_TIME,
+    KEY_NO_SHARE,
+    KEY_ROUND_TRIP,
+    KEY_OUTLIERS,
+    KEY_TOP_K,
+    KEY_WIDTH,
+    KEY_FLUENT,
+    KEY_LAMBDA
 };
 
 static const struct argp_option options[] = {
@@ -42,7 +51,25 @@ static const struct argp_option options[] = {
      "descent on the embedding; softmax: descent on a distribution over the vocabulary; greedy: "
      "append the best token, exact at every step (descent)",
      0},
-    {"tokens", KEY_TOKENS, "N", 0, "Length of the searched text (5)", 0},
+    {"tokens", KEY_TOKENS, "N|A:B", 0,
+     "Length of the searched text (5); A:B lets searches among tokens vary it", 0},
+    {"budget", KEY_BUDGET, "N", 0,
+     "Searches among tokens: tokens sent forward for each feature, a backward counts two (100000)",
+     0},
+    {"time", KEY_TIME, "S", 0, "The same: stop after S seconds (30s, 5m)", 0},
+    {"no-share", KEY_NO_SHARE, NULL, 0, "The same: no feature sees what was found for another", 0},
+    {"round-trip", KEY_ROUND_TRIP, "require|prefer|off", 0,
+     "Texts that do not tokenise back to their own tokens are not looked at by searches among "
+     "tokens (require, their default), rank behind the others (prefer), or rank by the activation "
+     "of their tokens (off)",
+     0},
+    {"outliers", KEY_OUTLIERS, "last|keep|drop", 0,
+     "Texts that trigger an outlier norm rank behind the others (last), do not (keep), or are no "
+     "answer (drop)",
+     0},
+    {"top-k", KEY_TOP_K, "K", 0, "swap: tokens that the gradient proposes per position (256)", 0},
+    {"width", KEY_WIDTH, "N", 0, "swap: variants of a step (512)", 0},
+    {"fluent", KEY_FLUENT, NULL, 0, "Also the cross-entropy of the texts under the model", 0},
     {"steps", KEY_STEPS, "N", 0, "Steps of descent (100)", 0},
     {"restarts", KEY_RESTARTS, "N", 0, "Random starts for each feature (8)", 0},
     {"eta", KEY_ETA, "A:B", 0,
@@ -64,6 +91,42 @@ static const struct argp_option options[] = {
     CORPUS_OPTION,
     {0}};
 
+static const char *const round_trips[] = {"require", "prefer", "off", NULL};
+static const char *const outliers[] = {"last", "keep", "drop", NULL};
+
+/* N or A:B */
+static void parse_lengths(struct argp_state *state, const char *arg, ph_dream_options *o)
+{
+    char *copy = strdup(arg), *colon = copy ? strchr(copy, ':') : NULL;
+    if (colon) *colon = 0;
+    o->tokens = parse_integer(state, "tokens", copy ? copy : arg, 1, INT64_MAX);
+    o->tokens_to = colon ? parse_integer(state, "tokens", colon + 1, 1, INT64_MAX) : 0;
+    free(copy);
+}
+
+/* A number of seconds, perhaps with s, m or h behind it. */
+static double parse_seconds(struct argp_state *state, const char *arg)
+{
+    static const struct {
+        char letter;
+        double seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}};
+    char *copy = strdup(arg);
+    const size_t n = copy ? strlen(copy) : 0;
+    double unit = 1;
+
+    for (size_t i = 0; n > 1 && i < sizeof units / sizeof *units; i++)
+        if (copy[n - 1] == units[i].letter) {
+            unit = units[i].seconds;
+            copy[n - 1] = 0;
+            break;
+        }
+    const double v = parse_real(state, "time", copy ? copy : arg);
+    if (v <= 0) usage_error(state, "--time %s: expected more than 0 seconds", arg);
+    free(copy);
+    return v * unit;
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct dream_command *d = state->input;
@@ -72,7 +135,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT: state->child_inputs[0] = &d->common; break;
     case KEY_METHOD: o->method = arg; break;
-    case KEY_TOKENS: o->tokens = parse_integer(state, "tokens", arg, 1, INT64_MAX); break;
+    case KEY_TOKENS: parse_lengths(state, arg, o); break;
     case KEY_STEPS: o->steps = parse_integer(state, "steps", arg, 1, INT64_MAX); break;
     case KEY_RESTARTS: o->restarts = parse_integer(state, "restarts", arg, 1, INT64_MAX); break;
     case KEY_TOP: o->top = parse_integer(state, "top", arg, 1, INT64_MAX); break;
@@ -85,6 +148,19 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_OPTIMIZER: o->optimizer = arg; break;
     case KEY_START: o->start = arg; break;
     case KEY_DECODE: o->decode = arg; break;
+    case KEY_BUDGET: o->budget = parse_integer(state, "budget", arg, 1, INT64_MAX); break;
+    case KEY_TIME: o->seconds = parse_seconds(state, arg); break;
+    case KEY_NO_SHARE: o->alone = true; break;
+    case KEY_ROUND_TRIP:
+        o->round_trip = (ph_round_trip)(1 + choose(state, "round-trip", arg, round_trips,
+                                                   "require, prefer or off"));
+        break;
+    case KEY_OUTLIERS:
+        o->outliers = (ph_outliers)choose(state, "outliers", arg, outliers, "last, keep or drop");
+        break;
+    case KEY_TOP_K: o->top_k = parse_integer(state, "top-k", arg, 1, INT64_MAX); break;
+    case KEY_WIDTH: o->width = parse_integer(state, "width", arg, 1, INT64_MAX); break;
+    case KEY_FLUENT: o->fluent = true; break;
     case KEY_CORPUS: ordinary_option(&d->ordinary, arg); break;
     case ARGP_KEY_END: need_specs(&d->common, state); break;
     default: return ARGP_ERR_UNKNOWN;

@@ -126,9 +126,8 @@ void need_specs(const struct common *c, struct argp_state *state)
     if (c->n_words == 0) usage_error(state, "which feature? for example 'block 8 [:, :, 0-4]'");
 }
 
-/* The place of arg in a list that ends with NULL; anything else is a usage error. */
-static int choose(struct argp_state *state, const char *option, const char *arg,
-                  const char *const *list, const char *expected)
+int choose(struct argp_state *state, const char *option, const char *arg, const char *const *list,
+           const char *expected)
 {
     for (int i = 0; list[i]; i++)
         if (strcmp(arg, list[i]) == 0) return i;

@@ -57,6 +57,9 @@ __attribute__((noreturn, format(printf, 2, 3))) void usage_error(const struct ar
 /* Numbers of options: a mistake is a usage error that names the option. */
 long long parse_integer(struct argp_state *state, const char *option, const char *arg,
                         long long min, long long max);
+/* The place of arg in a list that ends with NULL; `expected` names them. */
+int choose(struct argp_state *state, const char *option, const char *arg, const char *const *list,
+           const char *expected);
 double parse_real(struct argp_state *state, const char *option, const char *arg);
 /* The value of --eta, "A:B": step sizes at the beginning and the end, each perhaps with rms behind
  * it. */

@@ -304,6 +304,20 @@ PH_API ph_status ph_context(int32_t **ids, size_t *n, const ph_model *model,
 /* How a feature is reduced under these options: "mean", "max" or "last". */
 PH_API const char *ph_reduce_name(const ph_feature *feature, ph_reduce reduce);
 
+typedef enum ph_round_trip { /* texts that do not tokenise back to their own tokens … */
+                             PH_ROUND_TRIP_DEFAULT =
+                                 0, /* the method's own: require for searches among tokens, else prefer */
+                             PH_ROUND_TRIP_REQUIRE, /* … are not looked at by a search among tokens */
+                             PH_ROUND_TRIP_PREFER, /* … rank behind those that do */
+                             PH_ROUND_TRIP_OFF     /* … rank by the activation of their tokens */
+} ph_round_trip;
+
+typedef enum ph_outliers {                       /* texts whose norm_ratio is above 3 … */
+                           PH_OUTLIERS_LAST = 0, /* … rank behind the others */
+                           PH_OUTLIERS_KEEP,     /* … are like any other */
+                           PH_OUTLIERS_DROP      /* … are no answer */
+} ph_outliers;
+
 /* dream: gradient descent on the input embedding, decoded to tokens, re-scored as text.
  *
  * e <- e - eta_n * d/de objective(e), n = 0 … steps-1, eta falling linearly (Badger, Language Model
@@ -332,11 +346,22 @@ typedef struct ph_dream_options {
     int64_t top;           /* answers per feature, different ones, 1 */
     const struct ph_corpus
         *corpus; /* norms of ordinary text for norm_ratio; NULL: of random texts */
+    /* searches among tokens: */
+    int64_t tokens_to; /* the text's length may vary from `tokens` to this; 0: it does not */
+    int64_t budget;    /* tokens sent forward for each feature, a backward counts two; 100,000 */
+    double seconds;    /* stop after these, 0: never */
+    bool alone;        /* features do not share what is found for others */
+    ph_round_trip round_trip;
+    ph_outliers outliers;
+    int64_t top_k, width; /* swap: tokens proposed per position, variants per step; 256, 512 */
+    bool fluent;          /* cross-entropy of the texts under the model, and … */
+    double lambda;        /* … its weight in what is searched for */
 } ph_dream_options;
 #define PH_DREAM_OPTIONS_INIT                                                                      \
     {                                                                                              \
         sizeof(ph_dream_options), PH_RUN_OPTIONS_INIT, 5, 100, 0, 1.0, 0.1, false, false, 100.0,   \
-            "descent", "l1", 0.0, "gd", "half", "all", 1, NULL                                     \
+            "descent", "l1", 0.0, "gd", "half", "all", 1, NULL, 0, 100000, 0.0, false,             \
+            PH_ROUND_TRIP_DEFAULT, PH_OUTLIERS_LAST, 256, 512, false, 0.0                          \
     }
 
 /* Names of the tables' rows, in order; NULL past the last. */

@@ -26,24 +26,46 @@ static float score_scale(const ph_arch *a)
     return (float)(1 / __builtin_sqrt((double)a->D));
 }
 
+/* Steps 3 and 4: rope and attention, of each group behind its own keys. p is saved of the last. */
+static void attend(ph_block_state *s, ph_block_scratch *t, const ph_run *r)
+{
+    const ph_arch *a = r->arch;
+    const struct ph_ops *op = &r->backend->ops;
+    const ph_group all = {0, r->B, r->T, r->P, 0};
+    const ph_group *groups = r->groups ? r->groups : &all;
+    const qkv_view x = view(s->qkv, r);
+
+    for (int64_t i = 0; i < (r->groups ? r->n_groups : 1); i++) {
+        const ph_group *g = &groups[i];
+        ph_real *q = ph__at(r->backend, x.q, g->first * x.ld);
+        ph_real *k = ph__at(r->backend, x.k, g->first * x.ld);
+        const ph_real *v = ph__at(r->backend, x.v, g->first * x.ld);
+        const ph_real *kc = g->P ? ph__at(r->backend, s->kc, g->keys) : NULL;
+        const ph_real *vc = g->P ? ph__at(r->backend, s->vc, g->keys) : NULL;
+        /* 3 */ op->rope_fwd(q, r->cos, r->sin, a->rope, g->P, g->B, g->T, a->H, a->D, a->rope_dims,
+                             x.ld, r->stream);
+        op->rope_fwd(k, r->cos, r->sin, a->rope, g->P, g->B, g->T, a->Hkv, a->D, a->rope_dims, x.ld,
+                     r->stream);
+        /* 4 */ op->attention_fwd(ph__at(r->backend, t->o, g->first * a->H * a->D), s->p, q, k, v,
+                                  kc, vc, score_scale(a), g->B, g->T, g->P, a->H, a->Hkv, a->D,
+                                  x.ld, r->stream);
+    }
+}
+
 void ph__block_forward(ph_block_state *s, ph_block_scratch *t, const ph_block_weights *w,
                        ph_place from, ph_place stop, const ph_run *r)
 {
     const ph_arch *a = r->arch;
     const struct ph_ops *op = &r->backend->ops;
     ph_stream *st = r->stream;
-    const int64_t B = r->B, T = r->T, P = r->P, N = B * T;
-    const qkv_view x = view(s->qkv, r);
+    const int64_t N = r->B * r->T;
 
     if (from == PH_PLACE_ATTN) goto behind_attn;
     if (from == PH_PLACE_NEURON) goto behind_neuron;
     if (from == PH_PLACE_MLP) goto behind_mlp;
     /* 1 */ op->rmsnorm_fwd(t->normed, s->r1, s->x, w->attn_norm, a->norm_eps, N, a->C, st);
     /* 2 */ op->matmul(s->qkv, 0, t->normed, w->qkv, N, st);
-    /* 3 */ op->rope_fwd(x.q, r->cos, r->sin, a->rope, P, B, T, a->H, a->D, a->rope_dims, x.ld, st);
-    op->rope_fwd(x.k, r->cos, r->sin, a->rope, P, B, T, a->Hkv, a->D, a->rope_dims, x.ld, st);
-    /* 4 */ op->attention_fwd(t->o, s->p, x.q, x.k, x.v, s->kc, s->vc, score_scale(a), B, T, P,
-                              a->H, a->Hkv, a->D, x.ld, st);
+    /* 3, 4 */ attend(s, t, r);
     /* 5 */ op->matmul(t->branch, 0, t->o, w->o, N, st);
     if (stop == PH_PLACE_ATTN) return;
 behind_attn:

@@ -4,6 +4,13 @@
 
 #include "model/model.h"
 
+/* Rows of one length behind the same keys, among the tokens of a run. */
+typedef struct ph_group {
+    int64_t first;   /* their first token */
+    int64_t B, T, P; /* rows, tokens of each, keys that stand before them … */
+    int64_t keys;    /* … from this element of kc and vc on */
+} ph_group;
+
 /* Sizes of a run and what stands before its rows. */
 typedef struct ph_run {
     const ph_arch *arch;
@@ -11,6 +18,8 @@ typedef struct ph_run {
     ph_stream *stream;
     int64_t B, T, P;          /* rows, tokens, context tokens */
     const ph_real *cos, *sin; /* (P+T, rope_dims/2) */
+    const ph_group *groups; /* forward only: how the B*T tokens divide; NULL: they are one group */
+    int64_t n_groups;
 } ph_run;
 
 /* What a block leaves behind for its backward pass, N = B*T. */

@@ -13,33 +13,11 @@
 #include "model/session.h"
 
 #include "base/mem.h"
+#include "model/arena.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define PH_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define PH_ASAN 1
-#endif
-#endif
-#ifdef PH_ASAN
-#include <sanitizer/asan_interface.h>
-enum { RED_ZONE = 64 }; /* bytes behind every buffer that nothing may touch */
-#else
-#define ASAN_POISON_MEMORY_REGION(at, bytes) ((void)(at), (void)(bytes))
-enum { RED_ZONE = 0 };
-#endif
-
-/* Hands out parts of one allocation: first counting (base NULL), then for real. */
-struct arena {
-    const ph_backend *backend;
-    ph_real *base;
-    size_t used;
-    bool overflow;
-};
 
 struct ph_session {
     const ph_model *model;
@@ -62,64 +40,38 @@ struct ph_session {
 
 /* ---- memory ---- */
 
-static void take(struct arena *a, ph_real **slot, int64_t rows, int64_t columns)
-{
-    const size_t line = 64 / a->backend->element;
-    size_t n = 0;
-    a->overflow |= !ph__mul(&n, (size_t)rows, (size_t)columns) || n > SIZE_MAX / 64;
-    if (a->overflow) return;
-    if (a->base) *slot = ph__at(a->backend, a->base, (int64_t)a->used);
-    n = (n + line - 1) / line * line;
-    if (a->base)
-        ASAN_POISON_MEMORY_REGION(ph__at(a->backend, a->base, (int64_t)(a->used + n)), RED_ZONE);
-    a->overflow |= !ph__add(&a->used, a->used, n + RED_ZONE / a->backend->element);
-}
-
-static void take_block(struct arena *a, ph_block_state *s, const ph_arch *m, int64_t B, int64_t T,
-                       int64_t P)
-{
-    const int64_t N = B * T;
-    take(a, &s->r1, N, 1);
-    take(a, &s->qkv, N, (m->H + 2 * m->Hkv) * m->D);
-    take(a, &s->p, N * m->H, P + T);
-    take(a, &s->mid, N, m->C);
-    take(a, &s->r2, N, 1);
-    take(a, &s->gu, N, 2 * m->F);
-    take(a, &s->out, N, m->C);
-}
-
 /* The one table of sizes. */
-static void layout(ph_session *s, struct arena *a)
+static void layout(ph_session *s, ph_arena *a)
 {
     const ph_arch *m = &s->model->arch;
     const int64_t B = s->rows, T = s->run.T, P = s->run.P, N = B * T;
     const int64_t blocks = s->last - s->first + 1;
 
-    take(a, &s->cos, P + T, m->rope_dims / 2);
-    take(a, &s->sin, P + T, m->rope_dims / 2);
-    take(a, &s->x0, N, m->C);
+    ph__take(a, &s->cos, P + T, m->rope_dims / 2);
+    ph__take(a, &s->sin, P + T, m->rope_dims / 2);
+    ph__take(a, &s->x0, N, m->C);
     for (int64_t i = 0; i < blocks; i++) {
-        if (s->gradient || i == 0) take_block(a, &s->states[i], m, B, T, P);
-        take(a, (ph_real **)&s->states[i].kc, P, m->Hkv * m->D);
-        take(a, (ph_real **)&s->states[i].vc, P, m->Hkv * m->D);
+        if (s->gradient || i == 0) ph__take_block(a, &s->states[i], m, N, P + T);
+        ph__take(a, (ph_real **)&s->states[i].kc, P, m->Hkv * m->D);
+        ph__take(a, (ph_real **)&s->states[i].vc, P, m->Hkv * m->D);
     }
-    take(a, &s->scratch.normed, N, m->C);
-    take(a, &s->scratch.o, N, m->H * m->D);
-    take(a, &s->scratch.h, N, m->F);
-    take(a, &s->scratch.branch, N, m->C);
+    ph__take(a, &s->scratch.normed, N, m->C);
+    ph__take(a, &s->scratch.o, N, m->H * m->D);
+    ph__take(a, &s->scratch.h, N, m->F);
+    ph__take(a, &s->scratch.branch, N, m->C);
     if (s->gradient) {
-        take(a, &s->scratch.dqkv, N, (m->H + 2 * m->Hkv) * m->D);
-        take(a, &s->scratch.dgu, N, 2 * m->F);
-        take(a, &s->dx, N, m->C);
-        take(a, &s->seed, N, ph__session_width(s));
+        ph__take(a, &s->scratch.dqkv, N, (m->H + 2 * m->Hkv) * m->D);
+        ph__take(a, &s->scratch.dgu, N, 2 * m->F);
+        ph__take(a, &s->dx, N, m->C);
+        ph__take(a, &s->seed, N, ph__session_width(s));
     } else {
-        take(a, &s->other, N, m->C);
+        ph__take(a, &s->other, N, m->C);
     }
     if (s->tap.place == PH_PLACE_FINAL || s->tap.place == PH_PLACE_LOGITS) {
-        take(a, &s->final_r, N, 1);
-        take(a, &s->final, N, m->C);
+        ph__take(a, &s->final_r, N, 1);
+        ph__take(a, &s->final, N, m->C);
     }
-    if (s->tap.place == PH_PLACE_LOGITS) take(a, &s->logits, N, m->V);
+    if (s->tap.place == PH_PLACE_LOGITS) ph__take(a, &s->logits, N, m->V);
 }
 
 /* Without gradient every block works in the first one's buffers and the stream changes sides. */
@@ -138,7 +90,7 @@ static void share_buffers(ph_session *s)
 
 static ph_status measure(size_t *elements, ph_session *s, ph_error *err)
 {
-    struct arena a = {.backend = s->model->backend};
+    ph_arena a = {.backend = s->model->backend};
     layout(s, &a);
     if (a.overflow) return ph__fail_memory(err, SIZE_MAX);
     *elements = a.used;
@@ -148,7 +100,7 @@ static ph_status measure(size_t *elements, ph_session *s, ph_error *err)
 static ph_status get_memory(ph_session *s, ph_error *err)
 {
     ph_backend *be = s->model->backend;
-    struct arena a = {.backend = be};
+    ph_arena a = {.backend = be};
     size_t n = 0;
 
     PH_TRY(measure(&n, s, err));
@@ -227,30 +179,6 @@ static ph_status get_weights(ph_session *s, ph_error *err)
     if (!output) return PH_OK;
     PH_TRY(be->stream_prepare(s->run.stream, s->head->out, N, err));
     return s->gradient ? be->stream_prepare(s->run.stream, s->head->out_t, N, err) : PH_OK;
-}
-
-/* Angles of rope: position × base^(-2i/dims), rounded to float32 at each step as PyTorch does it:
- * that is what the models were trained with, and a descent amplifies the difference. */
-static ph_status write_angles(ph_session *s, ph_error *err)
-{
-    const ph_arch *a = &s->model->arch;
-    const int64_t half = a->rope_dims / 2, n = (s->run.P + s->run.T) * half;
-    double *table = NULL;
-
-    PH_TRY(PH_NEW(&table, (size_t)(2 * n), err));
-    for (int64_t i = 0; i < n; i++) {
-        const float exponent = (float)(2 * (i % half)) / (float)a->rope_dims;
-        const float frequency = 1 / powf((float)a->rope_base, exponent);
-        const float angle = (float)(i / half) * frequency;
-        table[i] = cos((double)angle);
-        table[n + i] = sin((double)angle);
-    }
-    s->model->backend->write64(s->cos, table, (size_t)n, s->model->backend);
-    s->model->backend->write64(s->sin, table + n, (size_t)n, s->model->backend);
-    s->run.cos = s->cos;
-    s->run.sin = s->sin;
-    ph__free(table);
-    return PH_OK;
 }
 
 /* ---- the context: run once, keep its keys and values ---- */
@@ -341,7 +269,9 @@ ph_status ph_session_open(ph_session **out, const ph_model *model,
 
     PH_GO(session_new(&s, model, options, err));
     PH_GO(get_memory(s, err));
-    PH_GO(write_angles(s, err));
+    PH_GO(ph__write_angles(s->cos, s->sin, be, &model->arch, s->run.P + s->run.T, err));
+    s->run.cos = s->cos;
+    s->run.sin = s->sin;
     PH_GO(be->stream_new(&s->run.stream, be, err));
     PH_GO(get_weights(s, err));
     PH_GO(run_context(s, options->context, options->n_context, err));

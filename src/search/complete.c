@@ -57,6 +57,8 @@ static void add_value(ph_tally *t, int32_t id, double v, bool ordinary)
 struct visit {
     ph_complete *c;
     const ph_job *job;
+    float *values; /* (·,V) of the tallies from `first` on; NULL */
+    size_t first;
 };
 
 static void visit(int64_t row, const double *X, int64_t W, void *payload)
@@ -67,15 +69,19 @@ static void visit(int64_t row, const double *X, int64_t W, void *payload)
         ph_tally *t = &v->c->tallies[i];
         double sum = 0;
         for (int64_t k = t->begin; k < t->end; k++) sum += X[k];
-        add_value(t, (int32_t)row, sum / (double)(t->end - t->begin), v->job->is_ordinary[row]);
+        const double value = sum / (double)(t->end - t->begin);
+        add_value(t, (int32_t)row, value, v->job->is_ordinary[row]);
+        if (v->values && i >= v->first)
+            v->values[(i - v->first) * (size_t)v->c->V + (size_t)row] = (float)value;
     }
 }
 
-static ph_status search(ph_complete *c, ph_scorer *s, const ph_job *job, ph_tap tap, ph_error *err)
+static ph_status search(ph_complete *c, float *values, size_t first, ph_scorer *s,
+                        const ph_job *job, ph_tap tap, ph_error *err)
 {
     ph_status st = PH_OK;
     int32_t *ids = NULL;
-    struct visit v = {c, job};
+    struct visit v = {c, job, values, first};
 
     PH_GO(PH_NEW(&ids, (size_t)c->V, err));
     for (int64_t i = 0; i < c->V; i++) ids[i] = (int32_t)i;
@@ -192,9 +198,52 @@ done:
 
 /* ---- */
 
+/* ---- values: a file of V floats for each feature ---- */
+
+static ph_status values_path(char **out, const ph_job *job, ph_tap tap, const ph_tally *t,
+                             ph_error *err)
+{
+    char digest[33], name[48];
+    const int64_t run[2] = {t->begin, t->end};
+    ph__tap_name(name, tap);
+    PH_TRY(ph__cache_key(digest, job, name, run, sizeof run, err));
+    return ph__printf(out, err, "%s/%s.singles", job->run.cache, digest);
+}
+
+/* *found: all of them were there. */
+static ph_status values_read(bool *found, float *values, const ph_complete *c, const ph_job *job,
+                             ph_tap tap, ph_error *err)
+{
+    const size_t bytes = (size_t)c->V * sizeof *values;
+
+    *found = true;
+    for (size_t i = 0; i < c->count && *found; i++) {
+        ph_map map = {0};
+        char *path = NULL;
+        PH_TRY(values_path(&path, job, tap, &c->tallies[i], err));
+        *found = ph__map_open(&map, path, NULL) == PH_OK && map.size == bytes;
+        if (*found) memcpy(values + i * (size_t)c->V, map.bytes, bytes);
+        ph__map_close(&map);
+        ph__free(path);
+    }
+    return PH_OK;
+}
+
+static ph_status values_write(const float *values, const ph_complete *c, const ph_job *job,
+                              ph_tap tap, ph_error *err)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        char *path = NULL;
+        PH_TRY(values_path(&path, job, tap, &c->tallies[i], err));
+        (void)ph__file_write(path, values + i * (size_t)c->V, (size_t)c->V * sizeof *values, NULL);
+        ph__free(path);
+    }
+    return PH_OK;
+}
+
 /* The asked features, and beside them every single component of the tap. */
-static ph_status wide_search(ph_complete *all, const ph_complete *asked, ph_scorer *s,
-                             const ph_job *job, ph_tap tap, int64_t W, ph_error *err)
+static ph_status wide_search(ph_complete *all, float *values, const ph_complete *asked,
+                             ph_scorer *s, const ph_job *job, ph_tap tap, int64_t W, ph_error *err)
 {
     PH_TRY(tallies_new(all, (size_t)W + asked->count, PH_TALLY_KEPT, asked->V, err));
     for (int64_t i = 0; i < W; i++) {
@@ -205,7 +254,7 @@ static ph_status wide_search(ph_complete *all, const ph_complete *asked, ph_scor
         all->tallies[(size_t)W + i].begin = asked->tallies[i].begin;
         all->tallies[(size_t)W + i].end = asked->tallies[i].end;
     }
-    return search(all, s, job, tap, err);
+    return search(all, values, (size_t)W, s, job, tap, err);
 }
 
 static void copy_tally(ph_tally *to, const ph_tally *from)
@@ -221,26 +270,29 @@ static void copy_tally(ph_tally *to, const ph_tally *from)
 }
 
 /* Through the cache: look there, else search for the whole tap and keep that. */
-static ph_status cached(ph_complete *c, ph_scorer *s, const ph_job *job, ph_tap tap, int64_t W,
-                        ph_error *err)
+static ph_status cached(ph_complete *c, float *values, ph_scorer *s, const ph_job *job, ph_tap tap,
+                        int64_t W, ph_error *err)
 {
     ph_status st = PH_OK;
     ph_complete all = {0};
     char *path = NULL;
+    bool found = true;
     const int32_t kept = (int32_t)(PH_TALLY_KEPT < c->V ? PH_TALLY_KEPT : c->V);
 
     PH_GO(cache_path(&path, job, tap, err));
-    if (cache_read(c, path, kept)) goto done; /* else every tally is written anew below */
-    PH_GO(wide_search(&all, c, s, job, tap, W, err));
+    if (values) PH_GO(values_read(&found, values, c, job, tap, err));
+    if (found && cache_read(c, path, kept)) goto done; /* else all is written anew below */
+    PH_GO(wide_search(&all, values, c, s, job, tap, W, err));
     for (size_t i = 0; i < c->count; i++) copy_tally(&c->tallies[i], &all.tallies[(size_t)W + i]);
     (void)cache_write(&all, path, NULL); /* a full disk costs time next time, not the answer */
+    if (values) PH_GO(values_write(values, c, job, tap, err));
 done:
     ph__complete_close(&all);
     ph__free(path);
     return st;
 }
 
-ph_status ph__complete(ph_complete *out, ph_scorer *s, const ph_job *job,
+ph_status ph__complete(ph_complete *out, float *values, ph_scorer *s, const ph_job *job,
                        const ph_feature *const *features, size_t count, int64_t top, ph_error *err)
 {
     const ph_tap tap = features[0]->tap;
@@ -254,9 +306,9 @@ ph_status ph__complete(ph_complete *out, ph_scorer *s, const ph_job *job,
         c.tallies[i].end = features[i]->components.end;
     }
     if (job->run.cache && top <= PH_TALLY_KEPT && W <= MAX_CACHED)
-        PH_GO(cached(&c, s, job, tap, W, err));
+        PH_GO(cached(&c, values, s, job, tap, W, err));
     else
-        PH_GO(search(&c, s, job, tap, err));
+        PH_GO(search(&c, values, 0, s, job, tap, err));
     *out = c;
     return PH_OK;
 done:

@@ -29,8 +29,8 @@ typedef struct ph_complete {
 } ph_complete;
 
 /* Features are all of one tap; their token axis is not looked at. `top` is the length of the
- * lists. */
-ph_status ph__complete(ph_complete *out, ph_scorer *s, const ph_job *job,
+ * lists. values (count,V): the activation of every token, NULL: not wanted. */
+ph_status ph__complete(ph_complete *out, float *values, ph_scorer *s, const ph_job *job,
                        const ph_feature *const *features, size_t count, int64_t top, ph_error *err);
 void ph__complete_close(ph_complete *c);
 

@@ -21,8 +21,12 @@ typedef struct ph_row {
     double *curve;        /* steps+1: the activation before every step, and after the last; with
                              `wanted` the distance to it */
     double *objective;    /* steps+1, NULL allowed: what is descended on, the penalty included */
-    int32_t *ids;         /* T, NULL allowed: softmax writes the tokens of largest weight */
-    bool diverged;        /* a step gave NaN or infinity: e stayed at the last good one */
+    int32_t *ids; /* NULL allowed: the tokens a method names, of softmax those of largest weight */
+    int64_t n;    /* of ids; T unless the method says otherwise */
+    int64_t forwards; /* tokens sent forward for it, a backward counts two … */
+    int64_t naive;    /* … and if nothing had been shared; 0: the same */
+    double cross;     /* cross-entropy of the ids, NaN: not looked at */
+    bool diverged;    /* a step gave NaN or infinity: e stayed at the last good one */
 } ph_row;
 
 /* What the rows of a job have in common. */

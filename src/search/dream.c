@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "search/baseline.h"
 #include "search/decode.h"
-#include "search/method.h"
+#include "search/hunt.h"
 #include "search/options.h"
 #include "search/rescore.h"
 
@@ -15,8 +15,10 @@
 #include <string.h>
 
 enum {
-    BATCH_TOKENS = 320, /* rows × tokens descended at once: keeps activations in cache */
-    BATCH_FEATURES = 16 /* features between two reports */
+    BATCH_TOKENS = 320,  /* rows × tokens descended at once: keeps activations in cache */
+    BATCH_FEATURES = 16, /* features between two reports … */
+    HUNT_FEATURES = 64,  /* … and of a method that shows all what each finds */
+    SPARE = 2            /* answers beside those asked for: a text may rank lower as printed */
 };
 
 struct dream {
@@ -41,6 +43,7 @@ struct group {
     ph_moments *random; /* (count) */
     double norm;
     ph_complete complete;
+    float *singles; /* (count,V) for a method that ranks them */
     bool measured;
 };
 
@@ -53,7 +56,7 @@ struct batch {
     ph_row *row;
     float *e;            /* (rows,T,C) */
     double *curves;      /* (2,rows,points): activations, then objectives */
-    int32_t *own;        /* (rows,T) the tokens a method names itself */
+    int32_t *own;        /* (rows,longest) the tokens a method names itself */
     int32_t *ids;        /* (PH_DECODES,rows,T) */
     ph_near *nearest;    /* (rows,T) */
     ph_decoded *decoded; /* (rows,candidates) */
@@ -63,6 +66,38 @@ struct batch {
 };
 
 /* ---- options ---- */
+
+/* Options of searches among tokens. */
+static ph_status check_hunt(struct dream *d, int64_t longest, ph_error *err)
+{
+    const ph_dream_options *o = d->o;
+    ph_task *t = &d->task;
+
+    if (longest > PH_FIND_TOKENS) longest = PH_FIND_TOKENS;
+    t->shortest = t->longest = t->descent.T;
+    t->round_trip = o->round_trip      ? o->round_trip
+                    : d->method->hunts ? PH_ROUND_TRIP_REQUIRE
+                                       : PH_ROUND_TRIP_PREFER;
+    if (!ph_tokenizer_get_info(d->job.tokenizer)->encodes) t->round_trip = PH_ROUND_TRIP_OFF;
+    if (!d->method->hunts) {
+        if (o->tokens_to && o->tokens_to != o->tokens)
+            return ph__fail(err, PH_EINVAL, -1, "tokens %lld:%lld: method %s takes one length",
+                            (long long)o->tokens, (long long)o->tokens_to, d->method->name);
+        return PH_OK;
+    }
+    if (o->tokens_to) t->longest = o->tokens_to;
+    PH_TRY(ph__within("tokens", t->longest, longest, err));
+    if (t->longest < t->shortest)
+        return ph__fail(err, PH_EINVAL, -1, "tokens %lld:%lld: the second is the longest",
+                        (long long)t->shortest, (long long)t->longest);
+    if (!isfinite(o->seconds) || o->seconds < 0)
+        return ph__fail(err, PH_EINVAL, -1, "time %g: expected 0 or more seconds", o->seconds);
+    if (!isfinite(o->lambda) || o->lambda < 0)
+        return ph__fail(err, PH_EINVAL, -1, "lambda %g: expected 0 or more", o->lambda);
+    PH_TRY(ph__within("top-k", o->top_k, d->job.model->arch.V, err));
+    PH_TRY(ph__within("width", o->width, 1000000, err));
+    return ph__within("budget", o->budget, INT64_MAX, err);
+}
 
 static ph_status check_options(struct dream *d, ph_error *err)
 {
@@ -80,6 +115,7 @@ static ph_status check_options(struct dream *d, ph_error *err)
     if (!isfinite(o->near_weight) || o->near_weight < 0)
         return ph__fail(err, PH_EINVAL, -1, "near weight %g: expected 0 or more", o->near_weight);
     PH_TRY(ph__within("tokens", d->task.descent.T, longest, err));
+    PH_TRY(check_hunt(d, longest, err));
     PH_TRY(ph__within("steps", o->steps, 1000000, err));
     PH_TRY(ph__within("restarts", d->restarts, 100000, err));
     return ph__within("top", o->top, 100000, err);
@@ -119,6 +155,8 @@ static ph_status prepare(struct dream *d, const ph_model *model, const ph_featur
     PH_TRY(take_start(d, err));
     d->restarts = d->method->restarts;
     if (d->method->descends) d->restarts = o->restarts ? o->restarts : d->task.text.n ? 1 : 8;
+    if (d->method->hunts) d->restarts = o->restarts ? o->restarts : o->top + SPARE;
+    d->task.answers = d->restarts;
     PH_TRY(check_options(d, err));
     d->candidates = d->method->names;
     if (d->method->descends) d->candidates += d->decode < 0 ? PH_DECODES : 1;
@@ -129,8 +167,8 @@ static ph_status prepare(struct dream *d, const ph_model *model, const ph_featur
         ph_region r;
         PH_TRY(ph__job_region(&r, &d->job, ph_features_at(features, i), d->task.descent.T, err));
     }
-    if (d->method->descends) PH_TRY(ph__lexicon_open(&d->lexicon, model, err));
-    d->task.descent.lexicon = d->lexicon;
+    if (d->method->descends || d->method->hunts) PH_TRY(ph__lexicon_open(&d->lexicon, model, err));
+    d->task.descent.lexicon = d->task.lexicon = d->lexicon;
     return ph__scorer_open(&d->task.scorer, &d->job, err);
 }
 
@@ -160,7 +198,7 @@ static ph_status batch_new(struct batch *b, const struct dream *d, ph_error *err
     if (!ph__mul(&n, rows, T * C)) return ph__fail_memory(err, SIZE_MAX);
     PH_TRY(PH_NEW(&b->row, rows, err));
     PH_TRY(PH_NEW(&b->curves, 2 * rows * b->points, err));
-    PH_TRY(PH_NEW(&b->own, rows * T, err));
+    PH_TRY(PH_NEW(&b->own, rows * (size_t)d->task.longest, err));
     PH_TRY(PH_NEW(&b->decoded, rows * d->candidates, err));
     PH_TRY(PH_NEW(&b->found, rows, err));
     PH_TRY(PH_NEW(&b->repeated, b->count, err));
@@ -176,9 +214,9 @@ static ph_status set_rows(struct batch *b, const struct dream *d, ph_error *err)
     for (int64_t i = 0; i < b->rows; i++) {
         const ph_feature *f = b->group->features[b->first + (size_t)(i / d->restarts)];
         ph_row *r = &b->row[i];
-        *r = (ph_row){.feature = f, .restart = i % d->restarts};
+        *r = (ph_row){.feature = f, .restart = i % d->restarts, .n = T, .cross = (double)NAN};
         r->curve = b->curves + (size_t)i * b->points;
-        if (d->method->names) r->ids = b->own + i * T;
+        if (d->method->names) r->ids = b->own + i * d->task.longest;
         if (d->method->descends) {
             r->e = b->e + i * T * C;
             r->objective = b->curves + (size_t)(b->rows + i) * b->points;
@@ -200,7 +238,9 @@ static ph_status measure_group(struct group *g, struct dream *d, ph_error *err)
         const double ordinary = ph_corpus_norm(d->o->corpus, g->features[0]->tap);
         if (isfinite(ordinary)) g->norm = ordinary;
     }
-    PH_TRY(ph__complete(&g->complete, d->task.scorer, &d->job, g->features, g->count, 1, err));
+    if (d->method->hunts) PH_TRY(PH_NEW(&g->singles, g->count * (size_t)d->job.model->arch.V, err));
+    PH_TRY(ph__complete(&g->complete, g->singles, d->task.scorer, &d->job, g->features, g->count, 1,
+                        err));
     g->measured = true;
     return PH_OK;
 }
@@ -241,7 +281,7 @@ done:
 static ph_decoded decoded_row(const struct dream *d, const ph_row *row, int32_t *ids,
                               const char *decode)
 {
-    const size_t T = (size_t)d->task.descent.T;
+    const size_t T = decode ? (size_t)d->task.descent.T : (size_t)row->n;
     const int32_t known = ph_tokenizer_get_info(d->job.tokenizer)->vocab;
     ph_decoded out = {.decode = decode, .ids = ids, .n = T};
 
@@ -292,11 +332,12 @@ static int64_t forwards_of(const struct batch *b, const struct dream *d, size_t 
 {
     const size_t per_feature = (size_t)d->restarts * d->candidates;
     const ph_decoded *list = b->decoded + feature * per_feature;
-    const int64_t T = d->task.descent.T;
-    int64_t n = d->method->descends ? d->restarts * T * (3 * d->task.descent.steps + 1)
-                                    : d->job.model->arch.V + (T - 1) * (int64_t)d->job.n_ordinary;
+    const ph_row *rows = b->row + (int64_t)feature * d->restarts;
+    int64_t n = d->task.descent.T; /* the repeated token */
+
+    for (int64_t i = 0; i < d->restarts; i++) n += rows[i].forwards;
     for (size_t i = 0; i < per_feature; i++) n += (int64_t)(list[i].n + list[i].n_text);
-    return n + T; /* the repeated token */
+    return n;
 }
 
 static const ph_decoded *best_of_row(const struct batch *b, const struct dream *d, int64_t row)
@@ -307,9 +348,9 @@ static const ph_decoded *best_of_row(const struct batch *b, const struct dream *
     return best;
 }
 
-static bool same_ids(const ph_decoded *a, const ph_decoded *b)
+static bool alike(const ph_decoded *a, const ph_decoded *b)
 {
-    return a->n == b->n && memcmp(a->ids, b->ids, a->n * sizeof *a->ids) == 0;
+    return ph__overlap(a->ids, a->n, b->ids, b->n) > 0.5;
 }
 
 /* Hand out one row's best answer. */
@@ -364,7 +405,7 @@ static void summarise_rows(struct batch *b, const struct dream *d)
     }
 }
 
-/* The feature's rows in order of rank, each different text once, `top` of them. */
+/* The feature's rows in order of rank, `top` of them, no two more than half alike. */
 static ph_status report_feature(const struct batch *b, struct dream *d, size_t feature,
                                 ph_error *err)
 {
@@ -382,7 +423,7 @@ static ph_status report_feature(const struct batch *b, struct dream *d, size_t f
                 best = i;
         if (best < 0) break;
         for (int64_t i = 0; i < d->restarts; i++)
-            used[i] |= same_ids(rows[i].answer, rows[best].answer);
+            used[i] |= alike(rows[i].answer, rows[best].answer);
         PH_GO(report_row(b, d, feature, first + best, rank, err));
     }
     d->task.cost.token_forwards += forwards_of(b, d, feature);
@@ -405,8 +446,11 @@ static ph_status run_batch(struct dream *d, struct group *g, size_t first, size_
     if (d->method->complete) {
         PH_GO(measure_group(g, d, err));
         d->task.tally = g->complete.tallies + first;
+        d->task.singles = g->singles ? g->singles + first * (size_t)d->job.model->arch.V : NULL;
+        d->task.ordinary_norm = g->norm;
     }
     PH_GO(d->method->run(b.row, b.rows, &d->task, err));
+    if (d->task.stopped) d->job.run.progress = NULL; /* what was found is still to be reported */
     d->task.cost.rows += b.rows;
     PH_GO(measure_group(g, d, err));
     PH_GO(decode_rows(&b, d, err));
@@ -415,6 +459,7 @@ static ph_status run_batch(struct dream *d, struct group *g, size_t first, size_
     b.seconds = ph__now() - began;
     summarise_rows(&b, d);
     for (size_t i = 0; i < count; i++) PH_GO(report_feature(&b, d, i, err));
+    if (d->task.stopped) st = ph__fail(err, PH_ECANCELED, -1, "cancelled by the caller");
 done:
     batch_close(&b, d);
     return st;
@@ -442,7 +487,7 @@ static ph_status open_session(struct group *g, struct dream *d, ph_error *err)
 
 static ph_status run_group(struct dream *d, struct group *g, ph_error *err)
 {
-    int64_t size = BATCH_FEATURES;
+    int64_t size = d->method->hunts ? HUNT_FEATURES : BATCH_FEATURES;
 
     if (d->method->descends) {
         PH_TRY(open_session(g, d, err));
@@ -460,6 +505,7 @@ static ph_status run_group(struct dream *d, struct group *g, ph_error *err)
 static void group_close(struct group *g)
 {
     ph__complete_close(&g->complete);
+    ph__free(g->singles);
     ph__free(g->random);
     ph__free(g->features);
     *g = (struct group){0};

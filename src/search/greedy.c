@@ -67,6 +67,8 @@ ph_status ph__greedy(ph_row *rows, int64_t n, ph_task *task, ph_error *err)
         const ph_near best = rows[i].region.sign < 0 ? t->worst : t->best;
         rows[i].ids[0] = best.id;
         rows[i].curve[0] = best.value;
+        rows[i].forwards =
+            task->job->model->arch.V + (task->descent.T - 1) * (int64_t)task->job->n_ordinary;
     }
     for (size_t length = 1; length < (size_t)task->descent.T; length++) {
         memset(done, 0, (size_t)n * sizeof *done);

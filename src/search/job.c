@@ -143,6 +143,34 @@ void ph__encoded_close(ph_encoded *e)
     *e = (ph_encoded){0};
 }
 
+bool ph__encoded_equal(const ph_encoded *e, const ph_job *job, const int32_t *ids, size_t n)
+{
+    return e->n == n && memcmp(e->ids, ids, n * sizeof *ids) == 0 &&
+           e->n_context == job->n_context &&
+           memcmp(e->context, job->context, e->n_context * sizeof *e->context) == 0;
+}
+
+ph_status ph__job_trips(bool *out, const ph_job *job, const int32_t *ids, size_t n, ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_encoded e = {0};
+    char *raw = NULL, *text = NULL;
+    size_t bytes = 0;
+
+    *out = false;
+    PH_GO(ph_tokenizer_decode(&raw, &bytes, job->tokenizer, ids, n, err));
+    PH_GO(ph_utf8_clean(&text, raw, bytes, err));
+    if (strlen(text) != bytes || memcmp(text, raw, bytes) != 0) goto done;
+    if (!ph_tokenizer_get_info(job->tokenizer)->encodes) goto done;
+    PH_GO(ph__job_encode(&e, job, text, bytes, err));
+    *out = ph__encoded_equal(&e, job, ids, n);
+done:
+    ph__encoded_close(&e);
+    ph__free(text);
+    ph__free(raw);
+    return st;
+}
+
 static ph_status check_ids(const ph_job *job, const int32_t *ids, size_t n, ph_error *err)
 {
     const int64_t V = job->model->arch.V;

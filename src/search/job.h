@@ -36,6 +36,11 @@ typedef struct ph_encoded {
 ph_status ph__job_encode(ph_encoded *out, const ph_job *job, const char *text, size_t bytes,
                          ph_error *err);
 void ph__encoded_close(ph_encoded *e);
+/* Whether these are n given ids behind the job's own context. */
+bool ph__encoded_equal(const ph_encoded *e, const ph_job *job, const int32_t *ids, size_t n);
+
+/* Whether n ids, printed as valid UTF-8 behind the prefix, tokenise to themselves again. */
+ph_status ph__job_trips(bool *out, const ph_job *job, const int32_t *ids, size_t n, ph_error *err);
 
 /* A job for one given text: *ids (n, at least 1, freed with ph__free) are its tokens, the job's
  * context is what stands before them. */

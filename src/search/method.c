@@ -27,6 +27,7 @@ static ph_status start(ph_row *rows, int64_t n, const ph_task *t, ph_error *err)
 static ph_status descent(ph_row *rows, int64_t n, ph_task *t, ph_error *err)
 {
     PH_TRY(start(rows, n, t, err));
+    for (int64_t i = 0; i < n; i++) rows[i].forwards = t->descent.T * (3 * t->descent.steps + 1);
     for (int64_t at = 0; at < n; at += t->session_rows) {
         const int64_t part = n - at < t->session_rows ? n - at : t->session_rows;
         PH_TRY(ph__descend(rows + at, part, &t->descent, t->session, t->job,
@@ -44,6 +45,7 @@ static ph_status softmax(ph_row *rows, int64_t n, ph_task *t, ph_error *err)
 static const ph_method methods[] = {
     {.name = "descent", .descends = true, .restarts = 8, .run = descent},
     {.name = "softmax", .descends = true, .names = true, .restarts = 8, .run = softmax},
+    {.name = "auto", .names = true, .complete = true, .hunts = true, .run = ph__auto},
     {.name = "greedy", .names = true, .complete = true, .restarts = 1, .run = ph__greedy}};
 enum { METHODS = sizeof methods / sizeof *methods };
 

@@ -18,7 +18,15 @@ typedef struct ph_task {
     ph_encoded text;       /* of a text start; n = 0: another start */
     ph_session *session;   /* of the tap, with gradients, for a method that descends … */
     int64_t session_rows;  /* … so many rows at once */
-    const ph_tally *tally; /* one per row, for a method that builds on the complete search */
+    const ph_tally *tally; /* one per feature, for a method that builds on the complete search */
+    const float *singles;  /* (features,V) every single token's activation, where that `ranks` */
+    ph_lexicon *lexicon;   /* the same, and where it descends */
+    int64_t answers;       /* rows of each feature */
+    int64_t shortest, longest; /* tokens of a text */
+    ph_round_trip round_trip;  /* never DEFAULT */
+    double ordinary_norm;      /* of the tap, 0: not known */
+    bool stopped;              /* the caller cancelled, or time ran out: what was found counts */
+    int64_t reached;           /* the budget with which that run can be repeated */
     ph_cost cost;
     double first; /* when the first step ended, 0 before */
 } ph_task;
@@ -28,6 +36,7 @@ typedef struct ph_method {
     bool descends;    /* rows have embeddings and are decoded; else only tokens */
     bool names;       /* rows have tokens of their own */
     bool complete;    /* builds on the complete search */
+    bool hunts;       /* evaluates variants of texts within a budget: hunt.h */
     int64_t restarts; /* default; without descent always this */
     ph_status (*run)(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
 } ph_method;
@@ -42,5 +51,8 @@ size_t ph__method_points(const ph_method *m, const ph_descent *d);
  * with the same beginning share the pass. curve (T): the activation at the last position after
  * each token. Source: the complete and greedy searches of Badger, Language Model Features. */
 ph_status ph__greedy(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
+
+/* The default: lines of texts improved by variants of themselves (auto.c). */
+ph_status ph__auto(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
 
 #endif

@@ -23,9 +23,7 @@ static ph_status print(ph_decoded *d, ph_encoded *e, const ph_job *job, ph_error
     PH_GO(ph__job_encode(e, job, d->text, d->text_bytes, err));
     d->text_ids = e->ids;
     d->n_text = e->n;
-    d->round_trip = e->n == d->n && memcmp(e->ids, d->ids, d->n * sizeof *d->ids) == 0 &&
-                    e->n_context == job->n_context &&
-                    memcmp(e->context, job->context, e->n_context * sizeof *e->context) == 0;
+    d->round_trip = ph__encoded_equal(e, job, d->ids, d->n);
 done:
     ph__free(raw);
     return st;
@@ -115,4 +113,23 @@ bool ph__better(const ph_decoded *a, const ph_decoded *b, int sign)
     for (int i = 0; i < 5; i++)
         if (x[i] != y[i]) return x[i] > y[i];
     return false;
+}
+
+static bool in(int32_t id, const int32_t *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (list[i] == id) return true;
+    return false;
+}
+
+double ph__overlap(const int32_t *a, size_t n, const int32_t *b, size_t m)
+{
+    size_t common = 0, in_a = 0, in_b = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (in(a[i], a, i)) continue;
+        in_a++;
+        common += in(a[i], b, m);
+    }
+    for (size_t i = 0; i < m; i++) in_b += !in(b[i], b, i);
+    return (double)common / (double)(in_a < in_b ? in_a : in_b);
 }

@@ -26,4 +26,7 @@ void ph__decoded_close(ph_decoded *d);
  * outlier (norm_ratio ≤ 3), and has the higher text activation in the direction of sign. */
 bool ph__better(const ph_decoded *a, const ph_decoded *b, int sign);
 
+/* Share of the smaller text's different tokens that the other text has, too. */
+double ph__overlap(const int32_t *a, size_t n, const int32_t *b, size_t m);
+
 #endif

@@ -50,7 +50,7 @@ ph_status ph_scan(const ph_model *model, const ph_features *features,
     PH_GO(PH_NEW(&chunk, ph_features_count(features), err));
     for (size_t i = 0, n; i < ph_features_count(features); i += n) {
         n = ph__same_tap_run(features, i, chunk);
-        PH_GO(ph__complete(&found, scorer, &job, chunk, n, options->top, err));
+        PH_GO(ph__complete(&found, NULL, scorer, &job, chunk, n, options->top, err));
         PH_GO(report(&found, chunk, result, payload, err));
         ph__complete_close(&found);
     }

@@ -1,0 +1,538 @@
+/* auto.c — the default search: several lines of texts, each improved by variants of itself.
+ *
+ * A beam of prefixes grown from the best single tokens begins; then in every step each feature takes
+ * up one of its lines, proposes variants of its text from several sources, and moves to the best of
+ * them if that is better. A line that no longer improves begins anew, mostly from a disturbed copy
+ * of one of the best texts (iterated local search: Lourenço, Martin & Stützle 2003). How much a
+ * source proposes follows from what its variants were worth, per token sent forward.
+ */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "search/hunt.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    LINES = 3,        /* of a feature */
+    WIDTH = 128,      /* variants of a step */
+    STALE = 8,        /* steps without success after which a line begins anew */
+    TOP = 256,        /* tokens that the gradient proposes at a position */
+    NEAR = 32,        /* neighbours of a token in the embedding */
+    KNOWN = 4096,     /* best single tokens that are proposed */
+    BEAMS = 4,        /* prefixes that are kept */
+    FOLLOWERS = 1024, /* tokens tried behind each */
+    ROUND = 4096      /* token-forwards of a feature between two looks at the clock */
+};
+
+enum source {
+    BY_GRADIENT, /* a token that the gradient suggests */
+    BY_KNOWN,    /* one of high activation on its own */
+    BY_NEAR,     /* a neighbour of the token that stands there */
+    BY_BEST,     /* a token of another good text */
+    BY_ANY,      /* any token */
+    BY_PAIR,     /* two tokens at once */
+    BY_INSERT,
+    BY_DELETE,
+    BY_EXCHANGE, /* two tokens change places, or one is copied to another place */
+    BY_CROSS,    /* the end of another good text */
+    SOURCES
+};
+
+struct line {
+    ph_find at;
+    bool begun, sloped;
+    int32_t stale;
+    int32_t *top, *near; /* (longest,TOP), (longest,NEAR) */
+};
+
+struct climber {
+    struct line lines[LINES];
+    struct line *line; /* of this step */
+    int32_t known[KNOWN];
+    int32_t n_known;
+    int32_t starts;
+    double won[SOURCES], cost[SOURCES];
+};
+
+struct climb {
+    ph_hunt hunt;
+    ph_task *task;
+    struct climber *climbers; /* one for each quarry */
+    int32_t *lists;
+    float *gradients; /* (count,longest,C) */
+    ph_proposal *proposals;
+    size_t n, cap;
+    int32_t top, near; /* TOP and NEAR, or what the vocabulary has */
+};
+
+/* ---- random choices ---- */
+
+static double uniform(ph_rng *r)
+{
+    return (double)(ph__rng_next(r) >> 11) * 0x1p-53;
+}
+
+static int32_t below(ph_rng *r, int32_t n)
+{
+    return (int32_t)ph__rng_below(r, (uint64_t)n);
+}
+
+/* One of n places, the first ones more often. */
+static int32_t early(ph_rng *r, int32_t n, double power)
+{
+    return (int32_t)(pow(uniform(r), power) * n);
+}
+
+/* ---- variants ---- */
+
+static int32_t any_token(const struct climb *c, ph_rng *r)
+{
+    const ph_job *job = c->task->job;
+    return job->ordinary[ph__rng_below(r, job->n_ordinary)];
+}
+
+static int32_t known_token(const struct climber *k, ph_rng *r)
+{
+    return k->known[early(r, k->n_known, 3)];
+}
+
+static const ph_find *other_text(const ph_quarry *q, ph_rng *r)
+{
+    return &q->best[early(r, q->n_best, 1.5)];
+}
+
+static int32_t token_from(const struct climb *c, const struct climber *k, ph_quarry *q,
+                          enum source source, int32_t pos)
+{
+    const struct line *l = k->line;
+    switch (source) {
+    case BY_GRADIENT: return l->top[pos * c->top + early(&q->rng, c->top, 1.5)];
+    case BY_KNOWN: return known_token(k, &q->rng);
+    case BY_NEAR: return l->near[pos * c->near + below(&q->rng, c->near)];
+    case BY_BEST: {
+        const ph_find *other = other_text(q, &q->rng);
+        return other->ids[below(&q->rng, other->n)];
+    }
+    default: return any_token(c, &q->rng);
+    }
+}
+
+static enum source simple_source(ph_rng *r)
+{
+    static const enum source sources[] = {BY_GRADIENT, BY_GRADIENT, BY_KNOWN, BY_NEAR, BY_BEST};
+    return sources[below(r, 5)];
+}
+
+static void insert(ph_find *f, int32_t pos, int32_t id, int32_t longest)
+{
+    if (f->n < longest) f->n++;
+    memmove(f->ids + pos + 1, f->ids + pos, (size_t)(f->n - 1 - pos) * sizeof *f->ids);
+    f->ids[pos] = id;
+}
+
+/* Take a token out; a text that may not be shorter gets another at its end. */
+static void take_out(ph_find *f, int32_t pos, int32_t id, int32_t shortest)
+{
+    memmove(f->ids + pos, f->ids + pos + 1, (size_t)(f->n - 1 - pos) * sizeof *f->ids);
+    if (f->n > shortest)
+        f->n--;
+    else
+        f->ids[f->n - 1] = id;
+}
+
+static void cross(ph_find *f, const ph_find *other, ph_rng *r)
+{
+    const int32_t n = f->n < other->n ? f->n : other->n, from = below(r, n),
+                  to = from + 1 + below(r, n - from);
+    memcpy(f->ids + from, other->ids + from, (size_t)(to - from) * sizeof *f->ids);
+}
+
+static void vary(ph_find *f, const struct climb *c, const struct climber *k, ph_quarry *q,
+                 enum source source)
+{
+    ph_rng *r = &q->rng;
+    const int32_t pos = below(r, f->n), other = below(r, f->n);
+    const int32_t shortest = (int32_t)c->task->shortest, longest = (int32_t)c->task->longest;
+
+    switch (source) {
+    case BY_PAIR:
+        f->ids[pos] = token_from(c, k, q, simple_source(r), pos);
+        f->ids[other] = token_from(c, k, q, simple_source(r), other);
+        break;
+    case BY_INSERT: insert(f, pos, token_from(c, k, q, simple_source(r), pos), longest); break;
+    case BY_DELETE:
+        take_out(f, pos, token_from(c, k, q, simple_source(r), f->n - 1), shortest);
+        break;
+    case BY_EXCHANGE: {
+        const int32_t id = f->ids[pos];
+        f->ids[pos] = f->ids[other];
+        if (below(r, 2)) f->ids[other] = id;
+        break;
+    }
+    case BY_CROSS: cross(f, other_text(q, r), r); break;
+    default: f->ids[pos] = token_from(c, k, q, source, pos);
+    }
+}
+
+/* ---- proposals ---- */
+
+static ph_status propose(struct climb *c, const ph_proposal *p, bool *taken, ph_error *err)
+{
+    ph_proposal own = *p;
+    PH_TRY(ph__hunt_admits(taken, &c->hunt, p->quarry, &own.find, err));
+    if (!*taken) return PH_OK;
+    if (c->n == c->cap) {
+        const size_t cap = c->cap ? 2 * c->cap : 1024;
+        PH_TRY(PH_GROW(&c->proposals, c->cap, cap, err));
+        c->cap = cap;
+    }
+    c->proposals[c->n++] = own;
+    return PH_OK;
+}
+
+/* Leading tokens in common; one less than the whole text, since something must be run. */
+static int64_t common(const ph_find *a, const ph_find *b)
+{
+    int32_t n = 0;
+    while (n < a->n && n < b->n && a->ids[n] == b->ids[n]) n++;
+    return n < a->n ? n : a->n - 1;
+}
+
+static enum source choose(const struct climber *k, ph_rng *r)
+{
+    double weights[SOURCES], sum = 0, at;
+    for (int i = 0; i < SOURCES; i++) {
+        weights[i] = (k->won[i] + 0.3) / (k->cost[i] + 200);
+        sum += weights[i];
+    }
+    for (int i = 0; i < SOURCES; i++) weights[i] = 0.8 * weights[i] / sum + 0.2 / SOURCES;
+    at = uniform(r);
+    for (int i = 0; i < SOURCES - 1; i++)
+        if ((at -= weights[i]) < 0) return (enum source)i;
+    return SOURCES - 1;
+}
+
+static ph_status vary_line(struct climb *c, int64_t i, ph_error *err)
+{
+    struct climber *k = &c->climbers[i];
+    ph_quarry *q = &c->hunt.quarries[i];
+    int32_t made = 0;
+
+    for (int32_t tries = 0; made < WIDTH && tries < 8 * WIDTH; tries++) {
+        ph_proposal p = {.quarry = i, .parent = i * BEAMS, .keep = -1, .find = k->line->at};
+        bool taken;
+        p.source = (int32_t)choose(k, &q->rng);
+        vary(&p.find, c, k, q, (enum source)p.source);
+        p.same = common(&p.find, &k->line->at);
+        PH_TRY(propose(c, &p, &taken, err));
+        made += taken;
+    }
+    return PH_OK;
+}
+
+/* Texts with which a line may begin. */
+static ph_status begin_line(struct climb *c, int64_t i, ph_error *err)
+{
+    struct climber *k = &c->climbers[i];
+    ph_quarry *q = &c->hunt.quarries[i];
+    const int32_t kind = k->starts++;
+    int32_t made = 0;
+
+    for (int32_t tries = 0; made < 16 && tries < 64; tries++) {
+        ph_proposal p = {.quarry = i, .parent = -1, .keep = -1, .source = -1, .find.start = kind};
+        bool taken;
+        if (kind > 1 && q->n_best && uniform(&q->rng) < 0.7) {
+            p.find = *other_text(q, &q->rng);
+            for (int32_t n = 1 + below(&q->rng, 2); n >= 0; n--)
+                p.find.ids[below(&q->rng, p.find.n)] = known_token(k, &q->rng);
+        } else {
+            p.find.n =
+                (int32_t)(c->task->shortest +
+                          below(&q->rng, (int32_t)(c->task->longest - c->task->shortest) + 1));
+            const int32_t id = k->known[tries % k->n_known];
+            for (int32_t t = 0; t < p.find.n; t++)
+                p.find.ids[t] = kind == 0 ? id : known_token(k, &q->rng);
+        }
+        PH_TRY(propose(c, &p, &taken, err));
+        made += taken;
+    }
+    return PH_OK;
+}
+
+/* ---- a step of all features ---- */
+
+static ph_status find_slopes(struct climb *c, const bool *live, ph_error *err)
+{
+    const int64_t C = c->task->job->model->arch.C, size = c->task->longest * C;
+    ph_slope_text *texts = NULL;
+    int64_t n = 0;
+    ph_status st = PH_OK;
+    float *rows = NULL;
+
+    PH_GO(PH_NEW(&texts, (size_t)c->hunt.count, err));
+    PH_GO(PH_NEW(&rows, (size_t)size, err));
+    for (int64_t i = 0; i < c->hunt.count; i++) {
+        const struct line *l = c->climbers[i].line;
+        if (!live[i] || !l->begun || l->sloped) continue;
+        texts[n++] = (ph_slope_text){c->hunt.quarries[i].feature, l->at.ids, l->at.n,
+                                     c->gradients + i * size};
+        c->hunt.quarries[i].spent += 3 * c->task->longest;
+        c->hunt.quarries[i].naive += 3 * c->task->longest;
+    }
+    PH_GO(ph__slopes_run(c->hunt.slopes, texts, n, err));
+    for (int64_t i = 0; i < c->hunt.count; i++) {
+        struct line *l = c->climbers[i].line;
+        if (!live[i] || !l->begun || l->sloped) continue;
+        PH_GO(
+            ph__slopes_top(c->hunt.slopes, l->top, c->top, c->gradients + i * size, l->at.n, err));
+        PH_GO(ph_model_embed(c->task->job->model, rows, l->at.ids, (size_t)l->at.n, err));
+        PH_GO(ph__slopes_top(c->hunt.slopes, l->near, c->near, rows, l->at.n, err));
+        l->sloped = true;
+    }
+done:
+    ph__free(rows);
+    ph__free(texts);
+    return st;
+}
+
+static ph_status keep_parents(struct climb *c, const bool *live, ph_error *err)
+{
+    c->n = 0;
+    for (int64_t i = 0; i < c->hunt.count; i++) {
+        const struct line *l = c->climbers[i].line;
+        if (!live[i] || !l->begun) continue;
+        if (c->n == c->cap) {
+            PH_TRY(PH_GROW(&c->proposals, c->cap, c->cap + 64, err));
+            c->cap += 64;
+        }
+        c->proposals[c->n++] =
+            (ph_proposal){.quarry = i, .parent = -1, .keep = i * BEAMS, .find = l->at};
+    }
+    return ph__hunt_try(&c->hunt, c->proposals, c->n, err);
+}
+
+/* The line that a feature takes up: the best one half of the time. */
+static struct line *choose_line(struct climb *c, int64_t i)
+{
+    struct climber *k = &c->climbers[i];
+    ph_rng *r = &c->hunt.quarries[i].rng;
+    struct line *best = NULL;
+    for (int j = 0; j < LINES; j++) {
+        struct line *l = &k->lines[j];
+        if (!l->begun) return l;
+        if (!best || ph__find_better(&c->hunt, &l->at, &best->at)) best = l;
+    }
+    return below(r, 2) ? best : &k->lines[below(r, LINES)];
+}
+
+/* Move lines to the best of their variants. */
+static void settle(struct climb *c, const bool *live)
+{
+    for (int64_t i = 0; i < c->hunt.count; i++) {
+        struct climber *k = &c->climbers[i];
+        for (int s = 0; s < SOURCES && live[i]; s++) {
+            k->won[s] *= 0.97;
+            k->cost[s] *= 0.97;
+        }
+        if (live[i]) k->line->stale++;
+    }
+    for (size_t j = 0; j < c->n; j++) {
+        const ph_proposal *p = &c->proposals[j];
+        struct climber *k = &c->climbers[p->quarry];
+        struct line *l = k->line;
+        const bool better = !l->begun || ph__find_better(&c->hunt, &p->find, &l->at);
+        if (p->source >= 0) k->cost[p->source] += (double)(p->find.n - p->same);
+        if (!better || isnan(p->find.score)) continue;
+        if (p->source >= 0) k->won[p->source] += 1;
+        l->at = p->find;
+        l->stale = 0;
+        l->begun = true;
+        l->sloped = false;
+    }
+    for (int64_t i = 0; i < c->hunt.count; i++)
+        if (live[i] && c->climbers[i].line->stale >= STALE) c->climbers[i].line->begun = false;
+}
+
+static ph_status step(struct climb *c, const bool *live, ph_error *err)
+{
+    for (int64_t i = 0; i < c->hunt.count; i++)
+        if (live[i]) c->climbers[i].line = choose_line(c, i);
+    PH_TRY(find_slopes(c, live, err));
+    PH_TRY(keep_parents(c, live, err));
+    c->n = 0;
+    for (int64_t i = 0; i < c->hunt.count; i++) {
+        if (!live[i]) continue;
+        if (c->climbers[i].line->begun)
+            PH_TRY(vary_line(c, i, err));
+        else
+            PH_TRY(begin_line(c, i, err));
+    }
+    PH_TRY(ph__hunt_try(&c->hunt, c->proposals, c->n, err));
+    settle(c, live);
+    return PH_OK;
+}
+
+/* ---- the beam ---- */
+
+static ph_status grow_beams(struct climb *c, int64_t i, ph_find *beams, int32_t *n, ph_error *err)
+{
+    const struct climber *k = &c->climbers[i];
+    ph_find next[BEAMS];
+    int32_t found = 0;
+
+    c->n = 0;
+    for (int32_t b = 0; b < *n; b++) {
+        ph_proposal p = {.quarry = i, .parent = -1, .keep = i * BEAMS + b, .find = beams[b]};
+        PH_TRY(c->n == c->cap ? PH_GROW(&c->proposals, c->cap, c->cap + 64, err) : PH_OK);
+        if (c->n == c->cap) c->cap += 64;
+        c->proposals[c->n++] = p;
+    }
+    PH_TRY(ph__hunt_try(&c->hunt, c->proposals, c->n, err));
+    c->n = 0;
+    for (int32_t b = 0; b < *n; b++)
+        for (int32_t j = 0; j < FOLLOWERS && j < k->n_known; j++) {
+            ph_proposal p = {.quarry = i,
+                             .parent = i * BEAMS + b,
+                             .same = beams[b].n,
+                             .keep = -1,
+                             .find = beams[b]};
+            bool taken;
+            p.find.ids[p.find.n++] = k->known[j];
+            PH_TRY(propose(c, &p, &taken, err));
+        }
+    PH_TRY(ph__hunt_try(&c->hunt, c->proposals, c->n, err));
+    for (size_t j = 0; j < c->n; j++) {
+        const ph_find *f = &c->proposals[j].find;
+        int32_t at = found;
+        if (isnan(f->score)) continue;
+        while (at > 0 && ph__find_better(&c->hunt, f, &next[at - 1])) at--;
+        if (at == BEAMS) continue;
+        if (found < BEAMS) found++;
+        memmove(&next[at + 1], &next[at], (size_t)(found - 1 - at) * sizeof *next);
+        next[at] = *f;
+    }
+    memcpy(beams, next, (size_t)found * sizeof *next);
+    *n = found;
+    return PH_OK;
+}
+
+static ph_status run_beams(struct climb *c, int64_t i, ph_error *err)
+{
+    const struct climber *k = &c->climbers[i];
+    ph_find beams[BEAMS];
+    int32_t n = 0;
+
+    for (; n < BEAMS && n < k->n_known; n++)
+        beams[n] = (ph_find){.n = 1, .ids = {k->known[n]}, .trips = true};
+    for (int64_t length = 2; length <= c->task->longest && n; length++)
+        PH_TRY(grow_beams(c, i, beams, &n, err));
+    return PH_OK;
+}
+
+/* ---- the whole ---- */
+
+static int by_value(const void *a, const void *b)
+{
+    const ph_near *x = a, *y = b;
+    return x->value != y->value ? (x->value < y->value) - (x->value > y->value)
+                                : (x->id > y->id) - (x->id < y->id);
+}
+
+static ph_status rank_known(struct climb *c, ph_error *err)
+{
+    const ph_job *job = c->task->job;
+    ph_near *all = NULL;
+
+    PH_TRY(PH_NEW(&all, job->n_ordinary, err));
+    for (int64_t i = 0; i < c->hunt.count; i++) {
+        struct climber *k = &c->climbers[i];
+        for (size_t j = 0; j < job->n_ordinary; j++)
+            all[j] =
+                (ph_near){job->ordinary[j],
+                          job->run.sign * (double)c->hunt.quarries[i].singles[job->ordinary[j]]};
+        qsort(all, job->n_ordinary, sizeof *all, by_value);
+        k->n_known = job->n_ordinary < KNOWN ? (int32_t)job->n_ordinary : KNOWN;
+        for (int32_t j = 0; j < k->n_known; j++) k->known[j] = all[j].id;
+    }
+    ph__free(all);
+    return PH_OK;
+}
+
+static ph_status climb_open(struct climb *c, ph_row *rows, int64_t n, ph_task *task, ph_error *err)
+{
+    const size_t longest = (size_t)task->longest, most = task->job->n_ordinary;
+
+    c->task = task;
+    c->top = most < TOP ? (int32_t)most : TOP;
+    c->near = most < NEAR ? (int32_t)most : NEAR;
+    PH_TRY(ph__hunt_open(&c->hunt, rows, n, task, n / task->answers * BEAMS, err));
+    const size_t count = (size_t)c->hunt.count, each = longest * (TOP + NEAR);
+    PH_TRY(PH_NEW(&c->climbers, count, err));
+    PH_TRY(PH_NEW(&c->lists, count * LINES * each, err));
+    PH_TRY(PH_NEW(&c->gradients, count * longest * (size_t)task->job->model->arch.C, err));
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < LINES; j++) {
+            c->climbers[i].lines[j].top = c->lists + (i * LINES + j) * each;
+            c->climbers[i].lines[j].near = c->climbers[i].lines[j].top + longest * TOP;
+        }
+    return rank_known(c, err);
+}
+
+static void climb_close(struct climb *c)
+{
+    ph__hunt_close(&c->hunt);
+    ph__free(c->climbers);
+    ph__free(c->lists);
+    ph__free(c->gradients);
+    ph__free(c->proposals);
+}
+
+static ph_status climb(struct climb *c, ph_error *err)
+{
+    ph_status st = PH_OK;
+    bool *live = NULL;
+    const int64_t budget = c->task->o->budget;
+    const double began = ph__now();
+
+    PH_GO(PH_NEW(&live, (size_t)c->hunt.count, err));
+    for (int64_t i = 0; i < c->hunt.count; i++) {
+        PH_GO(ph__job_progress(c->task->job, "beam", (double)i / (double)c->hunt.count, err));
+        PH_GO(run_beams(c, i, err));
+    }
+    for (int64_t allowed = ROUND;; allowed += ROUND) {
+        const int64_t most = allowed < budget ? allowed : budget;
+        for (;;) {
+            int64_t going = 0;
+            for (int64_t i = 0; i < c->hunt.count; i++)
+                going += live[i] = c->hunt.quarries[i].spent < most;
+            if (!going) break;
+            PH_GO(step(c, live, err));
+        }
+        PH_GO(ph__job_progress(c->task->job, "search", (double)most / (double)budget, err));
+        c->task->reached = most;
+        if (most == budget) break;
+        if (c->task->o->seconds > 0 && ph__now() - began > c->task->o->seconds) break;
+    }
+done:
+    ph__free(live);
+    return st;
+}
+
+ph_status ph__auto(ph_row *rows, int64_t n, ph_task *task, ph_error *err)
+{
+    struct climb c = {0};
+    ph_status st = PH_OK;
+
+    PH_GO(climb_open(&c, rows, n, task, err));
+    st = climb(&c, err);
+    if (st == PH_ECANCELED) {
+        task->stopped = true;
+        st = PH_OK;
+    }
+    if (st == PH_OK) ph__hunt_answer(&c.hunt, rows);
+done:
+    climb_close(&c);
+    return st;
+}
