@@ -6,7 +6,6 @@
  * of one of the best texts (iterated local search: Lourenço, Martin & Stützle 2003). How much a
  * source proposes follows from what its variants were worth, per token sent forward.
  */
-#include "base/clock.h"
 #include "base/mem.h"
 #include "search/hunt.h"
 
@@ -15,15 +14,14 @@
 #include <string.h>
 
 enum {
-    LINES = 3,        /* of a feature */
-    WIDTH = 128,      /* variants of a step */
-    STALE = 8,        /* steps without success after which a line begins anew */
-    TOP = 256,        /* tokens that the gradient proposes at a position */
-    NEAR = 32,        /* neighbours of a token in the embedding */
-    KNOWN = 4096,     /* best single tokens that are proposed */
-    BEAMS = 4,        /* prefixes that are kept */
-    FOLLOWERS = 1024, /* tokens tried behind each */
-    ROUND = 4096      /* token-forwards of a feature between two looks at the clock */
+    LINES = 3,       /* of a feature */
+    WIDTH = 128,     /* variants of a step */
+    STALE = 8,       /* steps without success after which a line begins anew */
+    TOP = 256,       /* tokens that the gradient proposes at a position */
+    NEAR = 32,       /* neighbours of a token in the embedding */
+    KNOWN = 4096,    /* best single tokens that are proposed */
+    BEAMS = 4,       /* prefixes that are kept */
+    FOLLOWERS = 1024 /* tokens tried behind each */
 };
 
 enum source {
@@ -61,9 +59,7 @@ struct climb {
     ph_task *task;
     struct climber *climbers; /* one for each quarry */
     int32_t *lists;
-    float *gradients; /* (count,longest,C) */
-    ph_proposal *proposals;
-    size_t n, cap;
+    float *gradients;  /* (count,longest,C) */
     int32_t top, near; /* TOP and NEAR, or what the vocabulary has */
 };
 
@@ -178,28 +174,6 @@ static void vary(ph_find *f, const struct climb *c, const struct climber *k, ph_
 
 /* ---- proposals ---- */
 
-static ph_status propose(struct climb *c, const ph_proposal *p, bool *taken, ph_error *err)
-{
-    ph_proposal own = *p;
-    PH_TRY(ph__hunt_admits(taken, &c->hunt, p->quarry, &own.find, err));
-    if (!*taken) return PH_OK;
-    if (c->n == c->cap) {
-        const size_t cap = c->cap ? 2 * c->cap : 1024;
-        PH_TRY(PH_GROW(&c->proposals, c->cap, cap, err));
-        c->cap = cap;
-    }
-    c->proposals[c->n++] = own;
-    return PH_OK;
-}
-
-/* Leading tokens in common; one less than the whole text, since something must be run. */
-static int64_t common(const ph_find *a, const ph_find *b)
-{
-    int32_t n = 0;
-    while (n < a->n && n < b->n && a->ids[n] == b->ids[n]) n++;
-    return n < a->n ? n : a->n - 1;
-}
-
 static enum source choose(const struct climber *k, ph_rng *r)
 {
     double weights[SOURCES], sum = 0, at;
@@ -225,8 +199,8 @@ static ph_status vary_line(struct climb *c, int64_t i, ph_error *err)
         bool taken;
         p.source = (int32_t)choose(k, &q->rng);
         vary(&p.find, c, k, q, (enum source)p.source);
-        p.same = common(&p.find, &k->line->at);
-        PH_TRY(propose(c, &p, &taken, err));
+        p.same = ph__hunt_same(&p.find, &k->line->at);
+        PH_TRY(ph__hunt_propose(&taken, &c->hunt, &p, err));
         made += taken;
     }
     return PH_OK;
@@ -255,7 +229,7 @@ static ph_status begin_line(struct climb *c, int64_t i, ph_error *err)
             for (int32_t t = 0; t < p.find.n; t++)
                 p.find.ids[t] = kind == 0 ? id : known_token(k, &q->rng);
         }
-        PH_TRY(propose(c, &p, &taken, err));
+        PH_TRY(ph__hunt_propose(&taken, &c->hunt, &p, err));
         made += taken;
     }
     return PH_OK;
@@ -278,8 +252,7 @@ static ph_status find_slopes(struct climb *c, const bool *live, ph_error *err)
         if (!live[i] || !l->begun || l->sloped) continue;
         texts[n++] = (ph_slope_text){c->hunt.quarries[i].feature, l->at.ids, l->at.n,
                                      c->gradients + i * size};
-        c->hunt.quarries[i].spent += 3 * c->task->longest;
-        c->hunt.quarries[i].naive += 3 * c->task->longest;
+        ph__hunt_charge(&c->hunt, i, 3 * c->task->longest);
     }
     PH_GO(ph__slopes_run(c->hunt.slopes, texts, n, err));
     for (int64_t i = 0; i < c->hunt.count; i++) {
@@ -299,18 +272,14 @@ done:
 
 static ph_status keep_parents(struct climb *c, const bool *live, ph_error *err)
 {
-    c->n = 0;
+    c->hunt.n = 0;
     for (int64_t i = 0; i < c->hunt.count; i++) {
         const struct line *l = c->climbers[i].line;
         if (!live[i] || !l->begun) continue;
-        if (c->n == c->cap) {
-            PH_TRY(PH_GROW(&c->proposals, c->cap, c->cap + 64, err));
-            c->cap += 64;
-        }
-        c->proposals[c->n++] =
-            (ph_proposal){.quarry = i, .parent = -1, .keep = i * BEAMS, .find = l->at};
+        const ph_proposal p = {.quarry = i, .parent = -1, .keep = i * BEAMS, .find = l->at};
+        PH_TRY(ph__hunt_keep(&c->hunt, &p, err));
     }
-    return ph__hunt_try(&c->hunt, c->proposals, c->n, err);
+    return ph__hunt_run(&c->hunt, err);
 }
 
 /* The line that a feature takes up: the best one half of the time. */
@@ -338,8 +307,8 @@ static void settle(struct climb *c, const bool *live)
         }
         if (live[i]) k->line->stale++;
     }
-    for (size_t j = 0; j < c->n; j++) {
-        const ph_proposal *p = &c->proposals[j];
+    for (size_t j = 0; j < c->hunt.n; j++) {
+        const ph_proposal *p = &c->hunt.list[j];
         struct climber *k = &c->climbers[p->quarry];
         struct line *l = k->line;
         const bool better = !l->begun || ph__find_better(&c->hunt, &p->find, &l->at);
@@ -361,7 +330,7 @@ static ph_status step(struct climb *c, const bool *live, ph_error *err)
         if (live[i]) c->climbers[i].line = choose_line(c, i);
     PH_TRY(find_slopes(c, live, err));
     PH_TRY(keep_parents(c, live, err));
-    c->n = 0;
+    c->hunt.n = 0;
     for (int64_t i = 0; i < c->hunt.count; i++) {
         if (!live[i]) continue;
         if (c->climbers[i].line->begun)
@@ -369,7 +338,7 @@ static ph_status step(struct climb *c, const bool *live, ph_error *err)
         else
             PH_TRY(begin_line(c, i, err));
     }
-    PH_TRY(ph__hunt_try(&c->hunt, c->proposals, c->n, err));
+    PH_TRY(ph__hunt_run(&c->hunt, err));
     settle(c, live);
     return PH_OK;
 }
@@ -382,15 +351,13 @@ static ph_status grow_beams(struct climb *c, int64_t i, ph_find *beams, int32_t 
     ph_find next[BEAMS];
     int32_t found = 0;
 
-    c->n = 0;
+    c->hunt.n = 0;
     for (int32_t b = 0; b < *n; b++) {
         ph_proposal p = {.quarry = i, .parent = -1, .keep = i * BEAMS + b, .find = beams[b]};
-        PH_TRY(c->n == c->cap ? PH_GROW(&c->proposals, c->cap, c->cap + 64, err) : PH_OK);
-        if (c->n == c->cap) c->cap += 64;
-        c->proposals[c->n++] = p;
+        PH_TRY(ph__hunt_keep(&c->hunt, &p, err));
     }
-    PH_TRY(ph__hunt_try(&c->hunt, c->proposals, c->n, err));
-    c->n = 0;
+    PH_TRY(ph__hunt_run(&c->hunt, err));
+    c->hunt.n = 0;
     for (int32_t b = 0; b < *n; b++)
         for (int32_t j = 0; j < FOLLOWERS && j < k->n_known; j++) {
             ph_proposal p = {.quarry = i,
@@ -400,11 +367,11 @@ static ph_status grow_beams(struct climb *c, int64_t i, ph_find *beams, int32_t 
                              .find = beams[b]};
             bool taken;
             p.find.ids[p.find.n++] = k->known[j];
-            PH_TRY(propose(c, &p, &taken, err));
+            PH_TRY(ph__hunt_propose(&taken, &c->hunt, &p, err));
         }
-    PH_TRY(ph__hunt_try(&c->hunt, c->proposals, c->n, err));
-    for (size_t j = 0; j < c->n; j++) {
-        const ph_find *f = &c->proposals[j].find;
+    PH_TRY(ph__hunt_run(&c->hunt, err));
+    for (size_t j = 0; j < c->hunt.n; j++) {
+        const ph_find *f = &c->hunt.list[j].find;
         int32_t at = found;
         if (isnan(f->score)) continue;
         while (at > 0 && ph__find_better(&c->hunt, f, &next[at - 1])) at--;
@@ -486,34 +453,31 @@ static void climb_close(struct climb *c)
     ph__free(c->climbers);
     ph__free(c->lists);
     ph__free(c->gradients);
-    ph__free(c->proposals);
+}
+
+/* Which features take part in the next step; false if none does. */
+static bool choose_live(const struct climb *c, bool *live)
+{
+    bool any = false;
+    for (int64_t i = 0; i < c->hunt.count; i++) any |= live[i] = ph__hunt_live(&c->hunt, i);
+    return any;
 }
 
 static ph_status climb(struct climb *c, ph_error *err)
 {
     ph_status st = PH_OK;
-    bool *live = NULL;
-    const int64_t budget = c->task->o->budget;
-    const double began = ph__now();
+    bool *live = NULL, more = true;
 
     PH_GO(PH_NEW(&live, (size_t)c->hunt.count, err));
-    for (int64_t i = 0; i < c->hunt.count; i++) {
-        PH_GO(ph__job_progress(c->task->job, "beam", (double)i / (double)c->hunt.count, err));
+    for (int64_t i = 0; i < c->hunt.count && more; i++) {
         PH_GO(run_beams(c, i, err));
+        PH_GO(
+            ph__hunt_stage(&more, &c->hunt, "beam", (double)(i + 1) / (double)c->hunt.count, err));
     }
-    for (int64_t allowed = ROUND;; allowed += ROUND) {
-        const int64_t most = allowed < budget ? allowed : budget;
-        for (;;) {
-            int64_t going = 0;
-            for (int64_t i = 0; i < c->hunt.count; i++)
-                going += live[i] = c->hunt.quarries[i].spent < most;
-            if (!going) break;
-            PH_GO(step(c, live, err));
-        }
-        PH_GO(ph__job_progress(c->task->job, "search", (double)most / (double)budget, err));
-        c->task->reached = most;
-        if (most == budget) break;
-        if (c->task->o->seconds > 0 && ph__now() - began > c->task->o->seconds) break;
+    for (;;) {
+        PH_GO(ph__hunt_round(&more, &c->hunt, err));
+        if (!more) break;
+        while (choose_live(c, live)) PH_GO(step(c, live, err));
     }
 done:
     ph__free(live);
@@ -526,12 +490,8 @@ ph_status ph__auto(ph_row *rows, int64_t n, ph_task *task, ph_error *err)
     ph_status st = PH_OK;
 
     PH_GO(climb_open(&c, rows, n, task, err));
-    st = climb(&c, err);
-    if (st == PH_ECANCELED) {
-        task->stopped = true;
-        st = PH_OK;
-    }
-    if (st == PH_OK) ph__hunt_answer(&c.hunt, rows);
+    PH_GO(climb(&c, err));
+    ph__hunt_answer(&c.hunt, rows);
 done:
     climb_close(&c);
     return st;

@@ -95,6 +95,7 @@ static ph_status check_hunt(struct dream *d, int64_t longest, ph_error *err)
     if (!isfinite(o->lambda) || o->lambda < 0)
         return ph__fail(err, PH_EINVAL, -1, "lambda %g: expected 0 or more", o->lambda);
     PH_TRY(ph__within("top-k", o->top_k, d->job.model->arch.V, err));
+    t->top_k = o->top_k < (int64_t)d->job.n_ordinary ? o->top_k : (int64_t)d->job.n_ordinary;
     PH_TRY(ph__within("width", o->width, 1000000, err));
     return ph__within("budget", o->budget, INT64_MAX, err);
 }
@@ -155,7 +156,10 @@ static ph_status prepare(struct dream *d, const ph_model *model, const ph_featur
     PH_TRY(take_start(d, err));
     d->restarts = d->method->restarts;
     if (d->method->descends) d->restarts = o->restarts ? o->restarts : d->task.text.n ? 1 : 8;
-    if (d->method->hunts) d->restarts = o->restarts ? o->restarts : o->top + SPARE;
+    if (d->method->hunts)
+        d->restarts = o->restarts           ? o->restarts
+                      : d->method->restarts ? d->method->restarts
+                                            : o->top + SPARE;
     d->task.answers = d->restarts;
     PH_TRY(check_options(d, err));
     d->candidates = d->method->names;

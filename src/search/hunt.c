@@ -1,11 +1,14 @@
 /* hunt.c — what the searches among tokens have in common. */
 #include "search/hunt.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "search/rescore.h"
 
 #include <math.h>
 #include <string.h>
+
+enum { ROUND = 4096 }; /* token-forwards of a quarry between two looks at the clock */
 
 /* ---- open ---- */
 
@@ -31,7 +34,12 @@ done:
 ph_status ph__hunt_open(ph_hunt *out, ph_row *rows, int64_t n, ph_task *task, int64_t parents,
                         ph_error *err)
 {
-    ph_hunt h = {.task = task, .count = n / task->answers, .fluent = task->o->fluent};
+    ph_hunt h = {.task = task,
+                 .count = n / task->answers,
+                 .fluent = task->o->fluent,
+                 .share = !task->o->alone,
+                 .lambda = task->o->lambda,
+                 .began = ph__now()};
     ph_status st = PH_OK;
 
     PH_GO(PH_NEW(&h.quarries, (size_t)h.count, err));
@@ -57,6 +65,7 @@ void ph__hunt_close(ph_hunt *h)
     ph__slopes_close(&h->slopes);
     ph__free(h->features);
     ph__free(h->quarries);
+    ph__free(h->list);
     ph__free(h->seen);
     ph__free(h->results);
     ph__free(h->cross);
@@ -66,10 +75,9 @@ void ph__hunt_close(ph_hunt *h)
 
 /* ---- texts that were seen: a hash set with open addresses; 0 marks an empty place ---- */
 
-static uint64_t hash_of(const ph_hunt *h, int64_t quarry, const ph_find *f)
+static uint64_t hash_of(int64_t owner, const ph_find *f)
 {
-    uint64_t x = 0x9e3779b97f4a7c15u ^ (uint64_t)f->n;
-    if (h->task->o->alone) x ^= (uint64_t)(quarry + 1) << 32;
+    uint64_t x = 0x9e3779b97f4a7c15u ^ (uint64_t)f->n ^ (uint64_t)owner << 32;
     for (int32_t i = 0; i < f->n; i++) {
         ph_rng mix = {x ^ (uint64_t)(uint32_t)f->ids[i]};
         x = ph__rng_next(&mix);
@@ -118,10 +126,10 @@ static bool names_allowed(const ph_job *job, const ph_find *f)
     return true;
 }
 
-ph_status ph__hunt_admits(bool *out, ph_hunt *h, int64_t quarry, ph_find *text, ph_error *err)
+static ph_status admit(bool *out, ph_hunt *h, int64_t owner, ph_find *text, ph_error *err)
 {
     const ph_task *t = h->task;
-    const uint64_t x = hash_of(h, quarry, text);
+    const uint64_t x = hash_of(owner, text);
 
     *out = false;
     if (text->n < 1 || text->n > t->longest || holds(h, x)) return PH_OK;
@@ -132,6 +140,51 @@ ph_status ph__hunt_admits(bool *out, ph_hunt *h, int64_t quarry, ph_find *text, 
     if (!text->trips && t->round_trip == PH_ROUND_TRIP_REQUIRE) return PH_OK;
     *out = true;
     return remember(h, x, err);
+}
+
+ph_status ph__hunt_keep(ph_hunt *h, const ph_proposal *p, ph_error *err)
+{
+    if (h->n == h->cap) {
+        const size_t cap = h->cap ? 2 * h->cap : 1024;
+        PH_TRY(PH_GROW(&h->list, h->cap, cap, err));
+        h->cap = cap;
+    }
+    h->list[h->n++] = *p;
+    return PH_OK;
+}
+
+ph_status ph__hunt_propose(bool *taken, ph_hunt *h, const ph_proposal *p, ph_error *err)
+{
+    ph_proposal own = *p;
+    bool admitted;
+
+    PH_TRY(admit(&admitted, h, p->owner, &own.find, err));
+    if (taken) *taken = admitted;
+    return admitted ? ph__hunt_keep(h, &own, err) : PH_OK;
+}
+
+int64_t ph__hunt_same(const ph_find *text, const ph_find *parent)
+{
+    int32_t n = 0;
+    while (n < text->n && n < parent->n && text->ids[n] == parent->ids[n]) n++;
+    return n < text->n ? n : text->n - 1;
+}
+
+ph_status ph__hunt_random(ph_find *out, ph_hunt *h, ph_rng *rng, ph_error *err)
+{
+    const ph_task *t = h->task;
+    const uint64_t lengths = (uint64_t)(t->longest - t->shortest) + 1;
+
+    out->trips = true;
+    for (int tries = 0; tries < 1000; tries++) {
+        out->n = (int32_t)(t->shortest + (int64_t)ph__rng_below(rng, lengths));
+        for (int32_t i = 0; i < out->n; i++)
+            out->ids[i] = t->job->ordinary[ph__rng_below(rng, t->job->n_ordinary)];
+        if (t->round_trip != PH_ROUND_TRIP_REQUIRE) break;
+        PH_TRY(ph__job_trips(&out->trips, t->job, out->ids, (size_t)out->n, err));
+        if (out->trips) break;
+    }
+    return PH_OK;
 }
 
 /* ---- which text is better ---- */
@@ -170,51 +223,100 @@ static void show(ph_hunt *h, ph_quarry *q, const ph_find *f)
 
 /* ---- evaluate ---- */
 
-static ph_status make_room(ph_hunt *h, size_t n, ph_error *err)
+static ph_status make_room(ph_hunt *h, ph_error *err)
 {
-    if (n <= h->cap) return PH_OK;
-    PH_TRY(PH_GROW(&h->children, h->cap, n, err));
-    PH_TRY(PH_GROW(&h->cross, h->cap, n, err));
-    PH_TRY(PH_GROW(&h->results, h->cap * (size_t)h->count, n * (size_t)h->count, err));
-    h->cap = n;
+    const size_t n = h->n, count = (size_t)h->count;
+    if (n <= h->cap_results) return PH_OK;
+    PH_TRY(PH_GROW(&h->children, h->cap_results, n, err));
+    PH_TRY(PH_GROW(&h->cross, h->cap_results, n, err));
+    PH_TRY(PH_GROW(&h->results, h->cap_results * count, n * count, err));
+    h->cap_results = n;
     return PH_OK;
 }
 
-/* What a text that was evaluated is worth to a quarry. */
-static void judge(const ph_hunt *h, const ph_quarry *q, ph_find *f, const ph_trial *t, double cross)
+/* What a text that was evaluated is worth. */
+static void judge(const ph_hunt *h, ph_find *f, const ph_trial *t, double cross)
 {
     f->activation = t->activation;
     f->norm = t->norm;
-    f->cross = cross;
+    f->cross = h->fluent ? cross : (double)NAN;
     f->outlier = h->task->ordinary_norm > 0 && t->norm > 3 * h->task->ordinary_norm;
     f->score = h->task->job->run.sign * t->activation;
     if (h->lambda != 0) f->score -= h->lambda * cross;
-    (void)q;
 }
 
-ph_status ph__hunt_try(ph_hunt *h, ph_proposal *p, size_t n, ph_error *err)
+ph_status ph__hunt_run(ph_hunt *h, ph_error *err)
 {
-    PH_TRY(make_room(h, n, err));
-    for (size_t i = 0; i < n; i++) {
-        ph_quarry *q = &h->quarries[p[i].quarry];
-        h->children[i] = (ph_child){p[i].find.ids, p[i].find.n, p[i].parent, p[i].same, p[i].keep};
+    PH_TRY(make_room(h, err));
+    for (size_t i = 0; i < h->n; i++) {
+        const ph_proposal *p = &h->list[i];
+        ph_quarry *q = &h->quarries[p->quarry];
+        h->children[i] = (ph_child){p->find.ids, p->find.n, p->parent, p->same, p->keep};
         q->spent += ph__trials_cost(h->trials, &h->children[i]);
-        q->naive += p[i].find.n;
+        q->naive += p->find.n;
     }
-    PH_TRY(ph__trials_run(h->trials, h->children, n, h->results, h->cross, err));
-    for (size_t i = 0; i < n; i++)
+    PH_TRY(ph__trials_run(h->trials, h->children, h->n, h->results, h->cross, err));
+    for (size_t i = 0; i < h->n; i++)
         for (int64_t k = 0; k < h->count; k++) {
-            ph_quarry *q = &h->quarries[k];
-            const bool own = k == p[i].quarry;
-            ph_find offered = p[i].find;
-            if (!own && h->task->o->alone) continue;
-            judge(h, q, &offered, &h->results[i * (size_t)h->count + (size_t)k],
-                  h->fluent ? h->cross[i] : (double)NAN);
-            if (own) p[i].find = offered;
+            const bool own = k == h->list[i].quarry;
+            const ph_trial *t = &h->results[i * (size_t)h->count + (size_t)k];
+            ph_find offered = h->list[i].find;
+            if (!own && !h->share) continue;
+            judge(h, &offered, t, h->cross[i]);
+            if (own) h->list[i].find = offered;
             if (!own) offered.start = -1;
-            show(h, q, &offered);
+            show(h, &h->quarries[k], &offered);
         }
     return PH_OK;
+}
+
+void ph__hunt_charge(ph_hunt *h, int64_t quarry, int64_t tokens)
+{
+    h->quarries[quarry].spent += tokens;
+    h->quarries[quarry].naive += tokens;
+}
+
+/* ---- rounds ---- */
+
+ph_status ph__hunt_stage(bool *go_on, ph_hunt *h, const char *stage, double done, ph_error *err)
+{
+    const ph_status st = ph__job_progress(h->task->job, stage, done, err);
+    if (st == PH_ECANCELED) h->task->stopped = true;
+    *go_on = st == PH_OK;
+    return st == PH_ECANCELED ? PH_OK : st;
+}
+
+ph_status ph__hunt_round(bool *more, ph_hunt *h, ph_error *err)
+{
+    const ph_dream_options *o = h->task->o;
+    const double share = (double)h->allowed / (double)o->budget;
+
+    *more = false;
+    if (h->task->stopped) return PH_OK;
+    PH_TRY(ph__hunt_stage(more, h, "search", share < 1 ? share : 1, err));
+    h->task->reached = h->allowed < o->budget ? h->allowed : o->budget;
+    *more &= h->allowed < o->budget;
+    if (o->seconds > 0 && h->allowed > 0) *more &= ph__now() - h->began < o->seconds;
+    h->allowed += ROUND;
+    return PH_OK;
+}
+
+bool ph__hunt_live(const ph_hunt *h, int64_t quarry)
+{
+    const int64_t budget = h->task->o->budget;
+    return h->quarries[quarry].spent < (h->allowed < budget ? h->allowed : budget);
+}
+
+void ph__hunt_row(const ph_hunt *h, ph_row *row, int64_t i, const ph_find *f)
+{
+    const int64_t answers = h->task->answers;
+    const ph_quarry *q = &h->quarries[i / answers];
+
+    row->n = f->n;
+    memcpy(row->ids, f->ids, (size_t)f->n * sizeof *f->ids);
+    row->cross = f->cross;
+    row->forwards = i % answers ? 0 : q->spent;
+    row->naive = i % answers ? 0 : q->naive;
 }
 
 void ph__hunt_answer(const ph_hunt *h, ph_row *rows)
@@ -222,14 +324,8 @@ void ph__hunt_answer(const ph_hunt *h, ph_row *rows)
     const int64_t answers = h->task->answers;
     for (int64_t i = 0; i < h->count * answers; i++) {
         const ph_quarry *q = &h->quarries[i / answers];
-        const int64_t rank = i % answers;
-        const ph_find *f = &q->best[rank < q->n_best ? rank : q->n_best ? q->n_best - 1 : 0];
-        ph_row *r = &rows[i];
-        r->n = f->n;
-        memcpy(r->ids, f->ids, (size_t)f->n * sizeof *f->ids);
-        r->cross = h->fluent ? f->cross : (double)NAN;
-        r->restart = f->start;
-        r->forwards = rank ? 0 : q->spent; /* of all its rows together */
-        r->naive = rank ? 0 : q->naive;
+        const int64_t last = q->n_best ? q->n_best - 1 : 0, rank = i % answers;
+        ph__hunt_row(h, &rows[i], i, &q->best[rank < last ? rank : last]);
+        rows[i].restart = q->best[rank < last ? rank : last].start;
     }
 }

@@ -41,9 +41,10 @@ typedef struct ph_quarry {
     int32_t n_best;
 } ph_quarry;
 
-/* A variant to evaluate for one feature. */
+/* A text to evaluate for one feature. */
 typedef struct ph_proposal {
     int64_t quarry;
+    int64_t owner;              /* texts are evaluated once for each owner; 0: for all together */
     int64_t parent, same, keep; /* as in ph_child */
     int32_t source;             /* the method's own note */
     ph_find find;               /* start, n and ids are given, the rest is written */
@@ -55,31 +56,57 @@ typedef struct ph_hunt {
     int64_t count;
     const ph_feature **features;
     bool fluent; /* texts have a cross-entropy */
+    bool share;  /* a quarry's best may have been found for another */
     double lambda;
+    int64_t allowed; /* token-forwards of a quarry by the end of this round */
+    double began;
     ph_trials *trials;
     ph_slopes *slopes;
+    ph_proposal *list; /* n that wait to be evaluated, or just were */
+    size_t n, cap;
     uint64_t *seen; /* hash set of the texts that were evaluated */
     size_t n_seen, cap_seen;
-    ph_trial *results; /* (children,count) of a call */
+    ph_trial *results; /* (cap_results,count) of a call */
     double *cross;
     ph_child *children;
-    size_t cap;
+    size_t cap_results;
 } ph_hunt;
 
-/* Rows of one feature each; their singles where `singles` (n,V) is not NULL. parents: texts that can
- * be kept. */
+/* For the features of n rows, task->answers rows each. parents: texts that can be kept. */
 ph_status ph__hunt_open(ph_hunt *out, ph_row *rows, int64_t n, ph_task *task, int64_t parents,
                         ph_error *err);
 void ph__hunt_close(ph_hunt *h);
 
-/* Whether a text may be proposed: allowed tokens, within the length, round trip as asked for, not
- * evaluated before; remembers it as evaluated. */
-ph_status ph__hunt_admits(bool *out, ph_hunt *h, int64_t quarry, ph_find *text, ph_error *err);
-/* Evaluate proposals, charge their quarries, show them to all. */
-ph_status ph__hunt_try(ph_hunt *h, ph_proposal *proposals, size_t n, ph_error *err);
+/* Put a proposal on the list if it may be made: allowed tokens, a length that is allowed (or
+ * shorter), round trip as asked for, not evaluated before. *taken, NULL allowed: whether it was. */
+ph_status ph__hunt_propose(bool *taken, ph_hunt *h, const ph_proposal *p, ph_error *err);
+/* Put it there without asking, to be kept as a parent. */
+ph_status ph__hunt_keep(ph_hunt *h, const ph_proposal *p, ph_error *err);
+/* Evaluate what is on the list, charge the quarries, show them the texts. */
+ph_status ph__hunt_run(ph_hunt *h, ph_error *err);
+/* Tokens that were sent forward otherwise, a backward counting two. */
+void ph__hunt_charge(ph_hunt *h, int64_t quarry, int64_t tokens);
+
+/* A search goes in rounds: in each, every quarry spends up to the same allowance, so that a search
+ * that time ended can be repeated by its budget. *more: there is another round. Progress is reported
+ * here; a caller that cancels ends the search, task->stopped, and what was found counts. */
+ph_status ph__hunt_round(bool *more, ph_hunt *h, ph_error *err);
+/* Whether a quarry may spend more in this round. */
+bool ph__hunt_live(const ph_hunt *h, int64_t quarry);
+/* Report a stage before the rounds; *go_on: not cancelled. */
+ph_status ph__hunt_stage(bool *go_on, ph_hunt *h, const char *stage, double done, ph_error *err);
+
+/* Leading tokens of `text` that are its parent's, fewer than all of them: something must be run. */
+int64_t ph__hunt_same(const ph_find *text, const ph_find *parent);
+/* A random text of allowed tokens that may be proposed, if one is found; its length is random too. */
+ph_status ph__hunt_random(ph_find *out, ph_hunt *h, ph_rng *rng, ph_error *err);
+
+/* true if a is the better text of a quarry. */
+bool ph__find_better(const ph_hunt *h, const ph_find *a, const ph_find *b);
 /* The best texts of every quarry into its rows, as many as it has; the last one again where there are
  * fewer. */
 void ph__hunt_answer(const ph_hunt *h, ph_row *rows);
-/* true if a is the better text of a quarry. */
-bool ph__find_better(const ph_hunt *h, const ph_find *a, const ph_find *b);
+/* A row's answer, and what its feature's hunt has cost so far (in the first row of the feature). */
+void ph__hunt_row(const ph_hunt *h, ph_row *row, int64_t i, const ph_find *f);
+
 #endif

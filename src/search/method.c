@@ -46,6 +46,12 @@ static const ph_method methods[] = {
     {.name = "descent", .descends = true, .restarts = 8, .run = descent},
     {.name = "softmax", .descends = true, .names = true, .restarts = 8, .run = softmax},
     {.name = "auto", .names = true, .complete = true, .hunts = true, .run = ph__auto},
+    {.name = "swap",
+     .names = true,
+     .complete = true,
+     .hunts = true,
+     .restarts = 1,
+     .run = ph__swap},
     {.name = "greedy", .names = true, .complete = true, .restarts = 1, .run = ph__greedy}};
 enum { METHODS = sizeof methods / sizeof *methods };
 

@@ -24,6 +24,7 @@ typedef struct ph_task {
     int64_t answers;       /* rows of each feature */
     int64_t shortest, longest; /* tokens of a text */
     ph_round_trip round_trip;  /* never DEFAULT */
+    int64_t top_k;             /* of o, no more than there are tokens */
     double ordinary_norm;      /* of the tap, 0: not known */
     bool stopped;              /* the caller cancelled, or time ran out: what was found counts */
     int64_t reached;           /* the budget with which that run can be repeated */
@@ -53,6 +54,8 @@ size_t ph__method_points(const ph_method *m, const ph_descent *d);
 ph_status ph__greedy(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
 
 /* The default: lines of texts improved by variants of themselves (auto.c). */
+/* Swaps of single tokens that the gradient proposes (swap.c). */
+ph_status ph__swap(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
 ph_status ph__auto(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
 
 #endif
