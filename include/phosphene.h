@@ -400,6 +400,13 @@ typedef struct ph_near {
     double value;
 } ph_near;
 
+/* The starts of a search among tokens: how many led to a text more than half like this one, and what
+ * their best texts reached. n = 0: not known. */
+typedef struct ph_starts {
+    int64_t n, reached;
+    double mean, sd;
+} ph_starts;
+
 /* One row of a feature: what became of a random start. */
 typedef struct ph_dream_row {
     int64_t restart;
@@ -430,14 +437,19 @@ typedef struct ph_dream_result {
     size_t n_nearest;
     const float *embedding; /* (n_nearest,C) what was found */
     int64_t token_forwards; /* spent on this feature; a backward counts two */
-    double seconds;         /* of the batch this feature was in, divided by its features */
+    int64_t naive_forwards; /* the same if every text had been run whole */
+    int64_t budget;         /* of a search among tokens: the one that repeats it; else 0 */
+    ph_starts starts;
+    double
+        cross_entropy; /* of the answer's ids under the model, nats a token; NaN: not looked at */
+    double seconds;    /* of the batch this feature was in, divided by its features */
 } ph_dream_result;
 
 /* Borrowed for the call; nonzero return cancels. */
 typedef int (*ph_dream_fn)(const ph_dream_result *result, void *payload);
 
 typedef struct ph_cost {
-    int64_t rows, token_forwards;
+    int64_t rows, token_forwards, naive_forwards;
     double descent_seconds, descent_flops; /* the steps alone, without decode and yardsticks */
     double first_step;                     /* seconds from the call to the end of the first step */
 } ph_cost;

@@ -332,14 +332,15 @@ static ph_status rescore_rows(struct batch *b, struct dream *d, ph_error *err)
 
 /* ---- answers ---- */
 
-static int64_t forwards_of(const struct batch *b, const struct dream *d, size_t feature)
+static int64_t forwards_of(const struct batch *b, const struct dream *d, size_t feature, bool naive)
 {
     const size_t per_feature = (size_t)d->restarts * d->candidates;
     const ph_decoded *list = b->decoded + feature * per_feature;
     const ph_row *rows = b->row + (int64_t)feature * d->restarts;
     int64_t n = d->task.descent.T; /* the repeated token */
 
-    for (int64_t i = 0; i < d->restarts; i++) n += rows[i].forwards;
+    for (int64_t i = 0; i < d->restarts; i++)
+        n += naive && rows[i].naive ? rows[i].naive : rows[i].forwards;
     for (size_t i = 0; i < per_feature; i++) n += (int64_t)(list[i].n + list[i].n_text);
     return n;
 }
@@ -390,7 +391,11 @@ static ph_status report_row(const struct batch *b, struct dream *d, size_t featu
                                .nearest = from->e ? b->nearest + (size_t)row * T : NULL,
                                .n_nearest = from->e ? T : 0,
                                .embedding = from->e,
-                               .token_forwards = forwards_of(b, d, feature),
+                               .token_forwards = forwards_of(b, d, feature, false),
+                               .naive_forwards = forwards_of(b, d, feature, true),
+                               .budget = d->method->hunts ? d->task.reached : 0,
+                               .starts = from->starts,
+                               .cross_entropy = from->cross,
                                .seconds = b->seconds / (double)b->count};
     if (d->result(&r, d->payload))
         return ph__fail(err, PH_ECANCELED, -1, "cancelled by the caller");
@@ -430,7 +435,8 @@ static ph_status report_feature(const struct batch *b, struct dream *d, size_t f
             used[i] |= alike(rows[i].answer, rows[best].answer);
         PH_GO(report_row(b, d, feature, first + best, rank, err));
     }
-    d->task.cost.token_forwards += forwards_of(b, d, feature);
+    d->task.cost.token_forwards += forwards_of(b, d, feature, false);
+    d->task.cost.naive_forwards += forwards_of(b, d, feature, true);
 done:
     ph__free(used);
     return st;

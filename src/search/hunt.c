@@ -223,6 +223,16 @@ static void show(ph_hunt *h, ph_quarry *q, const ph_find *f)
 
 /* ---- evaluate ---- */
 
+/* Remember the best that a start led to. */
+static void note_start(const ph_hunt *h, ph_quarry *q, const ph_find *f)
+{
+    ph_find *best;
+    if (f->start < 0 || f->start >= PH_STARTS || isnan(f->score) || f->n < h->task->shortest)
+        return;
+    best = &q->reached[f->start];
+    if (best->n == 0 || ph__find_better(h, f, best)) *best = *f;
+}
+
 static ph_status make_room(ph_hunt *h, ph_error *err)
 {
     const size_t n = h->n, count = (size_t)h->count;
@@ -264,6 +274,7 @@ ph_status ph__hunt_run(ph_hunt *h, ph_error *err)
             if (!own && !h->share) continue;
             judge(h, &offered, t, h->cross[i]);
             if (own) h->list[i].find = offered;
+            if (own) note_start(h, &h->quarries[k], &offered);
             if (!own) offered.start = -1;
             show(h, &h->quarries[k], &offered);
         }
@@ -307,6 +318,15 @@ bool ph__hunt_live(const ph_hunt *h, int64_t quarry)
     return h->quarries[quarry].spent < (h->allowed < budget ? h->allowed : budget);
 }
 
+/* Sums of values and squares become mean and standard deviation. */
+static void spread(ph_starts *s)
+{
+    if (s->n == 0) return;
+    s->mean /= (double)s->n;
+    s->sd = s->sd - (double)s->n * s->mean * s->mean;
+    s->sd = s->n > 1 && s->sd > 0 ? sqrt(s->sd / (double)(s->n - 1)) : 0;
+}
+
 void ph__hunt_row(const ph_hunt *h, ph_row *row, int64_t i, const ph_find *f)
 {
     const int64_t answers = h->task->answers;
@@ -317,6 +337,16 @@ void ph__hunt_row(const ph_hunt *h, ph_row *row, int64_t i, const ph_find *f)
     row->cross = f->cross;
     row->forwards = i % answers ? 0 : q->spent;
     row->naive = i % answers ? 0 : q->naive;
+    row->starts = (ph_starts){0};
+    for (int s = 0; s < PH_STARTS; s++) {
+        const ph_find *r = &q->reached[s];
+        if (r->n == 0) continue;
+        row->starts.n++;
+        row->starts.reached += alike(r, f);
+        row->starts.mean += r->activation;
+        row->starts.sd += r->activation * r->activation;
+    }
+    spread(&row->starts);
 }
 
 void ph__hunt_answer(const ph_hunt *h, ph_row *rows)

@@ -16,7 +16,8 @@
 
 enum {
     PH_FIND_TOKENS = 64, /* longest text of a search among tokens */
-    PH_KEPT_FINDS = 16   /* different texts that are remembered of a feature */
+    PH_KEPT_FINDS = 16,  /* different texts that are remembered of a feature */
+    PH_STARTS = 32       /* starts of a search whose best texts are remembered */
 };
 
 /* A text that was evaluated for a feature. */
@@ -38,6 +39,7 @@ typedef struct ph_quarry {
     int64_t spent, naive; /* token-forwards */
     ph_rng rng;
     ph_find best[PH_KEPT_FINDS]; /* best first, no two more than half alike */
+    ph_find reached[PH_STARTS];  /* the best from each start; n 0: none */
     int32_t n_best;
 } ph_quarry;
 
