@@ -6,22 +6,24 @@
  * of one of the best texts (iterated local search: Lourenço, Martin & Stützle 2003). How much a
  * source proposes follows from what its variants were worth, per token sent forward.
  */
+#include "base/clock.h"
 #include "base/mem.h"
-#include "search/hunt.h"
+#include "search/resume.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    LINES = 3,       /* of a feature */
-    WIDTH = 128,     /* variants of a step */
-    STALE = 8,       /* steps without success after which a line begins anew */
-    TOP = 256,       /* tokens that the gradient proposes at a position */
-    NEAR = 32,       /* neighbours of a token in the embedding */
-    KNOWN = 4096,    /* best single tokens that are proposed */
-    BEAMS = 4,       /* prefixes that are kept */
-    FOLLOWERS = 1024 /* tokens tried behind each */
+    LINES = 3,        /* of a feature */
+    WIDTH = 128,      /* variants of a step */
+    STALE = 8,        /* steps without success after which a line begins anew */
+    TOP = 256,        /* tokens that the gradient proposes at a position */
+    NEAR = 32,        /* neighbours of a token in the embedding */
+    KNOWN = 4096,     /* best single tokens that are proposed */
+    BEAMS = 4,        /* prefixes that are kept */
+    FOLLOWERS = 1024, /* tokens tried behind each */
+    SAVE_SECONDS = 20
 };
 
 enum source {
@@ -58,10 +60,20 @@ struct climb {
     ph_hunt hunt;
     ph_task *task;
     struct climber *climbers; /* one for each quarry */
-    int32_t *lists;
+    int32_t *lists;           /* n_lists */
+    size_t n_lists;
     float *gradients;  /* (count,longest,C) */
     int32_t top, near; /* TOP and NEAR, or what the vocabulary has */
 };
+
+/* What is kept beside the hunt's own state. */
+#define PARTS(c)                                                                                   \
+    {                                                                                              \
+        {(c)->climbers, (size_t)(c)->hunt.count * sizeof *(c)->climbers},                          \
+        {                                                                                          \
+            (c)->lists, (c)->n_lists * sizeof *(c)->lists                                          \
+        }                                                                                          \
+    }
 
 /* ---- random choices ---- */
 
@@ -439,12 +451,20 @@ static ph_status climb_open(struct climb *c, ph_row *rows, int64_t n, ph_task *t
     PH_TRY(PH_NEW(&c->climbers, count, err));
     PH_TRY(PH_NEW(&c->lists, count * LINES * each, err));
     PH_TRY(PH_NEW(&c->gradients, count * longest * (size_t)task->job->model->arch.C, err));
-    for (size_t i = 0; i < count; i++)
-        for (size_t j = 0; j < LINES; j++) {
-            c->climbers[i].lines[j].top = c->lists + (i * LINES + j) * each;
-            c->climbers[i].lines[j].near = c->climbers[i].lines[j].top + longest * TOP;
-        }
+    c->n_lists = count * LINES * each;
     return rank_known(c, err);
+}
+
+/* Where the lists of every line are. */
+static void set_lists(struct climb *c)
+{
+    const size_t longest = (size_t)c->task->longest, each = longest * (TOP + NEAR);
+    for (size_t i = 0; i < (size_t)c->hunt.count; i++)
+        for (size_t j = 0; j < LINES; j++) {
+            struct line *l = &c->climbers[i].lines[j];
+            l->top = c->lists + (i * LINES + j) * each;
+            l->near = l->top + longest * TOP;
+        }
 }
 
 static void climb_close(struct climb *c)
@@ -463,22 +483,49 @@ static bool choose_live(const struct climb *c, bool *live)
     return any;
 }
 
+static ph_status save(struct climb *c, const char *path, ph_error *err)
+{
+    const ph_part parts[] = PARTS(c);
+    return ph__resume_save(path, &c->hunt, parts, sizeof parts / sizeof *parts, err);
+}
+
+/* Take up a search that was interrupted, or begin with the beams. */
+static ph_status begin(struct climb *c, bool *go_on, const char *path, ph_error *err)
+{
+    const ph_part parts[] = PARTS(c);
+    bool found;
+
+    PH_TRY(ph__resume_load(&found, path, &c->hunt, parts, sizeof parts / sizeof *parts, err));
+    set_lists(c);
+    for (int64_t i = 0; i < c->hunt.count && *go_on && !found; i++) {
+        PH_TRY(run_beams(c, i, err));
+        PH_TRY(
+            ph__hunt_look(go_on, &c->hunt, "beam", (double)(i + 1) / (double)c->hunt.count, err));
+    }
+    return PH_OK;
+}
+
 static ph_status climb(struct climb *c, ph_error *err)
 {
     ph_status st = PH_OK;
-    bool *live = NULL, more = true;
+    bool *live = NULL, go_on = true;
+    const char *path = NULL;
+    double saved = ph__now();
 
     PH_GO(PH_NEW(&live, (size_t)c->hunt.count, err));
-    for (int64_t i = 0; i < c->hunt.count && more; i++) {
-        PH_GO(run_beams(c, i, err));
-        PH_GO(
-            ph__hunt_stage(&more, &c->hunt, "beam", (double)(i + 1) / (double)c->hunt.count, err));
-    }
-    for (;;) {
-        PH_GO(ph__hunt_round(&more, &c->hunt, err));
-        if (!more) break;
-        while (choose_live(c, live)) PH_GO(step(c, live, err));
-    }
+    PH_GO(ph__resume_path(&path, &c->hunt, "auto", err));
+    PH_GO(begin(c, &go_on, path, err));
+    if (!go_on) goto done; /* in the beams: they begin anew */
+    do
+        while (go_on && choose_live(c, live)) {
+            PH_GO(step(c, live, err));
+            PH_GO(ph__hunt_look(&go_on, &c->hunt, "search", ph__hunt_done(&c->hunt), err));
+            if (go_on && ph__now() - saved < SAVE_SECONDS) continue;
+            PH_GO(save(c, path, err));
+            saved = ph__now();
+        }
+    while (go_on && ph__hunt_round(&c->hunt));
+    if (go_on) PH_GO(save(c, path, err));
 done:
     ph__free(live);
     return st;

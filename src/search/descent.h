@@ -25,7 +25,7 @@ typedef struct ph_row {
     int64_t n;    /* of ids; T unless the method says otherwise */
     int64_t forwards; /* tokens sent forward for it, a backward counts two … */
     int64_t naive;    /* … and if nothing had been shared; 0: the same */
-    ph_starts starts;     /* of a search among tokens */
+    ph_starts starts; /* of a search among tokens */
     double cross;     /* cross-entropy of the ids, NaN: not looked at */
     bool diverged;    /* a step gave NaN or infinity: e stayed at the last good one */
 } ph_row;

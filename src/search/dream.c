@@ -10,6 +10,7 @@
 #include "search/hunt.h"
 #include "search/options.h"
 #include "search/rescore.h"
+#include "search/resume.h"
 
 #include <math.h>
 #include <string.h>
@@ -550,6 +551,7 @@ ph_status ph_dream(const ph_model *model, const ph_features *features,
 done:
     d.task.cost.first_step = d.task.first > 0 ? d.task.first - d.began : 0;
     if (cost) *cost = d.task.cost;
+    ph__resume_close(&d.task, st == PH_OK && !d.task.late);
     ph_session_close(&d.task.session);
     group_close(&g);
     ph__decoder_close(&d.decoder);

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { ROUND = 4096 }; /* token-forwards of a quarry between two looks at the clock */
+enum { ROUND = 512 }; /* token-forwards of a quarry between two looks at the clock */
 
 /* ---- open ---- */
 
@@ -289,7 +289,7 @@ void ph__hunt_charge(ph_hunt *h, int64_t quarry, int64_t tokens)
 
 /* ---- rounds ---- */
 
-ph_status ph__hunt_stage(bool *go_on, ph_hunt *h, const char *stage, double done, ph_error *err)
+ph_status ph__hunt_look(bool *go_on, ph_hunt *h, const char *stage, double done, ph_error *err)
 {
     const ph_status st = ph__job_progress(h->task->job, stage, done, err);
     if (st == PH_ECANCELED) h->task->stopped = true;
@@ -297,19 +297,26 @@ ph_status ph__hunt_stage(bool *go_on, ph_hunt *h, const char *stage, double done
     return st == PH_ECANCELED ? PH_OK : st;
 }
 
-ph_status ph__hunt_round(bool *more, ph_hunt *h, ph_error *err)
+double ph__hunt_done(const ph_hunt *h)
+{
+    double spent = 0;
+    for (int64_t i = 0; i < h->count; i++) spent += (double)h->quarries[i].spent;
+    spent /= (double)h->count * (double)h->task->o->budget;
+    return spent < 1 ? spent : 1;
+}
+
+bool ph__hunt_round(ph_hunt *h)
 {
     const ph_dream_options *o = h->task->o;
-    const double share = (double)h->allowed / (double)o->budget;
+    const int64_t reached = h->allowed < o->budget ? h->allowed : o->budget;
 
-    *more = false;
-    if (h->task->stopped) return PH_OK;
-    PH_TRY(ph__hunt_stage(more, h, "search", share < 1 ? share : 1, err));
-    h->task->reached = h->allowed < o->budget ? h->allowed : o->budget;
-    *more &= h->allowed < o->budget;
-    if (o->seconds > 0 && h->allowed > 0) *more &= ph__now() - h->began < o->seconds;
+    if (h->task->stopped) return false;
+    h->task->reached = reached;
+    if (reached == o->budget) return false;
+    h->task->late |= o->seconds > 0 && reached > 0 && ph__now() - h->began > o->seconds;
+    if (h->task->late) return false;
     h->allowed += ROUND;
-    return PH_OK;
+    return true;
 }
 
 bool ph__hunt_live(const ph_hunt *h, int64_t quarry)

@@ -90,13 +90,15 @@ ph_status ph__hunt_run(ph_hunt *h, ph_error *err);
 void ph__hunt_charge(ph_hunt *h, int64_t quarry, int64_t tokens);
 
 /* A search goes in rounds: in each, every quarry spends up to the same allowance, so that a search
- * that time ended can be repeated by its budget. *more: there is another round. Progress is reported
- * here; a caller that cancels ends the search, task->stopped, and what was found counts. */
-ph_status ph__hunt_round(bool *more, ph_hunt *h, ph_error *err);
+ * that time ended can be repeated by its budget. Begin the next round; false: that was the last. */
+bool ph__hunt_round(ph_hunt *h);
 /* Whether a quarry may spend more in this round. */
 bool ph__hunt_live(const ph_hunt *h, int64_t quarry);
-/* Report a stage before the rounds; *go_on: not cancelled. */
-ph_status ph__hunt_stage(bool *go_on, ph_hunt *h, const char *stage, double done, ph_error *err);
+/* Report progress; *go_on = false: the caller cancels, which ends the search (task->stopped) with
+ * what was found so far. */
+ph_status ph__hunt_look(bool *go_on, ph_hunt *h, const char *stage, double done, ph_error *err);
+/* Share of the budgets that is spent. */
+double ph__hunt_done(const ph_hunt *h);
 
 /* Leading tokens of `text` that are its parent's, fewer than all of them: something must be run. */
 int64_t ph__hunt_same(const ph_find *text, const ph_find *parent);

@@ -26,8 +26,11 @@ typedef struct ph_task {
     ph_round_trip round_trip;  /* never DEFAULT */
     int64_t top_k;             /* of o, no more than there are tokens */
     double ordinary_norm;      /* of the tap, 0: not known */
-    bool stopped;              /* the caller cancelled, or time ran out: what was found counts */
-    int64_t reached;           /* the budget with which that run can be repeated */
+    char **states;             /* n_states files of resume.h */
+    size_t n_states;
+    bool stopped;    /* the caller cancelled: what was found counts */
+    bool late;       /* time ran out */
+    int64_t reached; /* the budget with which that run can be repeated */
     ph_cost cost;
     double first; /* when the first step ended, 0 before */
 } ph_task;

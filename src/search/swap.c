@@ -175,15 +175,15 @@ ph_status ph__swap(ph_row *rows, int64_t n, ph_task *task, ph_error *err)
 {
     struct swaps s = {0};
     ph_status st = PH_OK;
-    bool more = true;
+    bool go_on = true;
 
     PH_GO(swaps_open(&s, rows, n, task, err));
     PH_GO(start(&s, err));
-    for (;;) {
-        PH_GO(ph__hunt_round(&more, &s.hunt, err));
-        if (!more) break;
-        while (any_live(&s)) PH_GO(step(&s, err));
-    }
+    while (go_on && ph__hunt_round(&s.hunt))
+        while (go_on && any_live(&s)) {
+            PH_GO(step(&s, err));
+            PH_GO(ph__hunt_look(&go_on, &s.hunt, "swap", ph__hunt_done(&s.hunt), err));
+        }
     for (int64_t i = 0; i < n; i++) ph__hunt_row(&s.hunt, &rows[i], i, &s.paths[i].best);
 done:
     swaps_close(&s);
