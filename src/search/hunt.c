@@ -50,7 +50,7 @@ ph_status ph__hunt_open(ph_hunt *out, ph_row *rows, int64_t n, ph_task *task, in
         h.quarries[i].rng = ph__rng(task->job->run.seed, ((uint64_t)1 << 41) + (uint64_t)i);
     }
     PH_GO(open_trials(&h, rows, parents, err));
-    PH_GO(ph__slopes_open(&h.slopes, task->job, task->lexicon, rows[0].feature->tap,
+    PH_GO(ph__hints_open(&h.hints, task->job, task->lexicon, rows[0].feature->tap,
                           h.count < 32 ? h.count : 32, task->longest, err));
     *out = h;
     return PH_OK;
@@ -62,7 +62,7 @@ done:
 void ph__hunt_close(ph_hunt *h)
 {
     ph__trials_close(&h->trials);
-    ph__slopes_close(&h->slopes);
+    ph__hints_close(&h->hints);
     ph__free(h->features);
     ph__free(h->quarries);
     ph__free(h->list);

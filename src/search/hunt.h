@@ -11,7 +11,7 @@
 
 #include "base/rng.h"
 #include "search/method.h"
-#include "search/slope.h"
+#include "search/hint.h"
 #include "search/trial.h"
 
 enum {
@@ -63,7 +63,7 @@ typedef struct ph_hunt {
     int64_t allowed; /* token-forwards of a quarry by the end of this round */
     double began;
     ph_trials *trials;
-    ph_slopes *slopes;
+    ph_hints *hints;
     ph_proposal *list; /* n that wait to be evaluated, or just were */
     size_t n, cap;
     uint64_t *seen; /* hash set of the texts that were evaluated */

@@ -92,7 +92,7 @@ static ph_status start(struct swaps *s, ph_error *err)
 static ph_status find_slopes(struct swaps *s, ph_error *err)
 {
     const int64_t size = s->task->longest * s->task->job->model->arch.C;
-    ph_slope_text *texts = NULL;
+    ph_hint_text *texts = NULL;
     ph_status st = PH_OK;
     int64_t n = 0;
 
@@ -100,14 +100,14 @@ static ph_status find_slopes(struct swaps *s, ph_error *err)
     for (int64_t i = 0; i < s->n; i++) {
         const struct path *p = &s->paths[i];
         if (!live(s, i)) continue;
-        texts[n++] = (ph_slope_text){s->hunt.features[quarry_of(s, i)], p->at.ids, p->at.n,
+        texts[n++] = (ph_hint_text){s->hunt.features[quarry_of(s, i)], p->at.ids, p->at.n,
                                      s->gradients + i * size};
         ph__hunt_charge(&s->hunt, quarry_of(s, i), 3 * s->task->longest);
     }
-    PH_GO(ph__slopes_run(s->hunt.slopes, texts, n, err));
+    PH_GO(ph__hints_run(s->hunt.hints, texts, n, err));
     for (int64_t i = 0; i < s->n; i++)
         if (live(s, i))
-            PH_GO(ph__slopes_top(s->hunt.slopes, s->paths[i].top, s->task->top_k,
+            PH_GO(ph__hints_top(s->hunt.hints, s->paths[i].top, s->task->top_k,
                                  s->gradients + i * size, s->paths[i].at.n, err));
 done:
     ph__free(texts);

@@ -1,5 +1,5 @@
-/* slope.c — which tokens a text's gradient suggests in place of its own. */
-#include "search/slope.h"
+/* hint.c — which tokens a text's gradient suggests in place of its own. */
+#include "search/hint.h"
 
 #include "base/mem.h"
 
@@ -8,7 +8,7 @@
 
 enum { TILE = 64 }; /* vectors ranked at once */
 
-struct ph_slopes {
+struct ph_hints {
     const ph_job *job;
     ph_lexicon *lexicon;
     ph_session *session;
@@ -20,15 +20,15 @@ struct ph_slopes {
     ph_near *best;  /* (n_ordinary) */
 };
 
-ph_status ph__slopes_open(ph_slopes **out, const ph_job *job, ph_lexicon *lexicon, ph_tap tap,
+ph_status ph__hints_open(ph_hints **out, const ph_job *job, ph_lexicon *lexicon, ph_tap tap,
                           int64_t rows, int64_t longest, ph_error *err)
 {
     ph_session_options o = PH_SESSION_OPTIONS_INIT;
-    ph_slopes *s = NULL;
+    ph_hints *s = NULL;
     ph_status st = PH_OK;
 
     PH_GO(PH_NEW(&s, 1, err));
-    *s = (ph_slopes){
+    *s = (ph_hints){
         .job = job, .lexicon = lexicon, .rows = rows, .longest = longest, .C = job->model->arch.C};
     o.tap = tap;
     o.rows = rows;
@@ -49,13 +49,13 @@ ph_status ph__slopes_open(ph_slopes **out, const ph_job *job, ph_lexicon *lexico
     *out = s;
     s = NULL;
 done:
-    ph__slopes_close(&s);
+    ph__hints_close(&s);
     return st;
 }
 
-void ph__slopes_close(ph_slopes **slopes)
+void ph__hints_close(ph_hints **hints)
 {
-    ph_slopes *s = *slopes;
+    ph_hints *s = *hints;
     if (!s) return;
     ph_session_close(&s->session);
     ph__free(s->ids);
@@ -66,18 +66,18 @@ void ph__slopes_close(ph_slopes **slopes)
     ph__free(s->scores);
     ph__free(s->best);
     ph__free(s);
-    *slopes = NULL;
+    *hints = NULL;
 }
 
 /* A causal model does not see what follows: shorter texts are padded with their own first token. */
-static ph_status embed(ph_slopes *s, const ph_slope_text *text, int64_t row, ph_error *err)
+static ph_status embed(ph_hints *s, const ph_hint_text *text, int64_t row, ph_error *err)
 {
     for (int64_t t = 0; t < s->longest; t++) s->ids[t] = text->ids[t < text->n ? t : 0];
     return ph_model_embed(s->job->model, s->E + row * s->longest * s->C, s->ids, (size_t)s->longest,
                           err);
 }
 
-static void seed(ph_slopes *s, const ph_slope_text *text, int64_t row)
+static void seed(ph_hints *s, const ph_hint_text *text, int64_t row)
 {
     const int64_t at = row * s->longest * s->W;
     ph_region r;
@@ -88,7 +88,7 @@ static void seed(ph_slopes *s, const ph_slope_text *text, int64_t row)
     for (int64_t i = at; r.sign < 0 && i < at + text->n * s->W; i++) s->dX[i] = -s->dX[i];
 }
 
-ph_status ph__slopes_run(ph_slopes *s, const ph_slope_text *texts, int64_t n, ph_error *err)
+ph_status ph__hints_run(ph_hints *s, const ph_hint_text *texts, int64_t n, ph_error *err)
 {
     const int64_t size = s->longest * s->C;
     for (int64_t at = 0; at < n; at += s->rows) {
@@ -143,7 +143,7 @@ static void select_first(ph_near *x, int64_t n, int64_t k)
     }
 }
 
-ph_status ph__slopes_top(ph_slopes *s, int32_t *top, int64_t k, const float *x, int64_t n,
+ph_status ph__hints_top(ph_hints *s, int32_t *top, int64_t k, const float *x, int64_t n,
                          ph_error *err)
 {
     const ph_job *job = s->job;
