@@ -1,4 +1,5 @@
 /* cmd_dream.c — phosphene dream: find the texts a feature responds to. */
+#include "allow.h"
 #include "ordinary.h"
 #include "progress.h"
 #include "table.h"
@@ -11,6 +12,7 @@
 struct dream_command {
     struct common common; /* first: common_argp sees it */
     ph_dream_options o;
+    struct allow allow;
     struct ordinary ordinary;
     struct subject *subject; /* the model at work … */
     ph_corpus *corpus;       /* … and what its answers are compared with; NULL: nothing */
@@ -70,7 +72,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     ph_dream_options *o = &d->o;
 
     switch (key) {
-    case ARGP_KEY_INIT: state->child_inputs[0] = &d->common; break;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &d->common;
+        state->child_inputs[1] = &d->allow;
+        break;
     case KEY_METHOD: o->method = arg; break;
     case KEY_TOKENS: o->tokens = parse_integer(state, "tokens", arg, 1, INT64_MAX); break;
     case KEY_STEPS: o->steps = parse_integer(state, "steps", arg, 1, INT64_MAX); break;
@@ -92,7 +97,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     return 0;
 }
 
-static const struct argp_child children[] = {{&common_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {
+    {&common_argp, 0, NULL, 0}, {&allow_argp, 0, NULL, 0}, {0}};
 static const struct argp argp = {
     options,
     parse,
@@ -113,6 +119,7 @@ static const struct argp argp = {
     "  phosphene dream --method greedy 'block 8 [:, :, 0-4]'\n"
     "  phosphene dream --objective cosine 'block 8 [:, :, 0:4]'\n"
     "  phosphene dream --start tokens --optimizer adam --eta 0.02:0.002 'block 4 [:, :, 0]'\n"
+    "  phosphene dream --method greedy --letters --ban the 'block 8 [:, :, 0]'\n"
     "  phosphene dream --tokens 12 --top 3 --json 'block 17 mlp [:, -1, 5]' > out.jsonl\n",
     children,
     NULL,
@@ -132,6 +139,7 @@ static json_t *settings(const struct dream_command *d)
                   "objective", o->objective, "near_weight", o->near_weight, "optimizer",
                   o->optimizer, "start", o->start, "decode", o->decode, "top", (json_int_t)o->top);
     json_t *common = common_settings(&d->common);
+    if (s) json_object_set_new(s, "constraints", allow_json(&d->allow));
     if (s && common) json_object_update(s, common);
     json_decref(common);
     return s;
@@ -151,11 +159,12 @@ static json_t *decodes(const ph_dream_result *r)
     json_t *list = json_array();
     for (size_t i = 0; i < r->n_decodes; i++) {
         const ph_decoded *d = &r->decodes[i];
-        json_array_append_new(list, json_pack("{s:s?, s:o, s:o, s:o, s:b, s:o}", "decode",
+        json_array_append_new(list, json_pack("{s:s?, s:o, s:o, s:o, s:b, s:b, s:o}", "decode",
                                               d->decode, "ids", integers(d->ids, d->n), "text",
                                               utf8(d->text, strlen(d->text)), "activation",
                                               activation(&d->activation, false), "round_trip",
-                                              d->round_trip, "norm_ratio", number(d->norm_ratio)));
+                                              d->round_trip, "violates", d->violates, "norm_ratio",
+                                              number(d->norm_ratio)));
     }
     return list;
 }
@@ -207,6 +216,7 @@ static void print_json(const struct dream_command *d, const ph_dream_result *r)
         line, "max",
         json_pack("{s:o, s:I}", "value", number(a->max), "pos", (json_int_t)a->max_pos));
     json_object_set_new(line, "round_trip", json_boolean(a->round_trip));
+    json_object_set_new(line, "violates", json_boolean(a->violates));
     json_object_set_new(line, "norm_ratio", number(a->norm_ratio));
     json_object_set_new(line, "z", number(r->z));
     json_object_set_new(line, "random",
@@ -288,8 +298,11 @@ static void print_details(const struct dream_command *d, const ph_dream_result *
         cell_number(c->activation.text, "%.2f", 7);
         printf("          ");
         cell_number(c->activation.ids, "%.2f", 8);
-        printf("%s%s\n", c->special ? "  special tokens" : "",
-               c->special && c != a ? ": cannot win" : "");
+        printf("%s%s\n",
+               c->special    ? "  special tokens"
+               : c->violates ? "  breaks a constraint"
+                             : "",
+               c->violates && c != a ? ": cannot win" : "");
         free(text);
     }
     if (r->n_nearest) printf("  %-*s  ", d->width - 2, "nearest");
@@ -325,6 +338,7 @@ static void print_row(struct dream_command *d, const ph_dream_result *r)
     printf(" ");
     cell_number(r->z, "%+.1f", 7);
     printf("  %s %.2f\n", best ? best : "", r->best_token.value);
+    if (a->violates) printf("  breaks a constraint: no answer keeps them all\n");
     ordinary_print(d->corpus, subject_tokenizer(d->subject), r->feature, a->activation.text,
                    d->common.run.sign);
     if (d->common.verbose) print_details(d, r);
@@ -407,7 +421,9 @@ int cmd_dream(int argc, char **argv)
 
     parse_options(&d.common, &argp, argc, argv);
     d.o.run = d.common.run;
-    ph_status st = subjects_open(&all, &d.common, &err);
+    ph_status st = allow_open(&d.allow, &err);
+    d.o.constraints = d.allow.c;
+    if (st == PH_OK) st = subjects_open(&all, &d.common, &err);
     if (st == PH_OK && !d.common.json) print_title(&d, &all);
     for (int i = 0; st == PH_OK && i < all.n; i++) {
         d.subject = &all.at[i];
@@ -416,6 +432,7 @@ int cmd_dream(int argc, char **argv)
     if (!d.common.json && !d.common.quiet && d.features) print_summary(&d, &cost, now() - began);
     const int status = finish(&d.common, st, &err, all.at[0].specs);
     subjects_close(&all);
+    allow_free(&d.allow);
     common_free(&d.common);
     return status;
 }

@@ -304,6 +304,31 @@ PH_API ph_status ph_context(int32_t **ids, size_t *n, const ph_model *model,
 /* How a feature is reduced under these options: "mean", "max" or "last". */
 PH_API const char *ph_reduce_name(const ph_feature *feature, ph_reduce reduce);
 
+/* Which tokens a search may name, and which texts may win. A token is what its bytes say; all that
+ * is asked for must hold. By default every ordinary token may be named. An answer that names another
+ * token all the same, or prints a banned text, or lacks the wanted one, never wins.
+ *
+ * ascii     printable ASCII only, blanks but no line feeds
+ * letters   letters (of any script, with their combining marks) and blanks only
+ * special   control and user-defined tokens too, such as <|endoftext|>
+ * allow     UTF-8, one text a line: only tokens that a line tokenises to, as it stands or behind a
+ *           blank; line ends are none of it
+ * ban       n_ban texts, none of them in any token or across the answer's tokens
+ * contains  the answer's text has this in it; it is searched for by methods that say so */
+typedef struct ph_constraints {
+    size_t size;
+    bool ascii, letters, special;
+    const char *allow; /* NULL: every token */
+    size_t allow_bytes;
+    const char *const *ban;
+    size_t n_ban;
+    const char *contains; /* NULL: nothing */
+} ph_constraints;
+#define PH_CONSTRAINTS_INIT                                                                        \
+    {                                                                                              \
+        sizeof(ph_constraints), false, false, false, NULL, 0, NULL, 0, NULL                        \
+    }
+
 /* dream: gradient descent on the input embedding, decoded to tokens, re-scored as text.
  *
  * e <- e - eta_n * d/de objective(e), n = 0 … steps-1, eta falling linearly (Badger, Language Model
@@ -332,11 +357,12 @@ typedef struct ph_dream_options {
     int64_t top;           /* answers per feature, different ones, 1 */
     const struct ph_corpus
         *corpus; /* norms of ordinary text for norm_ratio; NULL: of random texts */
+    ph_constraints constraints;
 } ph_dream_options;
 #define PH_DREAM_OPTIONS_INIT                                                                      \
     {                                                                                              \
         sizeof(ph_dream_options), PH_RUN_OPTIONS_INIT, 5, 100, 0, 1.0, 0.1, false, false, 100.0,   \
-            "descent", "l1", 0.0, "gd", "half", "all", 1, NULL                                     \
+            "descent", "l1", 0.0, "gd", "half", "all", 1, NULL, PH_CONSTRAINTS_INIT                \
     }
 
 /* Names of the tables' rows, in order; NULL past the last. */
@@ -366,7 +392,8 @@ typedef struct ph_decoded {
     double max;           /* largest value (smallest for sign -1) in the region … */
     int64_t max_pos;      /* … and its token */
     bool round_trip;      /* text_ids equal ids */
-    bool special;         /* names special or unused tokens: never wins */
+    bool special;         /* names special or unused tokens */
+    bool violates;        /* breaks a constraint: never wins */
     double norm_ratio;    /* largest norm at the tap over the region / median of random texts */
 } ph_decoded;
 

@@ -15,7 +15,7 @@ static const struct start {
     const char *name;
     double mean, sd;
     bool rms;    /* sd counts in units of the embedding's root mean square */
-    bool tokens; /* embeddings of random ordinary tokens */
+    bool tokens; /* embeddings of random allowed tokens */
 } starts[] = {{"half", 0.5, 0.05, false, false},
               {"normal", 0, 1, false, false},
               {"rms", 0, 1, true, false},
@@ -41,7 +41,7 @@ ph_status ph__start_fill(float *e, const ph_job *job, const char *start, int64_t
         return ph__fail(err, PH_EINVAL, -1,
                         "start \"%s\": expected half, normal, rms, tokens or text:…", start);
     for (int64_t t = 0; s->tokens && t < T; t++) {
-        const int32_t id = job->ordinary[ph__rng_below(&rng, job->n_ordinary)];
+        const int32_t id = job->allowed[ph__rng_below(&rng, job->n_allowed)];
         PH_TRY(ph_model_embed(job->model, e + (size_t)t * C, &id, 1, err));
     }
     if (s->tokens) return PH_OK;
@@ -249,6 +249,8 @@ static ph_status keep_last(struct loop *l, const ph_job *job, ph_error *err)
         const float *e = l->E + (size_t)i * size;
         ph_row *r = &l->rows[i];
         if (!r->diverged && finite_row(e, size)) memcpy(r->e, e, size * sizeof *e);
+        r->soft = r->curve[l->d->steps];
+        r->forwards += (int64_t)T * (3 * l->d->steps + 1);
     }
     if (!l->softmax) return PH_OK;
     PH_TRY(PH_NEW(&ids, (size_t)l->n * T, err));

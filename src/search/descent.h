@@ -23,6 +23,8 @@ typedef struct ph_row {
     double *objective;    /* steps+1, NULL allowed: what is descended on, the penalty included */
     int32_t *ids;         /* T, NULL allowed: softmax writes the tokens of largest weight */
     bool diverged;        /* a step gave NaN or infinity: e stayed at the last good one */
+    double soft;          /* the activation of e */
+    int64_t forwards; /* tokens sent forward, a backward counting two; re-scoring not included */
 } ph_row;
 
 /* What the rows of a job have in common. */

@@ -112,6 +112,7 @@ static ph_status prepare(struct dream *d, const ph_model *model, const ph_featur
     d->method = ph__method_find(o->method);
     if (!d->method) return ph__unknown("method", o->method, ph_method_name, err);
     PH_TRY(ph__job_open(&d->job, model, &o->run, err));
+    PH_TRY(ph__job_allow(&d->job, &o->constraints, err));
     d->task.job = &d->job;
     d->task.o = o;
     d->task.descent = (ph_descent){
@@ -247,9 +248,10 @@ static ph_decoded decoded_row(const struct dream *d, const ph_row *row, int32_t 
 
     for (size_t t = 0; t < T; t++) {
         out.special |= ids[t] < 0 || !d->job.is_ordinary[ids[t]];
-        if (ids[t] < 0 || ids[t] >= known) ids[t] = d->job.ordinary[0];
+        out.violates |= ids[t] < 0 || !d->job.is_allowed[ids[t]];
+        if (ids[t] < 0 || ids[t] >= known) ids[t] = d->job.allowed[0];
     }
-    out.activation.soft = row->e ? row->curve[d->task.descent.steps] : (double)NAN;
+    out.activation.soft = row->e ? row->soft : (double)NAN;
     return out;
 }
 
@@ -292,9 +294,10 @@ static int64_t forwards_of(const struct batch *b, const struct dream *d, size_t 
 {
     const size_t per_feature = (size_t)d->restarts * d->candidates;
     const ph_decoded *list = b->decoded + feature * per_feature;
+    const ph_row *row = b->row + (int64_t)feature * d->restarts;
     const int64_t T = d->task.descent.T;
-    int64_t n = d->method->descends ? d->restarts * T * (3 * d->task.descent.steps + 1)
-                                    : d->job.model->arch.V + (T - 1) * (int64_t)d->job.n_ordinary;
+    int64_t n = 0;
+    for (int64_t i = 0; i < d->restarts; i++) n += row[i].forwards;
     for (size_t i = 0; i < per_feature; i++) n += (int64_t)(list[i].n + list[i].n_text);
     return n + T; /* the repeated token */
 }

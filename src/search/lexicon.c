@@ -116,9 +116,9 @@ ph_status ph__lexicon_nearest(ph_lexicon *l, ph_near *nearest, const float *e, i
         float best = -INFINITY;
         if (i % TILE == 0)
             PH_TRY(ph__lexicon_scores(l, l->tile, e + i * l->C, left < TILE ? left : TILE, err));
-        nearest[i].id = job->ordinary[0];
-        for (size_t k = 0; k < job->n_ordinary; k++) {
-            const int32_t t = job->ordinary[k];
+        nearest[i].id = job->allowed[0];
+        for (size_t k = 0; k < job->n_allowed; k++) {
+            const int32_t t = job->allowed[k];
             if (!(2 * s[t] - l->norm2[t] > best)) continue;
             best = 2 * s[t] - l->norm2[t];
             nearest[i].id = t;

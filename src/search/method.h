@@ -38,7 +38,7 @@ const ph_method *ph__method_find(const char *name);
 size_t ph__method_points(const ph_method *m, const ph_descent *d);
 
 /* Greedy: append the token that raises the activation at the last position most. Exact: every
- * ordinary token is tried at every step, with the keys and values of what was found reused; rows
+ * allowed token is tried at every step, with the keys and values of what was found reused; rows
  * with the same beginning share the pass. curve (T): the activation at the last position after
  * each token. Source: the complete and greedy searches of Badger, Language Model Features. */
 ph_status ph__greedy(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
