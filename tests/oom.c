@@ -156,6 +156,22 @@ static ph_status call_dream_text(ph_error *err)
     return ph_dream(model, features, &o, on_dream, &results, NULL, err);
 }
 
+static ph_status call_dream_constrained(ph_error *err)
+{
+    static const char *const ban[] = {"z"};
+    ph_dream_options o = PH_DREAM_OPTIONS_INIT;
+    int results = 0;
+    o.method = "greedy";
+    o.tokens = 2;
+    o.constraints.ascii = true;
+    o.constraints.allow = "ab\nxyz";
+    o.constraints.allow_bytes = 6;
+    o.constraints.ban = ban;
+    o.constraints.n_ban = 1;
+    o.constraints.contains = "a";
+    return ph_dream(model, features, &o, on_dream, &results, NULL, err);
+}
+
 static int on_scan(const ph_scan_result *r, void *payload)
 {
     (void)r;
@@ -355,6 +371,7 @@ static const struct call {
              {"ph_corpus_open", call_corpus},
              {"ph_dream", call_dream},
              {"ph_dream from a text", call_dream_text},
+             {"ph_dream, constrained", call_dream_constrained},
              {"ph_recover", call_recover},
              {"ph_recover, sequential", call_recover_sequential},
              {"ph_recover, exact", call_recover_exact},

@@ -92,6 +92,43 @@ def test_dream_options():
         check(code == 0 and len(lines(out)) == 2, f"{place}: {code} {err}")
 
 
+def test_constraints():
+    base = ("dream", "block 1 [:, :, 3]", "--steps", "4", "--restarts", "2", "--start", "tokens", "--json")
+    words = os.path.join(WORK, "words.txt")
+    with open(words, "w") as f:
+        f.write("the jan\r\nx\n")
+    held = {"--ascii": lambda t: all(" " <= c <= "~" for c in t), "--letters": lambda t: t.replace(" ", "").isalpha(),
+            "--allow=" + words: lambda t: set(t) <= set("the janx"),
+            "--ban=e": lambda t: "e" not in t, "--contains=zzz": None}
+    for method in ("descent", "softmax", "greedy"):
+        for option, holds in held.items():
+            code, out, err = run(*base, "--method", method, option)
+            check(code == 0 and err == "", f"{method} {option}: {code} {err}")
+            r = lines(out)[1]
+            check(r["violates"] == (holds is None), f"{method} {option}: violates {r['violates']}")
+            check(holds is None or holds("".join(r["tokens"])), f"{method} {option}: {r['tokens']}")
+            check(all(type(d["violates"]) is bool for d in r["decodes"]), "every decode says so")
+    code, out, _ = run(*base, "--letters", "--ban", "e", "--ban", "a b", "--allow", words, "--contains", "j", "--special")
+    check(lines(out)[0]["settings"]["constraints"] ==
+          {"ascii": False, "letters": True, "special": True, "allow": words, "ban": ["e", "a b"], "contains": "j"},
+          "the run line has the constraints")
+    code, out, _ = run(*base, "--method", "greedy", "--special", "--allow", words)
+    free = lines(run(*base, "--method", "greedy")[1])[1]
+    check(lines(out)[1]["best_token"] == free["best_token"] and lines(out)[1]["random"] == free["random"],
+          "yardsticks know no constraints")
+    code, out, err = run(*(x for x in base if x != "--json"), "--contains", "zzz", "-v")
+    check("breaks a constraint" in out and "cannot win" in out, f"the table says so: {out}")
+    expect_error(2, "--ban: an empty text", *base, "--ban", "")
+    expect_error(2, "--contains: an empty text", *base, "--contains", "")
+    expect_error(1, "No such file", *base, "--allow", words + ".not")
+    with open(words, "wb") as f:
+        f.write(b"\n\n")
+    expect_error(2, "the constraints leave no token that may be named", *base, "--allow", words)
+    with open(words, "wb") as f:
+        f.write(b"ab\xff")
+    expect_error(1, "allow: byte 2 is not UTF-8", *base, "--allow", words)
+
+
 def on_terminal(*args, **env):
     """What the tool writes to a terminal."""
     full = dict(os.environ, XDG_CACHE_HOME=CACHE, TERM="xterm-256color", **env)
@@ -445,5 +482,5 @@ def test_interrupt():
           f"Ctrl-C: {len(rows)} whole lines")
 
 
-run_tests(test_dream, test_dream_options, test_hidden, test_near, test_effect, test_recover, test_others,
+run_tests(test_dream, test_dream_options, test_constraints, test_hidden, test_near, test_effect, test_recover, test_others,
           test_errors, test_files, test_interrupt)
