@@ -40,6 +40,11 @@ typedef struct ph_descent {
 
 /* Find an optimiser's row in the table, -1 if there is none. */
 int ph__optimizer_find(const char *name);
+/* The step size at a step. */
+double ph__eta(const ph_descent *d, int64_t step);
+/* One step, counted from 0, of n numbers along their gradient g; state (2,n) is zero at first. */
+void ph__optimizer_step(const ph_descent *d, float *e, float *state, const float *g, int64_t step,
+                        size_t n);
 
 /* Fill e (T,C) with a start: the same for every feature, by (seed, restart) only. `start` is one
  * of ph_start_name without a text (PH_EINVAL otherwise). */
