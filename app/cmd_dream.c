@@ -85,6 +85,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_TARGET: o->target = parse_real(state, "target", arg); break;
     case KEY_ETA:
         parse_eta(state, arg, &o->eta_first, &o->eta_first_rms, &o->eta_last, &o->eta_last_rms);
+        if (o->eta_first == 0 && o->eta_last == 0) usage_error(state, "--eta %s: no step", arg);
         break;
     case KEY_OBJECTIVE: o->objective = arg; break;
     case KEY_OPTIMIZER: o->optimizer = arg; break;
@@ -248,10 +249,10 @@ static void print_method(const ph_dream_options *o)
 {
     printf(" · %s", o->method);
     if (strcmp(o->method, "greedy") != 0) {
-        if (o->restarts)
+        if (o->restarts > 1 || strncmp(o->start, "text:", 5) != 0)
             printf(", %lld restart%s", (long long)o->restarts, o->restarts == 1 ? "" : "s");
         else
-            printf(", %s", strncmp(o->start, "text:", 5) ? "8 restarts" : "from a text");
+            printf(", from a text");
         printf(", %lld steps", (long long)o->steps);
         if (strcmp(o->objective, "l1") != 0) printf(", %s", o->objective);
         if (o->near_weight > 0) printf(", near weight %g", o->near_weight);
@@ -420,6 +421,7 @@ int cmd_dream(int argc, char **argv)
     const double began = now();
 
     parse_options(&d.common, &argp, argc, argv);
+    ph_dream_defaults(&d.o);
     d.o.run = d.common.run;
     ph_status st = allow_open(&d.allow, &err);
     d.o.constraints = d.allow.c;

@@ -339,10 +339,10 @@ typedef struct ph_constraints {
 typedef struct ph_dream_options {
     size_t size;
     ph_run_options run;
-    int64_t tokens;   /* length of the searched text, 5 */
-    int64_t steps;    /* 100 */
-    int64_t restarts; /* random starts per feature, 8; 0: that default, 1 for text starts */
-    double eta_first, eta_last;       /* 1, 0.1 */
+    int64_t tokens;             /* length of the searched text, 5 */
+    int64_t steps;              /* 0: the method's own, as ph_dream_defaults says it; so too: */
+    int64_t restarts;           /* random starts per feature, 0 */
+    double eta_first, eta_last; /* both 0 */
     bool eta_first_rms, eta_last_rms; /* that end is in units of the embedding's rms */
     double target;                    /* c of the objectives, 100 */
     const char *method;    /* "descent"; "softmax": e = x W, x <- softmax(x - eta * gradient);
@@ -350,20 +350,25 @@ typedef struct ph_dream_options {
     const char *objective; /* "l1" sum |c-O|, "l2" sum (c-O)^2, "linear" -sum O, over the region;
                                "cosine" sum over its tokens of 1 - cos(O, the region's direction) */
     double near_weight;    /* of a penalty: mean squared distance of e to the nearest tokens; 0 */
-    const char *optimizer; /* "gd", "adam" */
-    const char *start;     /* "half" N(1/2,1/20), "normal" N(0,1), "rms" N(0,rms), "tokens",
+    const char *optimizer; /* "gd", "adam", "adamw"; NULL: the method's own */
+    const char *
+        start; /* NULL: the method's own; "half" N(1/2,1/20), "normal" N(0,1), "rms" N(0,rms), "tokens",
                                "text:…" (its own number of tokens counts then) */
-    const char *decode;    /* a name of ph_decode_name, or "all" */
-    int64_t top;           /* answers per feature, different ones, 1 */
+    const char *decode; /* a name of ph_decode_name, or "all" */
+    int64_t top;        /* answers per feature, different ones, 1 */
     const struct ph_corpus
         *corpus; /* norms of ordinary text for norm_ratio; NULL: of random texts */
     ph_constraints constraints;
 } ph_dream_options;
 #define PH_DREAM_OPTIONS_INIT                                                                      \
     {                                                                                              \
-        sizeof(ph_dream_options), PH_RUN_OPTIONS_INIT, 5, 100, 0, 1.0, 0.1, false, false, 100.0,   \
-            "descent", "l1", 0.0, "gd", "half", "all", 1, NULL, PH_CONSTRAINTS_INIT                \
+        sizeof(ph_dream_options), PH_RUN_OPTIONS_INIT, 5, 0, 0, 0, 0, false, false, 100.0,         \
+            "descent", "l1", 0.0, NULL, NULL, "all", 1, NULL, PH_CONSTRAINTS_INIT                  \
     }
+
+/* Fill in what the options leave to their method; ph_dream does it itself. Of descent: 100 steps of
+ * "gd" from "half", eta 1 to 0.1, 8 restarts (1 of a text). An unknown method is taken for descent, until ph_dream refuses it. */
+PH_API void ph_dream_defaults(ph_dream_options *options);
 
 /* Names of the tables' rows, in order; NULL past the last. */
 PH_API const char *ph_method_name(size_t i);

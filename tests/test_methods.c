@@ -173,10 +173,10 @@ static void open_loop(struct loop *l, struct given *g)
     l->dE = room((size_t)(T * l->C), sizeof *l->dE);
     l->X = room((size_t)(T * l->W), sizeof *l->X);
     l->dX = room((size_t)(T * l->W), sizeof *l->dX);
-    /* the start itself: a descent of one step of length 0 */
+    /* the start itself: a descent of one step too short to change a float */
     start.method = "descent";
     start.steps = 1;
-    start.eta_first = start.eta_last = 0;
+    start.eta_first = start.eta_last = 1e-30;
     must(ph_dream(g->model, g->features, &start, keep_start, l, NULL, &err), &err);
 }
 

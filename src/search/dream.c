@@ -85,18 +85,13 @@ static ph_status check_options(struct dream *d, ph_error *err)
     return ph__within("top", o->top, 100000, err);
 }
 
-static bool is_text_start(const char *start)
-{
-    return strncmp(start, "text:", 5) == 0;
-}
-
 /* A text to start from gives the number of tokens. */
 static ph_status take_start(struct dream *d, ph_error *err)
 {
     const char *start = d->o->start;
     ph_encoded *text = &d->task.text;
 
-    if (!d->method->descends || !is_text_start(start)) return PH_OK;
+    if (!d->method->descends || !ph__text_start(start)) return PH_OK;
     PH_TRY(ph__job_encode(text, &d->job, start + 5, strlen(start + 5), err));
     if (text->n == 0)
         return ph__fail(err, PH_EINVAL, -1, "start \"text:\": the text has no tokens");
@@ -118,8 +113,7 @@ static ph_status prepare(struct dream *d, const ph_model *model, const ph_featur
     d->task.descent = (ph_descent){
         .T = o->tokens, .steps = o->steps, .target = o->target, .near_weight = o->near_weight};
     PH_TRY(take_start(d, err));
-    d->restarts = d->method->restarts;
-    if (d->method->descends) d->restarts = o->restarts ? o->restarts : d->task.text.n ? 1 : 8;
+    d->restarts = o->restarts;
     PH_TRY(check_options(d, err));
     d->candidates = d->method->names;
     if (d->method->descends) d->candidates += d->decode < 0 ? PH_DECODES : 1;
@@ -481,13 +475,12 @@ ph_status ph_dream(const ph_model *model, const ph_features *features,
                    ph_cost *cost, ph_error *err)
 {
     const ph_dream_options defaults = PH_DREAM_OPTIONS_INIT;
-    struct dream d = {.o = options ? options : &defaults,
-                      .result = result,
-                      .payload = payload,
-                      .began = ph__now()};
+    ph_dream_options o = options ? *options : defaults;
+    struct dream d = {.o = &o, .result = result, .payload = payload, .began = ph__now()};
     struct group g = {0};
     ph_status st = PH_OK;
 
+    ph_dream_defaults(&o);
     PH_GO(prepare(&d, model, features, err));
     for (size_t at = 0; at < ph_features_count(features); at += g.count) {
         group_close(&g);
