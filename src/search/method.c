@@ -65,6 +65,16 @@ static ph_status pez(ph_row *rows, int64_t n, ph_task *t, ph_error *err)
     return in_parts(rows, n, t, t->session_rows, ph__pez, err);
 }
 
+/* Distributions over the vocabulary are large: so many positions at once. */
+enum { GUMBEL_POSITIONS = 64 };
+
+static ph_status gumbel(ph_row *rows, int64_t n, ph_task *t, ph_error *err)
+{
+    const int64_t few = GUMBEL_POSITIONS / t->descent.T;
+    const int64_t size = few < t->session_rows ? few : t->session_rows;
+    return in_parts(rows, n, t, size < 1 ? 1 : size, ph__gumbel, err);
+}
+
 #define PAGE                                                                                       \
     {                                                                                              \
         .steps = 100, .restarts = 8, .eta_first = 1, .eta_last = 0.1, .optimizer = "gd",           \
@@ -75,11 +85,18 @@ static ph_status pez(ph_row *rows, int64_t n, ph_task *t, ph_error *err)
         .steps = 100, .restarts = 8, .eta_first = 0.1, .eta_last = 0.1, .optimizer = "adamw",      \
         .start = "tokens"                                                                          \
     }
+#define GBDA                                                                                       \
+    {                                                                                              \
+        .steps = 100, .restarts = 8, .eta_first = 0.3, .eta_last = 0.3, .optimizer = "adam",       \
+        .start = "tokens"                                                                          \
+    }
 static const ph_method methods[] = {
     {.name = "descent", .descends = true, .usual = PAGE, .run = descent},
     {.name = "softmax", .descends = true, .names = true, .usual = PAGE, .run = softmax},
     {.name = "pez", .descends = true, .names = true, .usual = PEZ, .run = pez},
+    {.name = "gumbel", .descends = true, .names = true, .usual = GBDA, .run = gumbel},
     {.name = "greedy", .names = true, .complete = true, .usual = PAGE, .run = ph__greedy}};
+#undef GBDA
 #undef PEZ
 #undef PAGE
 enum { METHODS = sizeof methods / sizeof *methods };

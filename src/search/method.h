@@ -63,4 +63,13 @@ ph_status ph__greedy(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
  * AdamW, 0.1, decay 0.1, random tokens to start from. */
 ph_status ph__pez(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
 
+/* Gumbel: logits x (T,V), the input e = softmax((x + g) / tau) W, g standard Gumbel noise from the row's
+ * own stream, tau falling from 2 to 0.1 by equal factors; x begins as e W^T of the start, and descends.
+ * Tokens that are not allowed have no weight. Each row's tokens are the best of the most probable ones
+ * and 15 samples of softmax(x), its embedding is the last distribution's without noise. curve (steps+1):
+ * the activation under noise, at last without. Source: GBDA, Guo et al. 2021 (2104.13733), whose program
+ * has Adam, 0.3, tau 1, logits 15 at the tokens to start from. x has V/C times the numbers of e, four
+ * times over: rows are few. */
+ph_status ph__gumbel(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
+
 #endif
