@@ -41,23 +41,30 @@ enum {
 
 static const struct argp_option options[] = {
     {"method", KEY_METHOD, "NAME", 0,
-     "descent on the embedding; softmax: descent on a distribution over the vocabulary; greedy: "
-     "append the best token, exact at every step (descent)",
+     "descent on the embedding; softmax: descent on a distribution over the vocabulary; pez: the "
+     "same "
+     "as descent, but by the gradient at the nearest tokens; gumbel: descent on logits over the "
+     "vocabulary under Gumbel noise that cools down; greedy: append the best token, exact at every "
+     "step (descent)",
      0},
     {"tokens", KEY_TOKENS, "N", 0, "Length of the searched text (5)", 0},
     {"steps", KEY_STEPS, "N", 0, "Steps of descent (100)", 0},
     {"restarts", KEY_RESTARTS, "N", 0, "Random starts for each feature (8)", 0},
     {"eta", KEY_ETA, "A:B", 0,
-     "Step size, falling from A to B (1:0.1); 0.1rms:0.01rms counts in units of the embedding's "
+     "Step size, falling from A to B (1:0.1; pez 0.1:0.1; gumbel 0.3:0.3); 0.1rms:0.01rms counts "
+     "in units of the embedding's "
      "root mean square",
      0},
     {"objective", KEY_OBJECTIVE, "NAME", 0, "l1, l2, linear or cosine (l1)", 0},
     {"near-weight", KEY_NEAR, "W", 0,
      "Penalty on the objective: W times the mean squared distance to the nearest tokens (0)", 0},
     {"target", KEY_TARGET, "C", 0, "The activation that l1 and l2 aim at (100)", 0},
-    {"optimizer", KEY_OPTIMIZER, "NAME", 0, "gd or adam (gd)", 0},
+    {"optimizer", KEY_OPTIMIZER, "NAME", 0, "gd, adam or adamw (gd; pez adamw; gumbel adam)", 0},
     {"start", KEY_START, "NAME", 0,
-     "half N(1/2,1/20), normal N(0,1), rms N(0,rms), tokens (random ones), or text:TEXT (half)", 0},
+     "half N(1/2,1/20), normal N(0,1), rms N(0,rms), tokens (random ones), or text:TEXT (half; pez "
+     "and "
+     "gumbel tokens)",
+     0},
     {"decode", KEY_DECODE, "NAME", 0,
      "From embedding to tokens: pinv, leverage, cosine, euclid, dot, hidden, or all, the best of "
      "which is the answer (all)",
@@ -118,6 +125,7 @@ static const struct argp argp = {
     "Examples:\n"
     "  phosphene dream 'block 8 [:, :, 0-4]'\n"
     "  phosphene dream --method greedy 'block 8 [:, :, 0-4]'\n"
+    "  phosphene dream --method pez --steps 300 'block 8 [:, :, 0-4]'\n"
     "  phosphene dream --objective cosine 'block 8 [:, :, 0:4]'\n"
     "  phosphene dream --start tokens --optimizer adam --eta 0.02:0.002 'block 4 [:, :, 0]'\n"
     "  phosphene dream --method greedy --letters --ban the 'block 8 [:, :, 0]'\n"

@@ -346,10 +346,13 @@ typedef struct ph_dream_options {
     bool eta_first_rms, eta_last_rms; /* that end is in units of the embedding's rms */
     double target;                    /* c of the objectives, 100 */
     const char *method;    /* "descent"; "softmax": e = x W, x <- softmax(x - eta * gradient);
+                               "pez": e moves by the gradient at the tokens nearest to it; "gumbel":
+                               e = softmax((x + Gumbel noise) / tau) W, tau 2 to 0.1, x descends;
                                "greedy": append the token that raises the last position most */
     const char *objective; /* "l1" sum |c-O|, "l2" sum (c-O)^2, "linear" -sum O, over the region;
                                "cosine" sum over its tokens of 1 - cos(O, the region's direction) */
-    double near_weight;    /* of a penalty: mean squared distance of e to the nearest tokens; 0 */
+    double near_weight;    /* of a penalty: mean squared distance of e to the nearest tokens; 0;
+                               descent and softmax */
     const char *optimizer; /* "gd", "adam", "adamw"; NULL: the method's own */
     const char *
         start; /* NULL: the method's own; "half" N(1/2,1/20), "normal" N(0,1), "rms" N(0,rms), "tokens",

@@ -156,6 +156,28 @@ static ph_status call_dream_text(ph_error *err)
     return ph_dream(model, features, &o, on_dream, &results, NULL, err);
 }
 
+static ph_status dream_by(const char *method, ph_error *err)
+{
+    ph_dream_options o = PH_DREAM_OPTIONS_INIT;
+    int results = 0;
+    o.method = method;
+    o.steps = 1;
+    o.restarts = 1;
+    o.tokens = 2;
+    o.decode = "euclid";
+    return ph_dream(model, features, &o, on_dream, &results, NULL, err);
+}
+
+static ph_status call_dream_pez(ph_error *err)
+{
+    return dream_by("pez", err);
+}
+
+static ph_status call_dream_gumbel(ph_error *err)
+{
+    return dream_by("gumbel", err);
+}
+
 static ph_status call_dream_constrained(ph_error *err)
 {
     static const char *const ban[] = {"z"};
@@ -371,6 +393,8 @@ static const struct call {
              {"ph_corpus_open", call_corpus},
              {"ph_dream", call_dream},
              {"ph_dream from a text", call_dream_text},
+             {"ph_dream by pez", call_dream_pez},
+             {"ph_dream by gumbel", call_dream_gumbel},
              {"ph_dream, constrained", call_dream_constrained},
              {"ph_recover", call_recover},
              {"ph_recover, sequential", call_recover_sequential},
