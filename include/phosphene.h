@@ -354,9 +354,8 @@ typedef struct ph_dream_options {
     double near_weight;    /* of a penalty: mean squared distance of e to the nearest tokens; 0;
                                descent and softmax */
     const char *optimizer; /* "gd", "adam", "adamw"; NULL: the method's own */
-    const char *
-        start; /* NULL: the method's own; "half" N(1/2,1/20), "normal" N(0,1), "rms" N(0,rms), "tokens",
-                               "text:…" (its own number of tokens counts then) */
+    const char *start;  /* "half" N(1/2,1/20), "normal" N(0,1), "rms" N(0,rms), "tokens", "text:…"
+                               (its own number of tokens counts then); NULL: the method's own */
     const char *decode; /* a name of ph_decode_name, or "all" */
     int64_t top;        /* answers per feature, different ones, 1 */
     const struct ph_corpus
@@ -370,7 +369,8 @@ typedef struct ph_dream_options {
     }
 
 /* Fill in what the options leave to their method; ph_dream does it itself. Of descent: 100 steps of
- * "gd" from "half", eta 1 to 0.1, 8 restarts (1 of a text). An unknown method is taken for descent, until ph_dream refuses it. */
+ * "gd" from "half", eta 1 to 0.1, 8 restarts (1 of a text). An unknown method is taken for
+ * descent, until ph_dream refuses it. */
 PH_API void ph_dream_defaults(ph_dream_options *options);
 
 /* Names of the tables' rows, in order; NULL past the last. */
