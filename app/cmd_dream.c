@@ -1,4 +1,5 @@
 /* cmd_dream.c — phosphene dream: find the texts a feature responds to. */
+#include "allow.h"
 #include "ordinary.h"
 #include "progress.h"
 #include "table.h"
@@ -11,6 +12,7 @@
 struct dream_command {
     struct common common; /* first: common_argp sees it */
     ph_dream_options o;
+    struct allow allow;
     struct ordinary ordinary;
     struct subject *subject; /* the model at work … */
     ph_corpus *corpus;       /* … and what its answers are compared with; NULL: nothing */
@@ -48,8 +50,11 @@ enum {
 
 static const struct argp_option options[] = {
     {"method", KEY_METHOD, "NAME", 0,
-     "descent on the embedding; softmax: descent on a distribution over the vocabulary; greedy: "
-     "append the best token, exact at every step (descent)",
+     "descent on the embedding; softmax: descent on a distribution over the vocabulary; pez: the "
+     "same "
+     "as descent, but by the gradient at the nearest tokens; gumbel: descent on logits over the "
+     "vocabulary under Gumbel noise that cools down; greedy: append the best token, exact at every "
+     "step (descent)",
      0},
     {"tokens", KEY_TOKENS, "N|A:B", 0,
      "Length of the searched text (5); A:B lets searches among tokens vary it", 0},
@@ -73,16 +78,20 @@ static const struct argp_option options[] = {
     {"steps", KEY_STEPS, "N", 0, "Steps of descent (100)", 0},
     {"restarts", KEY_RESTARTS, "N", 0, "Random starts for each feature (8)", 0},
     {"eta", KEY_ETA, "A:B", 0,
-     "Step size, falling from A to B (1:0.1); 0.1rms:0.01rms counts in units of the embedding's "
+     "Step size, falling from A to B (1:0.1; pez 0.1:0.1; gumbel 0.3:0.3); 0.1rms:0.01rms counts "
+     "in units of the embedding's "
      "root mean square",
      0},
     {"objective", KEY_OBJECTIVE, "NAME", 0, "l1, l2, linear or cosine (l1)", 0},
     {"near-weight", KEY_NEAR, "W", 0,
      "Penalty on the objective: W times the mean squared distance to the nearest tokens (0)", 0},
     {"target", KEY_TARGET, "C", 0, "The activation that l1 and l2 aim at (100)", 0},
-    {"optimizer", KEY_OPTIMIZER, "NAME", 0, "gd or adam (gd)", 0},
+    {"optimizer", KEY_OPTIMIZER, "NAME", 0, "gd, adam or adamw (gd; pez adamw; gumbel adam)", 0},
     {"start", KEY_START, "NAME", 0,
-     "half N(1/2,1/20), normal N(0,1), rms N(0,rms), tokens (random ones), or text:TEXT (half)", 0},
+     "half N(1/2,1/20), normal N(0,1), rms N(0,rms), tokens (random ones), or text:TEXT (half; pez "
+     "and "
+     "gumbel tokens)",
+     0},
     {"decode", KEY_DECODE, "NAME", 0,
      "From embedding to tokens: pinv, leverage, cosine, euclid, dot, hidden, or all, the best of "
      "which is the answer (all)",
@@ -133,7 +142,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     ph_dream_options *o = &d->o;
 
     switch (key) {
-    case ARGP_KEY_INIT: state->child_inputs[0] = &d->common; break;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &d->common;
+        state->child_inputs[1] = &d->allow;
+        break;
     case KEY_METHOD: o->method = arg; break;
     case KEY_TOKENS: parse_lengths(state, arg, o); break;
     case KEY_STEPS: o->steps = parse_integer(state, "steps", arg, 1, INT64_MAX); break;
@@ -143,6 +155,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_TARGET: o->target = parse_real(state, "target", arg); break;
     case KEY_ETA:
         parse_eta(state, arg, &o->eta_first, &o->eta_first_rms, &o->eta_last, &o->eta_last_rms);
+        if (o->eta_first == 0 && o->eta_last == 0) usage_error(state, "--eta %s: no step", arg);
         break;
     case KEY_OBJECTIVE: o->objective = arg; break;
     case KEY_OPTIMIZER: o->optimizer = arg; break;
@@ -168,7 +181,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     return 0;
 }
 
-static const struct argp_child children[] = {{&common_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {
+    {&common_argp, 0, NULL, 0}, {&allow_argp, 0, NULL, 0}, {0}};
 static const struct argp argp = {
     options,
     parse,
@@ -187,8 +201,10 @@ static const struct argp argp = {
     "Examples:\n"
     "  phosphene dream 'block 8 [:, :, 0-4]'\n"
     "  phosphene dream --method greedy 'block 8 [:, :, 0-4]'\n"
+    "  phosphene dream --method pez --steps 300 'block 8 [:, :, 0-4]'\n"
     "  phosphene dream --objective cosine 'block 8 [:, :, 0:4]'\n"
     "  phosphene dream --start tokens --optimizer adam --eta 0.02:0.002 'block 4 [:, :, 0]'\n"
+    "  phosphene dream --method greedy --letters --ban the 'block 8 [:, :, 0]'\n"
     "  phosphene dream --tokens 12 --top 3 --json 'block 17 mlp [:, -1, 5]' > out.jsonl\n",
     children,
     NULL,
@@ -208,6 +224,7 @@ static json_t *settings(const struct dream_command *d)
                   "objective", o->objective, "near_weight", o->near_weight, "optimizer",
                   o->optimizer, "start", o->start, "decode", o->decode, "top", (json_int_t)o->top);
     json_t *common = common_settings(&d->common);
+    if (s) json_object_set_new(s, "constraints", allow_json(&d->allow));
     if (s && common) json_object_update(s, common);
     json_decref(common);
     return s;
@@ -227,11 +244,12 @@ static json_t *decodes(const ph_dream_result *r)
     json_t *list = json_array();
     for (size_t i = 0; i < r->n_decodes; i++) {
         const ph_decoded *d = &r->decodes[i];
-        json_array_append_new(list, json_pack("{s:s?, s:o, s:o, s:o, s:b, s:o}", "decode",
+        json_array_append_new(list, json_pack("{s:s?, s:o, s:o, s:o, s:b, s:b, s:o}", "decode",
                                               d->decode, "ids", integers(d->ids, d->n), "text",
                                               utf8(d->text, strlen(d->text)), "activation",
                                               activation(&d->activation, false), "round_trip",
-                                              d->round_trip, "norm_ratio", number(d->norm_ratio)));
+                                              d->round_trip, "violates", d->violates, "norm_ratio",
+                                              number(d->norm_ratio)));
     }
     return list;
 }
@@ -283,6 +301,7 @@ static void print_json(const struct dream_command *d, const ph_dream_result *r)
         line, "max",
         json_pack("{s:o, s:I}", "value", number(a->max), "pos", (json_int_t)a->max_pos));
     json_object_set_new(line, "round_trip", json_boolean(a->round_trip));
+    json_object_set_new(line, "violates", json_boolean(a->violates));
     json_object_set_new(line, "norm_ratio", number(a->norm_ratio));
     json_object_set_new(line, "z", number(r->z));
     json_object_set_new(line, "random",
@@ -314,10 +333,10 @@ static void print_method(const ph_dream_options *o)
 {
     printf(" · %s", o->method);
     if (strcmp(o->method, "greedy") != 0) {
-        if (o->restarts)
+        if (o->restarts > 1 || strncmp(o->start, "text:", 5) != 0)
             printf(", %lld restart%s", (long long)o->restarts, o->restarts == 1 ? "" : "s");
         else
-            printf(", %s", strncmp(o->start, "text:", 5) ? "8 restarts" : "from a text");
+            printf(", from a text");
         printf(", %lld steps", (long long)o->steps);
         if (strcmp(o->objective, "l1") != 0) printf(", %s", o->objective);
         if (o->near_weight > 0) printf(", near weight %g", o->near_weight);
@@ -364,8 +383,11 @@ static void print_details(const struct dream_command *d, const ph_dream_result *
         cell_number(c->activation.text, "%.2f", 7);
         printf("          ");
         cell_number(c->activation.ids, "%.2f", 8);
-        printf("%s%s\n", c->special ? "  special tokens" : "",
-               c->special && c != a ? ": cannot win" : "");
+        printf("%s%s\n",
+               c->special    ? "  special tokens"
+               : c->violates ? "  breaks a constraint"
+                             : "",
+               c->violates && c != a ? ": cannot win" : "");
         free(text);
     }
     if (r->n_nearest) printf("  %-*s  ", d->width - 2, "nearest");
@@ -401,6 +423,7 @@ static void print_row(struct dream_command *d, const ph_dream_result *r)
     printf(" ");
     cell_number(r->z, "%+.1f", 7);
     printf("  %s %.2f\n", best ? best : "", r->best_token.value);
+    if (a->violates) printf("  breaks a constraint: no answer keeps them all\n");
     ordinary_print(d->corpus, subject_tokenizer(d->subject), r->feature, a->activation.text,
                    d->common.run.sign);
     if (d->common.verbose) print_details(d, r);
@@ -482,8 +505,11 @@ int cmd_dream(int argc, char **argv)
     const double began = now();
 
     parse_options(&d.common, &argp, argc, argv);
+    ph_dream_defaults(&d.o);
     d.o.run = d.common.run;
-    ph_status st = subjects_open(&all, &d.common, &err);
+    ph_status st = allow_open(&d.allow, &err);
+    d.o.constraints = d.allow.c;
+    if (st == PH_OK) st = subjects_open(&all, &d.common, &err);
     if (st == PH_OK && !d.common.json) print_title(&d, &all);
     for (int i = 0; st == PH_OK && i < all.n; i++) {
         d.subject = &all.at[i];
@@ -492,6 +518,7 @@ int cmd_dream(int argc, char **argv)
     if (!d.common.json && !d.common.quiet && d.features) print_summary(&d, &cost, now() - began);
     const int status = finish(&d.common, st, &err, all.at[0].specs);
     subjects_close(&all);
+    allow_free(&d.allow);
     common_free(&d.common);
     return status;
 }

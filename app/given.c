@@ -1,5 +1,7 @@
-/* given.c — a text or ids from the command line. */
+/* given.c — a text, ids or a file from the command line. */
 #include "given.h"
+
+#include "output.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -53,4 +55,23 @@ bool given_text(struct given *g, struct common *c)
 void given_free(struct given *g)
 {
     free(g->ids);
+}
+
+ph_status given_file(char **text, size_t *bytes, const char *path, ph_error *err)
+{
+    FILE *in = fopen(path, "rb");
+    FILE *out = in ? open_memstream(text, bytes) : NULL;
+    char part[1 << 16];
+    size_t n;
+
+    if (!out) {
+        const int cause = errno;
+        if (in) fclose(in);
+        return output_error(err, path, strerror(cause));
+    }
+    while ((n = fread(part, 1, sizeof part, in)) > 0) fwrite(part, 1, n, out);
+    const bool ok = !ferror(in) && !ferror(out);
+    const int cause = errno;
+    fclose(in);
+    return fclose(out) == 0 && ok ? PH_OK : output_error(err, path, strerror(cause));
 }

@@ -1,4 +1,4 @@
-/* given.h — a text or ids from the command line, for score, attribute and their like. */
+/* given.h — a text, ids or a file from the command line, for score, attribute and their like. */
 #ifndef GIVEN_H
 #define GIVEN_H
 
@@ -24,5 +24,7 @@ void given_ids(struct given *g, const char *arg, struct argp_state *state);
  * if too few words are left for the specs. */
 bool given_text(struct given *g, struct common *c);
 void given_free(struct given *g);
+/* *text (to be freed) = what a file holds. PH_EIO: "path: why". */
+ph_status given_file(char **text, size_t *bytes, const char *path, ph_error *err);
 
 #endif

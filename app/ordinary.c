@@ -1,11 +1,10 @@
 /* ordinary.c — what features do on ordinary text, for the commands that show it. */
 #include "ordinary.h"
 
-#include "output.h"
+#include "given.h"
 #include "progress.h"
 #include "table.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,25 +18,6 @@ void ordinary_option(struct ordinary *o, const char *arg)
 }
 
 /* ---- opening ---- */
-
-static ph_status read_file(char **text, size_t *bytes, const char *path, ph_error *err)
-{
-    FILE *in = fopen(path, "rb");
-    FILE *out = in ? open_memstream(text, bytes) : NULL;
-    char part[1 << 16];
-    size_t n;
-
-    if (!out) {
-        const int cause = errno;
-        if (in) fclose(in);
-        return output_error(err, path, strerror(cause));
-    }
-    while ((n = fread(part, 1, sizeof part, in)) > 0) fwrite(part, 1, n, out);
-    const bool ok = !ferror(in) && !ferror(out);
-    const int cause = errno;
-    fclose(in);
-    return fclose(out) == 0 && ok ? PH_OK : output_error(err, path, strerror(cause));
-}
 
 /* How far the features of a subject that are followed go; 0: none is. */
 static int64_t depth_of(const struct subject *s, bool *neurons)
@@ -78,7 +58,7 @@ ph_status ordinary_open(ph_corpus **out, const struct ordinary *o, const struct 
     if (!cost) cost = &nobody;
     if (o->off || !ph_tokenizer_get_info(subject_tokenizer(s))->encodes) return PH_OK;
     if (!depth && s->features && !(depth = depth_of(s, &neurons))) return PH_OK;
-    if (o->path) st = read_file(&text, &options.bytes, o->path, err);
+    if (o->path) st = given_file(&text, &options.bytes, o->path, err);
     options.run = c->run;
     options.text = text;
     options.depth = depth;

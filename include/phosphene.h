@@ -317,6 +317,30 @@ typedef enum ph_outliers {                       /* texts whose norm_ratio is ab
                            PH_OUTLIERS_KEEP,     /* … are like any other */
                            PH_OUTLIERS_DROP      /* … are no answer */
 } ph_outliers;
+/* Which tokens a search may name, and which texts may win. A token is what its bytes say; all that
+ * is asked for must hold. By default every ordinary token may be named. An answer that names another
+ * token all the same, or prints a banned text, or lacks the wanted one, never wins.
+ *
+ * ascii     printable ASCII only, blanks but no line feeds
+ * letters   letters (of any script, with their combining marks) and blanks only
+ * special   control and user-defined tokens too, such as <|endoftext|>
+ * allow     UTF-8, one text a line: only tokens that a line tokenises to, as it stands or behind a
+ *           blank; line ends are none of it
+ * ban       n_ban texts, none of them in any token or across the answer's tokens
+ * contains  the answer's text has this in it; it is searched for by methods that say so */
+typedef struct ph_constraints {
+    size_t size;
+    bool ascii, letters, special;
+    const char *allow; /* NULL: every token */
+    size_t allow_bytes;
+    const char *const *ban;
+    size_t n_ban;
+    const char *contains; /* NULL: nothing */
+} ph_constraints;
+#define PH_CONSTRAINTS_INIT                                                                        \
+    {                                                                                              \
+        sizeof(ph_constraints), false, false, false, NULL, 0, NULL, 0, NULL                        \
+    }
 
 /* dream: gradient descent on the input embedding, decoded to tokens, re-scored as text.
  *
@@ -328,24 +352,28 @@ typedef enum ph_outliers {                       /* texts whose norm_ratio is ab
 typedef struct ph_dream_options {
     size_t size;
     ph_run_options run;
-    int64_t tokens;   /* length of the searched text, 5 */
-    int64_t steps;    /* 100 */
-    int64_t restarts; /* random starts per feature, 8; 0: that default, 1 for text starts */
-    double eta_first, eta_last;       /* 1, 0.1 */
+    int64_t tokens;             /* length of the searched text, 5 */
+    int64_t steps;              /* 0: the method's own, as ph_dream_defaults says it; so too: */
+    int64_t restarts;           /* random starts per feature, 0 */
+    double eta_first, eta_last; /* both 0 */
     bool eta_first_rms, eta_last_rms; /* that end is in units of the embedding's rms */
     double target;                    /* c of the objectives, 100 */
     const char *method;    /* "descent"; "softmax": e = x W, x <- softmax(x - eta * gradient);
+                               "pez": e moves by the gradient at the tokens nearest to it; "gumbel":
+                               e = softmax((x + Gumbel noise) / tau) W, tau 2 to 0.1, x descends;
                                "greedy": append the token that raises the last position most */
     const char *objective; /* "l1" sum |c-O|, "l2" sum (c-O)^2, "linear" -sum O, over the region;
                                "cosine" sum over its tokens of 1 - cos(O, the region's direction) */
-    double near_weight;    /* of a penalty: mean squared distance of e to the nearest tokens; 0 */
-    const char *optimizer; /* "gd", "adam" */
-    const char *start;     /* "half" N(1/2,1/20), "normal" N(0,1), "rms" N(0,rms), "tokens",
-                               "text:…" (its own number of tokens counts then) */
-    const char *decode;    /* a name of ph_decode_name, or "all" */
-    int64_t top;           /* answers per feature, different ones, 1 */
+    double near_weight;    /* of a penalty: mean squared distance of e to the nearest tokens; 0;
+                               descent and softmax */
+    const char *optimizer; /* "gd", "adam", "adamw"; NULL: the method's own */
+    const char *start;  /* "half" N(1/2,1/20), "normal" N(0,1), "rms" N(0,rms), "tokens", "text:…"
+                               (its own number of tokens counts then); NULL: the method's own */
+    const char *decode; /* a name of ph_decode_name, or "all" */
+    int64_t top;        /* answers per feature, different ones, 1 */
     const struct ph_corpus
         *corpus; /* norms of ordinary text for norm_ratio; NULL: of random texts */
+    ph_constraints constraints;
     /* searches among tokens: */
     int64_t tokens_to; /* the text's length may vary from `tokens` to this; 0: it does not */
     int64_t budget;    /* tokens sent forward for each feature, a backward counts two; 100,000 */
@@ -359,10 +387,15 @@ typedef struct ph_dream_options {
 } ph_dream_options;
 #define PH_DREAM_OPTIONS_INIT                                                                      \
     {                                                                                              \
-        sizeof(ph_dream_options), PH_RUN_OPTIONS_INIT, 5, 100, 0, 1.0, 0.1, false, false, 100.0,   \
-            "descent", "l1", 0.0, "gd", "half", "all", 1, NULL, 0, 100000, 0.0, false,             \
-            PH_ROUND_TRIP_DEFAULT, PH_OUTLIERS_LAST, 256, 512, false, 0.0                          \
+        sizeof(ph_dream_options), PH_RUN_OPTIONS_INIT, 5, 0, 0, 0, 0, false, false, 100.0,         \
+            "descent", "l1", 0.0, NULL, NULL, "all", 1, NULL, PH_CONSTRAINTS_INIT, 0, 100000, 0.0, \
+            false, PH_ROUND_TRIP_DEFAULT, PH_OUTLIERS_LAST, 256, 512, false, 0.0                   \
     }
+
+/* Fill in what the options leave to their method; ph_dream does it itself. Of descent: 100 steps of
+ * "gd" from "half", eta 1 to 0.1, 8 restarts (1 of a text). An unknown method is taken for
+ * descent, until ph_dream refuses it. */
+PH_API void ph_dream_defaults(ph_dream_options *options);
 
 /* Names of the tables' rows, in order; NULL past the last. */
 PH_API const char *ph_method_name(size_t i);
@@ -391,7 +424,8 @@ typedef struct ph_decoded {
     double max;           /* largest value (smallest for sign -1) in the region … */
     int64_t max_pos;      /* … and its token */
     bool round_trip;      /* text_ids equal ids */
-    bool special;         /* names special or unused tokens: never wins */
+    bool special;         /* names special or unused tokens */
+    bool violates;        /* breaks a constraint: never wins */
     double norm_ratio;    /* largest norm at the tap over the region / median of random texts */
 } ph_decoded;
 

@@ -156,6 +156,44 @@ static ph_status call_dream_text(ph_error *err)
     return ph_dream(model, features, &o, on_dream, &results, NULL, err);
 }
 
+static ph_status dream_by(const char *method, ph_error *err)
+{
+    ph_dream_options o = PH_DREAM_OPTIONS_INIT;
+    int results = 0;
+    o.method = method;
+    o.steps = 1;
+    o.restarts = 1;
+    o.tokens = 2;
+    o.decode = "euclid";
+    return ph_dream(model, features, &o, on_dream, &results, NULL, err);
+}
+
+static ph_status call_dream_pez(ph_error *err)
+{
+    return dream_by("pez", err);
+}
+
+static ph_status call_dream_gumbel(ph_error *err)
+{
+    return dream_by("gumbel", err);
+}
+
+static ph_status call_dream_constrained(ph_error *err)
+{
+    static const char *const ban[] = {"z"};
+    ph_dream_options o = PH_DREAM_OPTIONS_INIT;
+    int results = 0;
+    o.method = "greedy";
+    o.tokens = 2;
+    o.constraints.ascii = true;
+    o.constraints.allow = "ab\nxyz";
+    o.constraints.allow_bytes = 6;
+    o.constraints.ban = ban;
+    o.constraints.n_ban = 1;
+    o.constraints.contains = "a";
+    return ph_dream(model, features, &o, on_dream, &results, NULL, err);
+}
+
 static int on_scan(const ph_scan_result *r, void *payload)
 {
     (void)r;
@@ -355,6 +393,9 @@ static const struct call {
              {"ph_corpus_open", call_corpus},
              {"ph_dream", call_dream},
              {"ph_dream from a text", call_dream_text},
+             {"ph_dream by pez", call_dream_pez},
+             {"ph_dream by gumbel", call_dream_gumbel},
+             {"ph_dream, constrained", call_dream_constrained},
              {"ph_recover", call_recover},
              {"ph_recover, sequential", call_recover_sequential},
              {"ph_recover, exact", call_recover_exact},

@@ -92,6 +92,76 @@ def test_dream_options():
         check(code == 0 and len(lines(out)) == 2, f"{place}: {code} {err}")
 
 
+def test_methods():
+    """Every method: the contract, curves, and that a feature does not depend on its batch mates."""
+    drop = lambda r: {k: v for k, v in r.items() if k not in ("run", "seconds")}
+    for method, usual in (("descent", ("gd", "half", 1.0)), ("softmax", ("gd", "half", 1.0)),
+                          ("pez", ("adamw", "tokens", 0.1)), ("gumbel", ("adam", "tokens", 0.3))):
+        args = ("--method", method, "--steps", "5", "--restarts", "15", "--json")
+        code, out, err = run("dream", "block 2 [:, :, 0-2]", *args)
+        check(code == 0 and err == "", f"{method}: {code} {err}")
+        rows = lines(out)
+        s = rows[0]["settings"]
+        check((s["optimizer"], s["start"], s["eta_first"], s["restarts"]) == (*usual, 15), f"{method}: settings {s}")
+        code, alone, _ = run("dream", "block 2 [:, :, 1]", *args)
+        check(drop(lines(alone)[1]) == drop(rows[2]), f"{method}: a feature alone")
+        code, again, _ = run("dream", "block 2 [:, :, 0-2]", *args)
+        check(strip_times(again) == strip_times(out), f"{method}: the same bytes again")
+        r = rows[1]
+        check(r["method"] == method and len(r["curve"]) == len(r["objective"]) == 6 and len(r["rows"]) == 15,
+              f"{method}: curves and rows")
+        check(len({x["objective"] for x in r["rows"]}) == 15, f"{method}: restarts differ")
+        own = [d for d in r["decodes"] if d["decode"] is None]
+        check(len(own) == (method != "descent") and len(r["decodes"]) == 6 + len(own), f"{method}: decodes")
+        if method == "pez":
+            check(own[0]["activation"]["ids"] >= max(r["curve"]) - 1e-5, "pez: the best of what it met")
+        code, out, err = run("dream", "block 2 [:, :, 0-1]", *args, "--eta", "1e30:1e30", "--decode", "euclid")
+        check(code == 0 and len(lines(out)) == 3 and "NaN" not in out and "Infinity" not in out,
+              f"{method}: a huge step: {code} {err}")
+        code, out, _ = run("dream", "block 1 [:, :, 3]", "--method", method, "--start", "text:abcab", "--json")
+        s, r = lines(out)[0]["settings"], lines(out)[1]
+        check(s["restarts"] == 1 and s["steps"] == 100 == len(r["curve"]) - 1, f"{method}: from a text: {s}")
+    expect_error(2, "method \"pet\": expected one of descent, ", "dream", "block 1 [:, :, 1]", "--method", "pet", "--json")
+    expect_error(2, "--eta 0:0: no step", "dream", "block 1 [:, :, 1]", "--eta", "0:0")
+
+
+def test_constraints():
+    base = ("dream", "block 1 [:, :, 3]", "--steps", "4", "--restarts", "2", "--start", "tokens", "--json")
+    words = os.path.join(WORK, "words.txt")
+    with open(words, "w") as f:
+        f.write("the jan\r\nx\n")
+    held = {"--ascii": lambda t: all(" " <= c <= "~" for c in t), "--letters": lambda t: t.replace(" ", "").isalpha(),
+            "--allow=" + words: lambda t: set(t) <= set("the janx"),
+            "--ban=e": lambda t: "e" not in t, "--contains=zzz": None}
+    for method in ("descent", "softmax", "pez", "gumbel", "greedy"):
+        for option, holds in held.items():
+            code, out, err = run(*base, "--method", method, option)
+            check(code == 0 and err == "", f"{method} {option}: {code} {err}")
+            r = lines(out)[1]
+            check(r["violates"] == (holds is None), f"{method} {option}: violates {r['violates']}")
+            check(holds is None or holds("".join(r["tokens"])), f"{method} {option}: {r['tokens']}")
+            check(all(type(d["violates"]) is bool for d in r["decodes"]), "every decode says so")
+    code, out, _ = run(*base, "--letters", "--ban", "e", "--ban", "a b", "--allow", words, "--contains", "j", "--special")
+    check(lines(out)[0]["settings"]["constraints"] ==
+          {"ascii": False, "letters": True, "special": True, "allow": words, "ban": ["e", "a b"], "contains": "j"},
+          "the run line has the constraints")
+    code, out, _ = run(*base, "--method", "greedy", "--special", "--allow", words)
+    free = lines(run(*base, "--method", "greedy")[1])[1]
+    check(lines(out)[1]["best_token"] == free["best_token"] and lines(out)[1]["random"] == free["random"],
+          "yardsticks know no constraints")
+    code, out, err = run(*(x for x in base if x != "--json"), "--contains", "zzz", "-v")
+    check("breaks a constraint" in out and "cannot win" in out, f"the table says so: {out}")
+    expect_error(2, "--ban: an empty text", *base, "--ban", "")
+    expect_error(2, "--contains: an empty text", *base, "--contains", "")
+    expect_error(1, "No such file", *base, "--allow", words + ".not")
+    with open(words, "wb") as f:
+        f.write(b"\n\n")
+    expect_error(2, "the constraints leave no token that may be named", *base, "--allow", words)
+    with open(words, "wb") as f:
+        f.write(b"ab\xff")
+    expect_error(1, "allow: byte 2 is not UTF-8", *base, "--allow", words)
+
+
 def on_terminal(*args, **env):
     """What the tool writes to a terminal."""
     full = dict(os.environ, XDG_CACHE_HOME=CACHE, TERM="xterm-256color", **env)
@@ -445,5 +515,5 @@ def test_interrupt():
           f"Ctrl-C: {len(rows)} whole lines")
 
 
-run_tests(test_dream, test_dream_options, test_hidden, test_near, test_effect, test_recover, test_others,
+run_tests(test_dream, test_dream_options, test_methods, test_constraints, test_hidden, test_near, test_effect, test_recover, test_others,
           test_errors, test_files, test_interrupt)

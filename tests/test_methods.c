@@ -1,9 +1,10 @@
 /* test_methods.c — the methods of dream against plain loops: greedy without reused keys and values,
- * softmax and the nearest-token penalty step by step in double.
+ * softmax, the nearest-token penalty, pez and gumbel step by step in double.
  *
  * On tiny models. The loops here share nothing with the library's but its forward and backward
  * passes, which other tests check.
  */
+#include "base/rng.h"
 #include "search/job.h"
 
 #include <math.h>
@@ -14,7 +15,9 @@
 enum {
     T = 4,
     STEPS =
-        3 /* a descent multiplies float32's rounding by up to 6 a step: 4 would reach the tolerance */
+        3, /* a descent multiplies float32's rounding by up to 6 a step: 4 would reach the tolerance */
+    LONG = 12, /* pez does not: its values are those of tokens */
+    WIDTH = 64
 };
 
 static int compared, failed;
@@ -49,8 +52,11 @@ struct given {
     ph_dream_options o;
     ph_job job;
     int32_t ids[T];
-    double curve[STEPS + 1], objective[STEPS + 1];
+    double curve[LONG + 1], objective[LONG + 1];
     size_t n_curve;
+    float e[T * WIDTH];
+    double soft;
+    int64_t forwards; /* without the re-scoring; of one restart */
 };
 
 static int keep(const ph_dream_result *r, void *payload)
@@ -60,6 +66,13 @@ static int keep(const ph_dream_result *r, void *payload)
     g->n_curve = r->n_curve;
     memcpy(g->curve, r->curve, r->n_curve * sizeof *r->curve);
     if (r->objective) memcpy(g->objective, r->objective, r->n_curve * sizeof *r->objective);
+    if (r->embedding)
+        memcpy(g->e, r->embedding,
+               r->n_nearest * (size_t)ph_model_get_info(g->model)->width * sizeof *g->e);
+    g->soft = r->answer->activation.soft;
+    g->forwards = r->token_forwards - T; /* the repeated token */
+    for (size_t i = 0; i < r->n_decodes; i++)
+        g->forwards -= (int64_t)(r->decodes[i].n + r->decodes[i].n_text);
     return 0;
 }
 
@@ -131,6 +144,8 @@ static void check_greedy(const char *path, const char *spec, int sign)
         same(what, g.ids[t], id, 0);
         same(what, g.curve[t], sign * best, 1e-5);
     }
+    same("greedy: forwards", (double)g.forwards,
+         (double)ph_model_get_info(g.model)->vocab + (T - 1) * (double)g.job.n_ordinary, 0);
     close_given(&g);
 }
 
@@ -173,10 +188,10 @@ static void open_loop(struct loop *l, struct given *g)
     l->dE = room((size_t)(T * l->C), sizeof *l->dE);
     l->X = room((size_t)(T * l->W), sizeof *l->X);
     l->dX = room((size_t)(T * l->W), sizeof *l->dX);
-    /* the start itself: a descent of one step of length 0 */
+    /* the start itself: a descent of one step too short to change a float */
     start.method = "descent";
     start.steps = 1;
-    start.eta_first = start.eta_last = 0;
+    start.eta_first = start.eta_last = 1e-30;
     must(ph_dream(g->model, g->features, &start, keep_start, l, NULL, &err), &err);
 }
 
@@ -201,10 +216,11 @@ static double run(struct loop *l, double *objective)
     memset(l->dX, 0, (size_t)(T * l->W) * sizeof *l->dX);
     *objective = 0;
     for (int64_t t = 0; t < T; t++) {
-        const double o = (double)l->X[t * l->W + f->components.begin];
-        sum += o;
-        *objective += fabs(l->g->o.target - o);
-        l->dX[t * l->W + f->components.begin] = o < l->g->o.target ? -1 : 1;
+        const double x = (double)l->X[t * l->W + f->components.begin];
+        const int sign = l->g->o.run.sign;
+        sum += x;
+        *objective += fabs(l->g->o.target - sign * x);
+        l->dX[t * l->W + f->components.begin] = (float)(sign * x < l->g->o.target ? -sign : sign);
     }
     must(ph_session_backward(l->session, l->dE, l->dX, &err), &err);
     return sum / T;
@@ -212,7 +228,7 @@ static double run(struct loop *l, double *objective)
 
 static double eta_at(const struct given *g, int step)
 {
-    return g->o.eta_first + (g->o.eta_last - g->o.eta_first) * step / STEPS;
+    return g->o.eta_first + (g->o.eta_last - g->o.eta_first) * step / (double)g->o.steps;
 }
 
 static void softmax(double *x, int64_t V)
@@ -268,6 +284,7 @@ static void check_softmax(const char *path, const char *spec)
         turn(&l, x, 1, -eta_at(&g, step), l.dE);
         mix(&l, x);
     }
+    same("softmax: forwards", (double)g.forwards, T * (3 * STEPS + 1), 0);
     for (int64_t t = 0; t < T; t++) {
         const double *at = x + t * l.V;
         double most = 0;
@@ -326,6 +343,190 @@ static void check_penalty(const char *path, const char *spec)
     close_given(&g);
 }
 
+/* Kingma & Ba's step of n numbers, the count of steps beginning at 1; m and v are zero before. */
+static void adam(double *x, double *m, double *v, const double *d, double eta, int step, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        m[i] = 0.9 * m[i] + 0.1 * d[i];
+        v[i] = 0.999 * v[i] + 0.001 * d[i] * d[i];
+        x[i] -= eta * m[i] / (1 - pow(0.9, step)) / (sqrt(v[i] / (1 - pow(0.999, step))) + 1e-8);
+    }
+}
+
+/* ids (T) = the ordinary tokens of highest cosine with x (T,C), whose embeddings become e. */
+static void project(struct loop *l, int32_t *ids, const double *x)
+{
+    for (int64_t t = 0; t < T; t++) {
+        double best = -INFINITY;
+        for (size_t k = 0; k < l->g->job.n_ordinary; k++) {
+            const int32_t id = l->g->job.ordinary[k];
+            double dot = 0, ww = 0, xx = 0;
+            for (int64_t i = 0; i < l->C; i++) {
+                const double w = (double)l->table[id * l->C + i], e = x[t * l->C + i];
+                dot += e * w;
+                ww += w * w;
+                xx += e * e;
+            }
+            if (dot / sqrt(ww * xx) <= best) continue;
+            best = dot / sqrt(ww * xx);
+            ids[t] = id;
+        }
+        memcpy(l->e + t * l->C, l->table + ids[t] * l->C, (size_t)l->C * sizeof *l->e);
+    }
+}
+
+/* The values are those of the same tokens by the same passes: they are equal but for the order of a
+ * mean. e is below 8 and moves LONG times by at most 0.2, a few roundings of 2^-24 each time. */
+static void check_pez(const char *path, const char *spec, int sign)
+{
+    struct given g = {.path = path, .spec = spec};
+    struct loop l;
+    char what[200];
+    int32_t ids[T], best_ids[T] = {0}, before[T] = {0};
+    double best = -INFINITY, objective;
+    int moved = 0;
+
+    open_given(&g, "pez");
+    g.o.steps = LONG;
+    g.o.eta_first = 0.2;
+    g.o.optimizer = "adamw";
+    g.o.run.sign = sign;
+    dream(&g);
+    open_loop(&l, &g);
+    const int64_t n = T * l.C;
+    double *x = room((size_t)(4 * n), sizeof *x), *d = x + n, *m = d + n, *v = m + n;
+    for (int64_t i = 0; i < n; i++) x[i] = (double)l.e[i];
+    for (int step = 0; step <= LONG; step++) {
+        project(&l, ids, x);
+        moved += step && memcmp(ids, before, sizeof ids) != 0;
+        memcpy(before, ids, sizeof ids);
+        const double a = run(&l, &objective);
+        snprintf(what, sizeof what, "pez %s %s sign %d, step %d", path, spec, sign, step);
+        same(what, g.curve[step], a, 1e-12);
+        same(what, g.objective[step], objective, 1e-12);
+        if (sign * a > best) {
+            best = sign * a;
+            memcpy(best_ids, ids, sizeof ids);
+        }
+        if (step == LONG) break;
+        for (int64_t i = 0; i < n; i++) {
+            x[i] *= 1 - 0.1 * eta_at(&g, step);
+            d[i] = (double)l.dE[i];
+        }
+        adam(x, m, v, d, eta_at(&g, step), step + 1, n);
+    }
+    same(what, memcmp(g.ids, best_ids, sizeof g.ids), 0, 0);
+    for (int64_t i = 0; i < n; i++) same(what, (double)g.e[i], x[i], 1e-5);
+    memcpy(l.e, g.e, (size_t)n * sizeof *l.e);
+    same(what, g.soft, run(&l, &objective), 1e-12);
+    same("pez: forwards", (double)g.forwards, T * (3 * LONG + 2), 0);
+    same("pez: the projections move", moved > 2, 1, 0);
+    free(x);
+    close_loop(&l);
+    close_given(&g);
+}
+
+/* ---- gumbel ---- */
+
+static double noise(ph_rng *r)
+{
+    return -log(-log(((double)(ph__rng_next(r) >> 41) + 0.5) / 8388608));
+}
+
+/* p (T,V) = softmax((x + noise) / tau) over the ordinary tokens, and e = p W. */
+static void spread(struct loop *l, double *p, const double *x, double tau, ph_rng *rng)
+{
+    const ph_job *job = &l->g->job;
+    for (int64_t t = 0; t < T; t++) {
+        for (int64_t v = 0; v < l->V; v++) p[t * l->V + v] = -INFINITY;
+        for (size_t k = 0; k < job->n_ordinary; k++) {
+            const int64_t at = t * l->V + job->ordinary[k];
+            p[at] = (x[at] + (rng ? noise(rng) : 0)) / tau;
+        }
+        softmax(p + t * l->V, l->V);
+    }
+    mix(l, p);
+}
+
+/* d (T,V) = the gradient on x of what has the gradient dE on e = p W. */
+static void turn_back(struct loop *l, double *d, const double *p, double tau)
+{
+    for (int64_t t = 0; t < T; t++) {
+        double *s = d + t * l->V, mean = 0;
+        for (int64_t v = 0; v < l->V; v++) {
+            s[v] = 0;
+            for (int64_t i = 0; i < l->C; i++)
+                s[v] += (double)l->dE[t * l->C + i] * (double)l->table[v * l->C + i];
+            mean += p[t * l->V + v] * s[v];
+        }
+        for (int64_t v = 0; v < l->V; v++) s[v] = p[t * l->V + v] * (s[v] - mean) / tau;
+    }
+}
+
+/* The activation of the tokens of largest x + noise. */
+static double sample(struct loop *l, int32_t *ids, const double *x, ph_rng *rng)
+{
+    double objective;
+    for (int64_t t = 0; t < T; t++) {
+        double most = -INFINITY;
+        for (size_t k = 0; k < l->g->job.n_ordinary; k++) {
+            const int32_t id = l->g->job.ordinary[k];
+            const double v = x[t * l->V + id] + (rng ? noise(rng) : 0);
+            if (v <= most) continue;
+            most = v;
+            ids[t] = id;
+        }
+        memcpy(l->e + t * l->C, l->table + ids[t] * l->C, (size_t)l->C * sizeof *l->e);
+    }
+    return run(l, &objective);
+}
+
+static void check_gumbel(const char *path, const char *spec)
+{
+    struct given g = {.path = path, .spec = spec};
+    struct loop l;
+    char what[200];
+    double objective, best = -INFINITY;
+    int32_t ids[T], best_ids[T] = {0};
+
+    open_given(&g, "gumbel");
+    g.o.optimizer = "adam";
+    g.o.eta_first = 0.3;
+    g.o.run.seed = 5;
+    dream(&g);
+    open_loop(&l, &g);
+    const int64_t n = T * l.V;
+    double *x = room((size_t)(5 * n), sizeof *x), *p = x + n, *d = p + n, *m = d + n, *v = m + n;
+    ph_rng rng = ph__rng(5, (uint64_t)3 << 40);
+    for (int64_t t = 0; t < T; t++)
+        for (int64_t w = 0; w < l.V; w++)
+            for (int64_t i = 0; i < l.C; i++)
+                x[t * l.V + w] += (double)l.e[t * l.C + i] * (double)l.table[w * l.C + i];
+    for (int step = 0; step <= STEPS; step++) {
+        const double tau = 2 * pow(0.05, step / (double)STEPS);
+        spread(&l, p, x, tau, step < STEPS ? &rng : NULL);
+        snprintf(what, sizeof what, "gumbel %s %s, step %d", path, spec, step);
+        same(what, g.curve[step], run(&l, &objective), 1e-4);
+        same(what, g.objective[step], objective, 1e-4);
+        if (step == STEPS) break;
+        turn_back(&l, d, p, tau);
+        adam(x, m, v, d, eta_at(&g, step), step + 1, n);
+    }
+    for (int64_t i = 0; i < T * l.C; i++) same(what, (double)g.e[i], (double)l.e[i], 1e-4);
+    for (int i = 0; i < 16; i++) {
+        const double a = sample(&l, ids, x, i ? &rng : NULL);
+        if (a <= best) continue;
+        best = a;
+        memcpy(best_ids, ids, sizeof ids);
+    }
+    same(what, memcmp(g.ids, best_ids, sizeof g.ids), 0, 0);
+    same(what, g.soft, g.curve[STEPS], 0);
+    same("gumbel: forwards", (double)g.forwards, T * (3 * STEPS + 1 + 16), 0);
+    free(x);
+    close_loop(&l);
+    close_given(&g);
+}
+
 int main(void)
 {
     static const char *const models[] = {"tests/data/llama_a.gguf", "tests/data/llama_b.gguf",
@@ -335,6 +536,8 @@ int main(void)
         for (size_t i = 0; i < 2; i++) {
             check_softmax(models[m], specs[i]);
             check_penalty(models[m], specs[i]);
+            check_pez(models[m], specs[i], i ? -1 : 1);
+            check_gumbel(models[m], specs[i]);
         }
         check_greedy(models[m], specs[0], 1);
         check_greedy(models[m], "block 2 neuron [:, :, 2]", -1);

@@ -98,7 +98,7 @@ static int32_t early(ph_rng *r, int32_t n, double power)
 static int32_t any_token(const struct climb *c, ph_rng *r)
 {
     const ph_job *job = c->task->job;
-    return job->ordinary[ph__rng_below(r, job->n_ordinary)];
+    return job->allowed[ph__rng_below(r, job->n_allowed)];
 }
 
 static int32_t known_token(const struct climber *k, ph_rng *r)
@@ -424,15 +424,15 @@ static ph_status rank_known(struct climb *c, ph_error *err)
     const ph_job *job = c->task->job;
     ph_near *all = NULL;
 
-    PH_TRY(PH_NEW(&all, job->n_ordinary, err));
+    PH_TRY(PH_NEW(&all, job->n_allowed, err));
     for (int64_t i = 0; i < c->hunt.count; i++) {
         struct climber *k = &c->climbers[i];
-        for (size_t j = 0; j < job->n_ordinary; j++)
+        for (size_t j = 0; j < job->n_allowed; j++)
             all[j] =
-                (ph_near){job->ordinary[j],
-                          job->run.sign * (double)c->hunt.quarries[i].singles[job->ordinary[j]]};
-        qsort(all, job->n_ordinary, sizeof *all, by_value);
-        k->n_known = job->n_ordinary < KNOWN ? (int32_t)job->n_ordinary : KNOWN;
+                (ph_near){job->allowed[j],
+                          job->run.sign * (double)c->hunt.quarries[i].singles[job->allowed[j]]};
+        qsort(all, job->n_allowed, sizeof *all, by_value);
+        k->n_known = job->n_allowed < KNOWN ? (int32_t)job->n_allowed : KNOWN;
         for (int32_t j = 0; j < k->n_known; j++) k->known[j] = all[j].id;
     }
     ph__free(all);
@@ -441,7 +441,7 @@ static ph_status rank_known(struct climb *c, ph_error *err)
 
 static ph_status climb_open(struct climb *c, ph_row *rows, int64_t n, ph_task *task, ph_error *err)
 {
-    const size_t longest = (size_t)task->longest, most = task->job->n_ordinary;
+    const size_t longest = (size_t)task->longest, most = task->job->n_allowed;
 
     c->task = task;
     c->top = most < TOP ? (int32_t)most : TOP;

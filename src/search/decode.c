@@ -193,8 +193,8 @@ ph_status ph__decoder_open(ph_decoder **out, const ph_job *job, ph_lexicon *lexi
 
     PH_GO(PH_NEW(&d, 1, err));
     *d = (ph_decoder){.job = job, .lexicon = lexicon, .V = a->V, .C = a->C};
-    d->names = job->ordinary;
-    d->n_names = job->n_ordinary;
+    d->names = job->allowed;
+    d->n_names = job->n_allowed;
     d->W = ph__lexicon_rows(lexicon);
     d->norm2 = ph__lexicon_norms(lexicon);
     for (int k = 0; k < PH_DECODES; k++) d->wanted[k] = only < 0 || only == k;

@@ -10,7 +10,7 @@
  *   dot       e·w_t
  *   hidden    the index of e's own largest component, read as a token id
  *
- * Only ordinary tokens are named, but by `hidden`. Source: Badger, Language Model Features, and
+ * Only allowed tokens are named, but by `hidden`. Source: Badger, Language Model Features, and
  * METHODS.md section 2 of the project's design.
  */
 #ifndef PH_DECODE_H

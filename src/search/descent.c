@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "search/slope.h"
 #include "search/softmax.h"
 
 #include <math.h>
@@ -15,7 +16,7 @@ static const struct start {
     const char *name;
     double mean, sd;
     bool rms;    /* sd counts in units of the embedding's root mean square */
-    bool tokens; /* embeddings of random ordinary tokens */
+    bool tokens; /* embeddings of random allowed tokens */
 } starts[] = {{"half", 0.5, 0.05, false, false},
               {"normal", 0, 1, false, false},
               {"rms", 0, 1, true, false},
@@ -41,7 +42,7 @@ ph_status ph__start_fill(float *e, const ph_job *job, const char *start, int64_t
         return ph__fail(err, PH_EINVAL, -1,
                         "start \"%s\": expected half, normal, rms, tokens or text:…", start);
     for (int64_t t = 0; s->tokens && t < T; t++) {
-        const int32_t id = job->ordinary[ph__rng_below(&rng, job->n_ordinary)];
+        const int32_t id = job->allowed[ph__rng_below(&rng, job->n_allowed)];
         PH_TRY(ph_model_embed(job->model, e + (size_t)t * C, &id, 1, err));
     }
     if (s->tokens) return PH_OK;
@@ -77,15 +78,34 @@ static void step_adam(float *e, float *state, const float *g, double eta, int64_
     }
 }
 
+/* Loshchilov & Hutter 2017, decay 0.1. */
+static void step_adamw(float *e, float *state, const float *g, double eta, int64_t step, size_t n)
+{
+    const float keep = (float)(1 - 0.1 * eta);
+    for (size_t i = 0; i < n; i++) e[i] *= keep;
+    step_adam(e, state, g, eta, step, n);
+}
+
 static const struct optimizer {
     const char *name;
     void (*step)(float *e, float *state, const float *g, double eta, int64_t step, size_t n);
-} optimizers[] = {{"gd", step_gd}, {"adam", step_adam}};
+} optimizers[] = {{"gd", step_gd}, {"adam", step_adam}, {"adamw", step_adamw}};
 enum { OPTIMIZERS = sizeof optimizers / sizeof *optimizers };
 
 const char *ph_optimizer_name(size_t i)
 {
     return i < OPTIMIZERS ? optimizers[i].name : NULL;
+}
+
+double ph__eta(const ph_descent *d, int64_t step)
+{
+    return d->eta_first + (d->eta_last - d->eta_first) * (double)step / (double)d->steps;
+}
+
+void ph__optimizer_step(const ph_descent *d, float *e, float *state, const float *g, int64_t step,
+                        size_t n)
+{
+    optimizers[d->optimizer].step(e, state, g, ph__eta(d, step), step, n);
 }
 
 int ph__optimizer_find(const char *name)
@@ -100,14 +120,11 @@ int ph__optimizer_find(const char *name)
 /* A loop over n rows: everything that is (n,T,·). */
 struct loop {
     const ph_descent *d;
-    ph_session *session;
     ph_row *rows;
-    int64_t n, W;
-    size_t C;
-    float *E, *dE;    /* (n,T,C) */
-    double *X, *dX;   /* (n,T,W) */
+    ph_slope slope;
+    size_t size;      /* of a row's embedding */
+    float *E;         /* (n,T,C) */
     float *state;     /* (n,2,T,C) of the optimiser */
-    double *value;    /* (n) the objective at E */
     ph_near *nearest; /* (n,T) with a penalty */
     ph_softmax *softmax;
 };
@@ -115,145 +132,91 @@ struct loop {
 static void loop_close(struct loop *l)
 {
     ph__softmax_close(&l->softmax);
+    ph__slope_close(&l->slope);
     ph__free(l->E);
-    ph__free(l->dE);
-    ph__free(l->X);
-    ph__free(l->dX);
     ph__free(l->state);
-    ph__free(l->value);
     ph__free(l->nearest);
 }
 
-static ph_status loop_new(struct loop *l, ph_error *err)
+static ph_status loop_new(struct loop *l, ph_session *session, const ph_job *job, int64_t n,
+                          ph_error *err)
 {
-    const size_t n = (size_t)(l->n * l->d->T), W = (size_t)l->W, size = (size_t)l->d->T * l->C;
-
-    PH_TRY(PH_NEW(&l->E, n * l->C, err));
-    PH_TRY(PH_NEW(&l->dE, n * l->C, err));
-    PH_TRY(PH_NEW(&l->X, n * W, err));
-    PH_TRY(PH_NEW(&l->dX, n * W, err));
-    PH_TRY(PH_NEW(&l->state, 2 * n * l->C, err));
-    PH_TRY(PH_NEW(&l->value, (size_t)l->n, err));
-    for (size_t i = 0; i < (size_t)l->n; i++)
-        memcpy(l->E + i * size, l->rows[i].e, size * sizeof *l->E);
-    if (l->d->near_weight != 0) PH_TRY(PH_NEW(&l->nearest, n, err));
+    PH_TRY(ph__slope_open(&l->slope, l->d, session, job, n, err));
+    l->size = (size_t)(l->d->T * l->slope.C);
+    PH_TRY(PH_NEW(&l->E, (size_t)n * l->size, err));
+    PH_TRY(PH_NEW(&l->state, 2 * (size_t)n * l->size, err));
+    for (size_t i = 0; i < (size_t)n; i++)
+        memcpy(l->E + i * l->size, l->rows[i].e, l->size * sizeof *l->E);
+    if (l->d->near_weight != 0) PH_TRY(PH_NEW(&l->nearest, (size_t)(n * l->d->T), err));
     if (!l->d->softmax) return PH_OK;
-    PH_TRY(ph__softmax_open(&l->softmax, l->d->lexicon, (int64_t)n, err));
+    PH_TRY(ph__softmax_open(&l->softmax, l->d->lexicon, n * l->d->T, err));
     return ph__softmax_start(l->softmax, l->E, err);
 }
 
 /* The penalty of every row's objective, and its gradient on top of dE (of dX's backward pass). */
 static void add_penalty(struct loop *l, bool gradient)
 {
-    const int64_t T = l->d->T;
+    const int64_t T = l->d->T, C = l->slope.C;
     const double weight = l->d->near_weight / (double)T;
     const float *W = ph__lexicon_rows(l->d->lexicon);
-    for (int64_t i = 0; i < l->n * T; i++) {
-        const float *w = W + (size_t)l->nearest[i].id * l->C;
-        float *g = l->dE + (size_t)i * l->C;
-        const float *e = l->E + (size_t)i * l->C;
-        if (!gradient) l->value[i / T] += weight * l->nearest[i].value;
-        for (size_t j = 0; gradient && j < l->C; j++) g[j] += (float)(2 * weight) * (e[j] - w[j]);
+    for (int64_t i = 0; i < l->slope.n * T; i++) {
+        const float *w = W + l->nearest[i].id * C, *e = l->E + i * C;
+        float *g = l->slope.dE + i * C;
+        if (!gradient) l->slope.value[i / T] += weight * l->nearest[i].value;
+        for (int64_t j = 0; gradient && j < C; j++) g[j] += (float)(2 * weight) * (e[j] - w[j]);
     }
 }
 
 /* Forward all rows, seed their gradients, and note activation and objective at `step`. */
-static ph_status forward(struct loop *l, const ph_job *job, int64_t step, ph_error *err)
+static ph_status forward(struct loop *l, int64_t step, ph_error *err)
 {
-    const ph_descent *d = l->d;
-    const int64_t size = d->T * l->W;
-
-    ph__session_write(l->session, l->E, l->n);
-    PH_TRY(ph__session_run(l->session, err));
-    ph__session_read64(l->session, l->X);
-    for (int64_t i = 0; i < l->n; i++) {
-        const ph_row *r = &l->rows[i];
-        const double *X = l->X + i * size;
-        double *dX = l->dX + i * size;
-        l->value[i] = r->wanted
-                          ? ph__mismatch(dX, d->objective, r->wanted, &r->region, X, d->T, l->W)
-                          : ph__objective(dX, d->objective, d->target, &r->region, X, d->T, l->W);
-    }
+    PH_TRY(ph__slope_run(&l->slope, l->rows, l->E, err));
     if (l->nearest) {
-        PH_TRY(ph__lexicon_nearest(d->lexicon, l->nearest, l->E, l->n * d->T, job, err));
+        PH_TRY(ph__lexicon_nearest(l->d->lexicon, l->nearest, l->E, l->slope.n * l->d->T,
+                                   l->slope.job, err));
         add_penalty(l, false);
     }
-    for (int64_t i = 0; i < l->n; i++) {
-        ph_row *r = &l->rows[i];
-        const double *X = l->X + i * size;
-        const double a = r->wanted ? ph__distance(&r->region, X, r->wanted, l->W)
-                                   : ph__measure(&r->region, NULL, X, d->T, l->W).activation;
-        r->diverged |= !isfinite(a);
-        r->curve[step] = r->diverged && step ? r->curve[step - 1] : a;
-        if (r->objective)
-            r->objective[step] = r->diverged && step ? r->objective[step - 1] : l->value[i];
-    }
+    ph__slope_note(&l->slope, l->rows, step);
     return PH_OK;
 }
 
 static ph_status backward(struct loop *l, ph_error *err)
 {
-    PH_TRY(ph__session_back64(l->session, l->dX, err));
-    ph__session_gradient(l->session, l->dE);
+    PH_TRY(ph__slope_back(&l->slope, err));
     if (l->nearest) add_penalty(l, true);
     return PH_OK;
-}
-
-static bool finite_row(const float *x, size_t n)
-{
-    float sum = 0;
-    for (size_t i = 0; i < n; i++) sum += x[i] * 0;
-    return sum == 0;
-}
-
-/* Notice rows whose gradient is not finite; row.e keeps the last embedding that was good. */
-static void keep_good(struct loop *l)
-{
-    const size_t size = (size_t)l->d->T * l->C;
-    for (int64_t i = 0; i < l->n; i++) {
-        float *e = l->E + (size_t)i * size, *g = l->dE + (size_t)i * size;
-        ph_row *r = &l->rows[i];
-        r->diverged |= !finite_row(g, size);
-        if (r->diverged) { /* so that it disturbs nobody */
-            memcpy(e, r->e, size * sizeof *e);
-            memset(g, 0, size * sizeof *g);
-        } else {
-            memcpy(r->e, e, size * sizeof *e);
-        }
-    }
 }
 
 /* One step of every row that still goes. */
 static ph_status update(struct loop *l, int64_t step, ph_error *err)
 {
     const ph_descent *d = l->d;
-    const size_t size = (size_t)d->T * l->C;
-    const double eta =
-        d->eta_first + (d->eta_last - d->eta_first) * (double)step / (double)d->steps;
 
-    keep_good(l);
-    if (l->softmax) return ph__softmax_step(l->softmax, l->E, l->dE, eta, err);
-    for (int64_t i = 0; i < l->n; i++)
+    ph__slope_keep(&l->slope, l->rows, l->E);
+    if (l->softmax) return ph__softmax_step(l->softmax, l->E, l->slope.dE, ph__eta(d, step), err);
+    for (size_t i = 0; i < (size_t)l->slope.n; i++)
         if (!l->rows[i].diverged)
-            optimizers[d->optimizer].step(l->E + (size_t)i * size, l->state + 2 * (size_t)i * size,
-                                          l->dE + (size_t)i * size, eta, step, size);
+            ph__optimizer_step(d, l->E + i * l->size, l->state + 2 * i * l->size,
+                               l->slope.dE + i * l->size, step, l->size);
     return PH_OK;
 }
 
-static ph_status keep_last(struct loop *l, const ph_job *job, ph_error *err)
+static ph_status keep_last(struct loop *l, ph_error *err)
 {
-    const size_t T = (size_t)l->d->T, size = T * l->C;
+    const size_t T = (size_t)l->d->T, n = (size_t)l->slope.n;
     int32_t *ids = NULL;
 
-    for (int64_t i = 0; i < l->n; i++) {
-        const float *e = l->E + (size_t)i * size;
+    for (size_t i = 0; i < n; i++) {
+        const float *e = l->E + i * l->size;
         ph_row *r = &l->rows[i];
-        if (!r->diverged && finite_row(e, size)) memcpy(r->e, e, size * sizeof *e);
+        if (!r->diverged && ph__finite(e, l->size)) memcpy(r->e, e, l->size * sizeof *e);
+        r->soft = r->curve[l->d->steps];
+        r->forwards += (int64_t)T * (3 * l->d->steps + 1);
     }
     if (!l->softmax) return PH_OK;
-    PH_TRY(PH_NEW(&ids, (size_t)l->n * T, err));
-    ph__softmax_tokens(l->softmax, ids, job);
-    for (size_t i = 0; i < (size_t)l->n; i++)
+    PH_TRY(PH_NEW(&ids, n * T, err));
+    ph__softmax_tokens(l->softmax, ids, l->slope.job);
+    for (size_t i = 0; i < n; i++)
         if (l->rows[i].ids) memcpy(l->rows[i].ids, ids + i * T, T * sizeof *ids);
     ph__free(ids);
     return PH_OK;
@@ -264,17 +227,12 @@ ph_status ph__descend(ph_row *rows, int64_t n, const ph_descent *d, ph_session *
                       ph_error *err)
 {
     ph_status st = PH_OK;
-    struct loop l = {.d = d,
-                     .session = session,
-                     .rows = rows,
-                     .n = n,
-                     .W = ph__session_width(session),
-                     .C = (size_t)job->model->arch.C};
+    struct loop l = {.d = d, .rows = rows};
     const double begin = ph__now();
 
-    PH_GO(loop_new(&l, err));
+    PH_GO(loop_new(&l, session, job, n, err));
     for (int64_t step = 0; step < d->steps; step++) {
-        PH_GO(forward(&l, job, step, err));
+        PH_GO(forward(&l, step, err));
         PH_GO(backward(&l, err));
         PH_GO(update(&l, step, err));
         if (*first == 0) *first = ph__now();
@@ -283,8 +241,8 @@ ph_status ph__descend(ph_row *rows, int64_t n, const ph_descent *d, ph_session *
     *seconds += ph__now() - begin;
     *flops += (double)d->steps *
               (ph_session_flops(session, n, false) + ph_session_flops(session, n, true));
-    PH_GO(forward(&l, job, d->steps, err));
-    PH_GO(keep_last(&l, job, err));
+    PH_GO(forward(&l, d->steps, err));
+    PH_GO(keep_last(&l, err));
 done:
     loop_close(&l);
     return st;

@@ -23,11 +23,12 @@ typedef struct ph_row {
     double *objective;    /* steps+1, NULL allowed: what is descended on, the penalty included */
     int32_t *ids; /* NULL allowed: the tokens a method names, of softmax those of largest weight */
     int64_t n;    /* of ids; T unless the method says otherwise */
-    int64_t forwards; /* tokens sent forward for it, a backward counts two … */
+    bool diverged;    /* a step gave NaN or infinity: e stayed at the last good one */
+    double soft;      /* the activation of e */
+    int64_t forwards; /* tokens sent forward, a backward counting two; re-scoring not included … */
     int64_t naive;    /* … and if nothing had been shared; 0: the same */
     ph_starts starts; /* of a search among tokens */
     double cross;     /* cross-entropy of the ids, NaN: not looked at */
-    bool diverged;    /* a step gave NaN or infinity: e stayed at the last good one */
 } ph_row;
 
 /* What the rows of a job have in common. */
@@ -43,6 +44,11 @@ typedef struct ph_descent {
 
 /* Find an optimiser's row in the table, -1 if there is none. */
 int ph__optimizer_find(const char *name);
+/* The step size at a step. */
+double ph__eta(const ph_descent *d, int64_t step);
+/* One step, counted from 0, of n numbers along their gradient g; state (2,n) is zero at first. */
+void ph__optimizer_step(const ph_descent *d, float *e, float *state, const float *g, int64_t step,
+                        size_t n);
 
 /* Fill e (T,C) with a start: the same for every feature, by (seed, restart) only. `start` is one
  * of ph_start_name without a text (PH_EINVAL otherwise). */

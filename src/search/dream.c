@@ -96,7 +96,7 @@ static ph_status check_hunt(struct dream *d, int64_t longest, ph_error *err)
     if (!isfinite(o->lambda) || o->lambda < 0)
         return ph__fail(err, PH_EINVAL, -1, "lambda %g: expected 0 or more", o->lambda);
     PH_TRY(ph__within("top-k", o->top_k, d->job.model->arch.V, err));
-    t->top_k = o->top_k < (int64_t)d->job.n_ordinary ? o->top_k : (int64_t)d->job.n_ordinary;
+    t->top_k = o->top_k < (int64_t)d->job.n_allowed ? o->top_k : (int64_t)d->job.n_allowed;
     PH_TRY(ph__within("width", o->width, 1000000, err));
     return ph__within("budget", o->budget, INT64_MAX, err);
 }
@@ -123,18 +123,13 @@ static ph_status check_options(struct dream *d, ph_error *err)
     return ph__within("top", o->top, 100000, err);
 }
 
-static bool is_text_start(const char *start)
-{
-    return strncmp(start, "text:", 5) == 0;
-}
-
 /* A text to start from gives the number of tokens. */
 static ph_status take_start(struct dream *d, ph_error *err)
 {
     const char *start = d->o->start;
     ph_encoded *text = &d->task.text;
 
-    if (!d->method->descends || !is_text_start(start)) return PH_OK;
+    if (!d->method->descends || !ph__text_start(start)) return PH_OK;
     PH_TRY(ph__job_encode(text, &d->job, start + 5, strlen(start + 5), err));
     if (text->n == 0)
         return ph__fail(err, PH_EINVAL, -1, "start \"text:\": the text has no tokens");
@@ -150,17 +145,13 @@ static ph_status prepare(struct dream *d, const ph_model *model, const ph_featur
     d->method = ph__method_find(o->method);
     if (!d->method) return ph__unknown("method", o->method, ph_method_name, err);
     PH_TRY(ph__job_open(&d->job, model, &o->run, err));
+    PH_TRY(ph__job_allow(&d->job, &o->constraints, err));
     d->task.job = &d->job;
     d->task.o = o;
     d->task.descent = (ph_descent){
         .T = o->tokens, .steps = o->steps, .target = o->target, .near_weight = o->near_weight};
     PH_TRY(take_start(d, err));
-    d->restarts = d->method->restarts;
-    if (d->method->descends) d->restarts = o->restarts ? o->restarts : d->task.text.n ? 1 : 8;
-    if (d->method->hunts)
-        d->restarts = o->restarts           ? o->restarts
-                      : d->method->restarts ? d->method->restarts
-                                            : o->top + SPARE;
+    d->restarts = d->method->answers ? o->top + SPARE : o->restarts;
     d->task.answers = d->restarts;
     PH_TRY(check_options(d, err));
     d->candidates = d->method->names;
@@ -292,9 +283,10 @@ static ph_decoded decoded_row(const struct dream *d, const ph_row *row, int32_t 
 
     for (size_t t = 0; t < T; t++) {
         out.special |= ids[t] < 0 || !d->job.is_ordinary[ids[t]];
-        if (ids[t] < 0 || ids[t] >= known) ids[t] = d->job.ordinary[0];
+        out.violates |= ids[t] < 0 || !d->job.is_allowed[ids[t]];
+        if (ids[t] < 0 || ids[t] >= known) ids[t] = d->job.allowed[0];
     }
-    out.activation.soft = row->e ? row->curve[d->task.descent.steps] : (double)NAN;
+    out.activation.soft = row->e ? row->soft : (double)NAN;
     return out;
 }
 
@@ -535,13 +527,12 @@ ph_status ph_dream(const ph_model *model, const ph_features *features,
                    ph_cost *cost, ph_error *err)
 {
     const ph_dream_options defaults = PH_DREAM_OPTIONS_INIT;
-    struct dream d = {.o = options ? options : &defaults,
-                      .result = result,
-                      .payload = payload,
-                      .began = ph__now()};
+    ph_dream_options o = options ? *options : defaults;
+    struct dream d = {.o = &o, .result = result, .payload = payload, .began = ph__now()};
     struct group g = {0};
     ph_status st = PH_OK;
 
+    ph_dream_defaults(&o);
     PH_GO(prepare(&d, model, features, err));
     for (size_t at = 0; at < ph_features_count(features); at += g.count) {
         group_close(&g);

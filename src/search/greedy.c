@@ -22,7 +22,7 @@ static void visit(int64_t i, const double *X, int64_t W, void *payload)
         here.last = 1;
         const double v = ph__measure(&here, NULL, X, 1, W).activation;
         if (here.sign * v > here.sign * p->best[k].value)
-            p->best[k] = (ph_near){p->job->ordinary[i], v};
+            p->best[k] = (ph_near){p->job->allowed[i], v};
     }
 }
 
@@ -30,12 +30,13 @@ static void visit(int64_t i, const double *X, int64_t W, void *payload)
 static ph_status append(struct pass *p, const ph_task *t, size_t length, ph_error *err)
 {
     for (int64_t k = 0; k < p->n; k++)
-        p->best[k] = (ph_near){p->job->ordinary[0], -p->rows[k]->region.sign * (double)INFINITY};
+        p->best[k] = (ph_near){p->job->allowed[0], -p->rows[k]->region.sign * (double)INFINITY};
     PH_TRY(ph__scorer_next(t->scorer, p->rows[0]->feature->tap, p->rows[0]->ids, length,
-                           p->job->ordinary, (int64_t)p->job->n_ordinary, "greedy", visit, p, err));
+                           p->job->allowed, (int64_t)p->job->n_allowed, "greedy", visit, p, err));
     for (int64_t k = 0; k < p->n; k++) {
         p->rows[k]->ids[length] = p->best[k].id;
         p->rows[k]->curve[length] = p->best[k].value;
+        p->rows[k]->forwards += (int64_t)p->job->n_allowed;
     }
     return PH_OK;
 }
@@ -53,6 +54,22 @@ static void gather(struct pass *p, ph_row *rows, int64_t first, int64_t n, size_
     }
 }
 
+/* The first token is known from the complete search, unless that may name others. */
+static ph_status begin(struct pass *p, ph_row *rows, int64_t n, const ph_task *t, ph_error *err)
+{
+    if (t->job->allowed != t->job->ordinary) {
+        for (p->n = 0; p->n < n; p->n++) p->rows[p->n] = &rows[p->n];
+        return append(p, t, 0, err);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        const ph_near best = rows[i].region.sign < 0 ? t->tally[i].worst : t->tally[i].best;
+        rows[i].ids[0] = best.id;
+        rows[i].curve[0] = best.value;
+        rows[i].forwards += t->job->model->arch.V;
+    }
+    return PH_OK;
+}
+
 ph_status ph__greedy(ph_row *rows, int64_t n, ph_task *task, ph_error *err)
 {
     ph_status st = PH_OK;
@@ -62,14 +79,7 @@ ph_status ph__greedy(ph_row *rows, int64_t n, ph_task *task, ph_error *err)
     PH_GO(PH_NEW(&p.rows, (size_t)n, err));
     PH_GO(PH_NEW(&p.best, (size_t)n, err));
     PH_GO(PH_NEW(&done, (size_t)n, err));
-    for (int64_t i = 0; i < n; i++) {
-        const ph_tally *t = &task->tally[i];
-        const ph_near best = rows[i].region.sign < 0 ? t->worst : t->best;
-        rows[i].ids[0] = best.id;
-        rows[i].curve[0] = best.value;
-        rows[i].forwards =
-            task->job->model->arch.V + (task->descent.T - 1) * (int64_t)task->job->n_ordinary;
-    }
+    PH_GO(begin(&p, rows, n, task, err));
     for (size_t length = 1; length < (size_t)task->descent.T; length++) {
         memset(done, 0, (size_t)n * sizeof *done);
         for (int64_t i = 0; i < n; i++) {

@@ -17,7 +17,7 @@ struct ph_hints {
     float *E, *dE;  /* (rows,longest,C) */
     double *X, *dX; /* (rows,longest,W) */
     float *scores;  /* (TILE,V) */
-    ph_near *best;  /* (n_ordinary) */
+    ph_near *best;  /* (n_allowed) */
 };
 
 ph_status ph__hints_open(ph_hints **out, const ph_job *job, ph_lexicon *lexicon, ph_tap tap,
@@ -45,7 +45,7 @@ ph_status ph__hints_open(ph_hints **out, const ph_job *job, ph_lexicon *lexicon,
     PH_GO(PH_NEW(&s->X, n * (size_t)s->W, err));
     PH_GO(PH_NEW(&s->dX, n * (size_t)s->W, err));
     PH_GO(PH_NEW(&s->scores, (size_t)(TILE * ph__lexicon_vocab(lexicon)), err));
-    PH_GO(PH_NEW(&s->best, job->n_ordinary, err));
+    PH_GO(PH_NEW(&s->best, job->n_allowed, err));
     *out = s;
     s = NULL;
 done:
@@ -147,7 +147,7 @@ ph_status ph__hints_top(ph_hints *s, int32_t *top, int64_t k, const float *x, in
                          ph_error *err)
 {
     const ph_job *job = s->job;
-    const int64_t V = ph__lexicon_vocab(s->lexicon), count = (int64_t)job->n_ordinary;
+    const int64_t V = ph__lexicon_vocab(s->lexicon), count = (int64_t)job->n_allowed;
 
     for (int64_t i = 0; i < n; i++) {
         const int64_t left = n - i;
@@ -156,7 +156,7 @@ ph_status ph__hints_top(ph_hints *s, int32_t *top, int64_t k, const float *x, in
                                       left < TILE ? left : TILE, err));
         for (int64_t c = 0; c < count; c++)
             s->best[c] =
-                (ph_near){job->ordinary[c], (double)s->scores[i % TILE * V + job->ordinary[c]]};
+                (ph_near){job->allowed[c], (double)s->scores[i % TILE * V + job->allowed[c]]};
         select_first(s->best, count, k);
         qsort(s->best, (size_t)k, sizeof *s->best, compare);
         for (int64_t c = 0; c < k; c++) top[i * k + c] = s->best[c].id;

@@ -122,7 +122,7 @@ static ph_status remember(ph_hunt *h, uint64_t x, ph_error *err)
 static bool names_allowed(const ph_job *job, const ph_find *f)
 {
     for (int32_t i = 0; i < f->n; i++)
-        if (f->ids[i] < 0 || !job->is_ordinary[f->ids[i]]) return false;
+        if (f->ids[i] < 0 || !job->is_allowed[f->ids[i]]) return false;
     return true;
 }
 
@@ -179,7 +179,7 @@ ph_status ph__hunt_random(ph_find *out, ph_hunt *h, ph_rng *rng, ph_error *err)
     for (int tries = 0; tries < 1000; tries++) {
         out->n = (int32_t)(t->shortest + (int64_t)ph__rng_below(rng, lengths));
         for (int32_t i = 0; i < out->n; i++)
-            out->ids[i] = t->job->ordinary[ph__rng_below(rng, t->job->n_ordinary)];
+            out->ids[i] = t->job->allowed[ph__rng_below(rng, t->job->n_allowed)];
         if (t->round_trip != PH_ROUND_TRIP_REQUIRE) break;
         PH_TRY(ph__job_trips(&out->trips, t->job, out->ids, (size_t)out->n, err));
         if (out->trips) break;

@@ -1,7 +1,8 @@
-/* job.c — what every search starts from: a model, its context, its ordinary tokens. */
+/* job.c — what every search starts from: a model, its context, its ordinary and allowed tokens. */
 #include "search/job.h"
 
 #include "base/mem.h"
+#include "text/utf8.h"
 #include "text/vocab.h"
 
 #include <string.h>
@@ -70,6 +71,9 @@ static ph_status list_ordinary(ph_job *job, ph_error *err)
     }
     if (job->n_ordinary == 0)
         return ph__fail(err, PH_EFORMAT, -1, "the vocabulary has no ordinary token");
+    job->allowed = job->ordinary;
+    job->n_allowed = job->n_ordinary;
+    job->is_allowed = job->is_ordinary;
     return PH_OK;
 }
 
@@ -92,9 +96,119 @@ done:
 void ph__job_close(ph_job *job)
 {
     ph__free(job->context);
+    if (job->allowed != job->ordinary) ph__free(job->allowed);
+    if (job->is_allowed != job->is_ordinary) ph__free(job->is_allowed);
     ph__free(job->ordinary);
     ph__free(job->is_ordinary);
     *job = (ph_job){0};
+}
+
+/* ---- constraints ---- */
+
+bool ph__job_has(const char *text, size_t bytes, const char *part)
+{
+    const size_t n = strlen(part);
+    for (size_t i = 0; n && i + n <= bytes; i++)
+        if (memcmp(text + i, part, n) == 0) return true;
+    return false;
+}
+
+static bool printable(const char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (p[i] < ' ' || p[i] > '~') return false;
+    return true;
+}
+
+static bool may_name(const ph_job *job, const ph_constraints *c, int32_t id)
+{
+    size_t n = 0;
+    const char *piece = ph_tokenizer_piece(job->tokenizer, id, &n);
+    const ph_token_kind kind = ph_tokenizer_kind(job->tokenizer, id);
+    const bool special = kind == PH_TOKEN_CONTROL || kind == PH_TOKEN_USER_DEFINED;
+
+    if (!job->is_ordinary[id] && !(c->special && special && n)) return false;
+    if (c->ascii && !printable(piece, n)) return false;
+    if (c->letters && !ph__utf8_letters(piece, n)) return false;
+    for (size_t i = 0; i < c->n_ban; i++)
+        if (ph__job_has(piece, n, c->ban[i])) return false;
+    return true;
+}
+
+static ph_status mark_text(bool *listed, const ph_job *job, const ph_constraints *c,
+                           const char *text, size_t n, ph_error *err)
+{
+    int32_t *ids = NULL;
+    size_t count = 0;
+    const unsigned flags = c->special ? PH_ENCODE_SPECIAL : 0;
+    PH_TRY(ph_tokenizer_encode(&ids, &count, job->tokenizer, text, n, flags, err));
+    for (size_t i = 0; i < count; i++) listed[ids[i]] = true;
+    ph__free(ids);
+    return PH_OK;
+}
+
+/* listed (V): the tokens of every line, as it stands and behind a blank. */
+static ph_status mark_lines(bool *listed, const ph_job *job, const ph_constraints *c, ph_error *err)
+{
+    ph_status st = PH_OK;
+    const char *p = c->allow, *const end = p + c->allow_bytes;
+    const size_t good = ph__utf8_check(p, c->allow_bytes);
+    char *copy = NULL;
+
+    if (good < c->allow_bytes)
+        return ph__fail(err, PH_ETEXT, -1, "allow: byte %zu is not UTF-8", good);
+    PH_TRY(PH_NEW(&copy, c->allow_bytes + 1, err));
+    copy[0] = ' ';
+    while (p < end) {
+        const char *feed = memchr(p, '\n', (size_t)(end - p));
+        const char *next = feed ? feed + 1 : end;
+        size_t n = (size_t)((feed ? feed : end) - p);
+        n -= feed && n && p[n - 1] == '\r';
+        memcpy(copy + 1, p, n);
+        if (n) PH_GO(mark_text(listed, job, c, copy + 1, n, err));
+        if (n) PH_GO(mark_text(listed, job, c, copy, n + 1, err));
+        p = next;
+    }
+done:
+    ph__free(copy);
+    return st;
+}
+
+static ph_status check_texts(const ph_constraints *c, ph_error *err)
+{
+    for (size_t i = 0; i < c->n_ban; i++)
+        if (!*c->ban[i]) return ph__fail(err, PH_EINVAL, -1, "ban: an empty text");
+    if (c->contains && !*c->contains)
+        return ph__fail(err, PH_EINVAL, -1, "contains: an empty text");
+    return PH_OK;
+}
+
+ph_status ph__job_allow(ph_job *job, const ph_constraints *c, ph_error *err)
+{
+    ph_status st = PH_OK;
+    const size_t V = (size_t)job->model->arch.V;
+    bool *listed = NULL;
+
+    PH_TRY(check_texts(c, err));
+    job->constraints = c;
+    if (!c->ascii && !c->letters && !c->special && !c->allow && !c->n_ban) return PH_OK;
+    job->allowed = NULL;
+    job->is_allowed = NULL;
+    job->n_allowed = 0;
+    PH_GO(PH_NEW(&job->allowed, V, err));
+    PH_GO(PH_NEW(&job->is_allowed, V, err));
+    PH_GO(PH_NEW(&listed, V, err));
+    if (c->allow) PH_GO(mark_lines(listed, job, c, err));
+    for (int32_t id = 0; id < ph_tokenizer_get_info(job->tokenizer)->vocab; id++) {
+        if ((c->allow && !listed[id]) || !may_name(job, c, id)) continue;
+        job->is_allowed[id] = true;
+        job->allowed[job->n_allowed++] = id;
+    }
+    if (job->n_allowed == 0)
+        st = ph__fail(err, PH_EINVAL, -1, "the constraints leave no token that may be named");
+done:
+    ph__free(listed);
+    return st;
 }
 
 ph_status ph__job_progress(const ph_job *job, const char *stage, double done, ph_error *err)

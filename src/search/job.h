@@ -1,4 +1,4 @@
-/* job.h — what every search starts from: a model, its context, its ordinary tokens.
+/* job.h — what every search starts from: a model, its context, its ordinary and allowed tokens.
  *
  * Resolves ph_run_options once; reports progress and notices cancelling.
  */
@@ -17,11 +17,21 @@ typedef struct ph_job {
     int32_t *ordinary; /* ids of ordinary tokens, rising */
     size_t n_ordinary;
     bool *is_ordinary; /* V, also rows of the embedding that no token names */
+    /* What a search may name, likewise: the same lists until ph__job_allow. */
+    int32_t *allowed;
+    size_t n_allowed;
+    bool *is_allowed;
+    const ph_constraints *constraints; /* borrowed; NULL: none */
 } ph_job;
 
 ph_status ph__job_open(ph_job *out, const ph_model *model, const ph_run_options *run,
                        ph_error *err);
 void ph__job_close(ph_job *job);
+/* Name only tokens that these constraints allow. PH_EINVAL if none is left, PH_ETEXT if their texts
+ * are not UTF-8. Once in a job's life. */
+ph_status ph__job_allow(ph_job *job, const ph_constraints *constraints, ph_error *err);
+/* Whether a text has `part` in it; an empty part is in none. */
+bool ph__job_has(const char *text, size_t bytes, const char *part);
 
 /* PH_ECANCELED if the caller wants to stop. */
 ph_status ph__job_progress(const ph_job *job, const char *stage, double done, ph_error *err);

@@ -11,8 +11,9 @@ struct ph_lexicon {
     const ph_model *model;
     const float *W; /* (V,C), borrowed */
     int64_t V, C;
-    float *norm2; /* (V) */
-    float *tile;  /* (TILE,V), made when first needed */
+    float *norm2;   /* (V) */
+    float *inverse; /* 1 / |w_t| (V), 0 for no length; made when first needed, like */
+    float *tile;    /* (TILE,V) */
     ph_stream *stream;
     ph_matrix *scores, *mix; /* x -> x W^T, x -> x W: packed when first needed */
     ph_real *narrow, *wide;  /* (TILE,C), (TILE,V) of the backend */
@@ -55,6 +56,7 @@ void ph__lexicon_close(ph_lexicon **lexicon)
     be->matrix_close(&l->mix, be);
     be->stream_close(&l->stream, be);
     ph__free(l->norm2);
+    ph__free(l->inverse);
     ph__free(l->tile);
     ph__free(l);
     *lexicon = NULL;
@@ -106,8 +108,21 @@ static double distance2(const float *a, const float *b, int64_t C)
     return sum;
 }
 
-ph_status ph__lexicon_nearest(ph_lexicon *l, ph_near *nearest, const float *e, int64_t n,
-                              const ph_job *job, ph_error *err)
+static double cosine(const float *a, const float *b, int64_t C)
+{
+    double dot = 0, aa = 0, bb = 0;
+    for (int64_t i = 0; i < C; i++) {
+        dot += (double)a[i] * (double)b[i];
+        aa += (double)a[i] * (double)a[i];
+        bb += (double)b[i] * (double)b[i];
+    }
+    return aa > 0 && bb > 0 ? dot / sqrt(aa * bb) : 0;
+}
+
+/* out[i].id = the allowed token t of largest factor[t] * e·w_t, or without factors of largest
+ * 2 e·w_t - offset[t]; ties to the lower id. */
+static ph_status largest(ph_lexicon *l, ph_near *out, const float *e, int64_t n, const ph_job *job,
+                         const float *factor, const float *offset, ph_error *err)
 {
     if (!l->tile) PH_TRY(PH_NEW(&l->tile, (size_t)(TILE * l->V), err));
     for (int64_t i = 0; i < n; i++) {
@@ -116,15 +131,38 @@ ph_status ph__lexicon_nearest(ph_lexicon *l, ph_near *nearest, const float *e, i
         float best = -INFINITY;
         if (i % TILE == 0)
             PH_TRY(ph__lexicon_scores(l, l->tile, e + i * l->C, left < TILE ? left : TILE, err));
-        nearest[i].id = job->ordinary[0];
-        for (size_t k = 0; k < job->n_ordinary; k++) {
-            const int32_t t = job->ordinary[k];
-            if (!(2 * s[t] - l->norm2[t] > best)) continue;
-            best = 2 * s[t] - l->norm2[t];
-            nearest[i].id = t;
+        out[i].id = job->allowed[0];
+        for (size_t k = 0; k < job->n_allowed; k++) {
+            const int32_t t = job->allowed[k];
+            const float value = factor ? factor[t] * s[t] : 2 * s[t] - offset[t];
+            if (!(value > best)) continue;
+            best = value;
+            out[i].id = t;
         }
-        nearest[i].value = distance2(e + i * l->C, l->W + nearest[i].id * l->C, l->C);
     }
+    return PH_OK;
+}
+
+ph_status ph__lexicon_nearest(ph_lexicon *l, ph_near *nearest, const float *e, int64_t n,
+                              const ph_job *job, ph_error *err)
+{
+    PH_TRY(largest(l, nearest, e, n, job, NULL, l->norm2, err));
+    for (int64_t i = 0; i < n; i++)
+        nearest[i].value = distance2(e + i * l->C, l->W + nearest[i].id * l->C, l->C);
+    return PH_OK;
+}
+
+ph_status ph__lexicon_alike(ph_lexicon *l, ph_near *nearest, const float *e, int64_t n,
+                            const ph_job *job, ph_error *err)
+{
+    if (!l->inverse) {
+        PH_TRY(PH_NEW(&l->inverse, (size_t)l->V, err));
+        for (int64_t t = 0; t < l->V; t++)
+            l->inverse[t] = l->norm2[t] > 0 ? 1 / sqrtf(l->norm2[t]) : 0;
+    }
+    PH_TRY(largest(l, nearest, e, n, job, l->inverse, NULL, err));
+    for (int64_t i = 0; i < n; i++)
+        nearest[i].value = cosine(e + i * l->C, l->W + nearest[i].id * l->C, l->C);
     return PH_OK;
 }
 

@@ -35,30 +35,60 @@ typedef struct ph_task {
     double first; /* when the first step ended, 0 before */
 } ph_task;
 
+/* What options leave to a method. */
+typedef struct ph_manner {
+    int64_t steps, restarts;
+    double eta_first, eta_last;
+    bool rms; /* these are in units of the embedding's rms */
+    const char *optimizer, *start;
+} ph_manner;
+
 typedef struct ph_method {
     const char *name;
-    bool descends;    /* rows have embeddings and are decoded; else only tokens */
-    bool names;       /* rows have tokens of their own */
-    bool complete;    /* builds on the complete search */
-    bool hunts;       /* evaluates variants of texts within a budget: hunt.h */
-    int64_t restarts; /* default; without descent always this */
+    bool descends;   /* rows have embeddings and are decoded; else only tokens */
+    bool names;      /* rows have tokens of their own */
+    bool complete;   /* builds on the complete search */
+    bool hunts;      /* evaluates variants of texts within a budget: hunt.h */
+    bool answers;    /* its rows are its best texts, not its starts */
+    ph_manner usual;
     ph_status (*run)(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
 } ph_method;
 
 /* The row of a name, NULL if there is none. */
 const ph_method *ph__method_find(const char *name);
+/* Whether the name of a start is of a text. */
+bool ph__text_start(const char *start);
 /* Points of a row's curve. */
 size_t ph__method_points(const ph_method *m, const ph_descent *d);
 
+/* Charge the task for all steps of n rows that began then. */
+void ph__method_charge(ph_task *task, int64_t n, double began);
+
 /* Greedy: append the token that raises the activation at the last position most. Exact: every
- * ordinary token is tried at every step, with the keys and values of what was found reused; rows
+ * allowed token is tried at every step, with the keys and values of what was found reused; rows
  * with the same beginning share the pass. curve (T): the activation at the last position after
  * each token. Source: the complete and greedy searches of Badger, Language Model Features. */
 ph_status ph__greedy(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
 
-/* The default: lines of texts improved by variants of themselves (auto.c). */
 /* Swaps of single tokens that the gradient proposes (swap.c). */
 ph_status ph__swap(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
+/* The default: lines of texts improved by variants of themselves (auto.c). */
 ph_status ph__auto(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
+
+/* PEZ: a continuous e per position is kept; value and gradient are those of its projection P(e), the
+ * allowed token of highest cosine, and the gradient moves e. Each row's tokens are the best of all the
+ * projections it met, its embedding is e. curve (steps+1): the activation of the projections. Rows:
+ * at most a session's, with their starts in e. Source: Wen et al. 2023 (2302.03668) and its program:
+ * AdamW, 0.1, decay 0.1, random tokens to start from. */
+ph_status ph__pez(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
+
+/* Gumbel: logits x (T,V), the input e = softmax((x + g) / tau) W, g standard Gumbel noise from the row's
+ * own stream, tau falling from 2 to 0.1 by equal factors; x begins as e W^T of the start, and descends.
+ * Tokens that are not allowed have no weight. Each row's tokens are the best of the most probable ones
+ * and 15 samples of softmax(x), its embedding is the last distribution's without noise. curve (steps+1):
+ * the activation under noise, at last without. Source: GBDA, Guo et al. 2021 (2104.13733), whose program
+ * has Adam, 0.3, tau 1, logits 15 at the tokens to start from. x has V/C times the numbers of e, four
+ * times over: rows are few. */
+ph_status ph__gumbel(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
 
 #endif

@@ -6,6 +6,15 @@
 #include <math.h>
 #include <string.h>
 
+/* What the answer's bytes say against what was asked for. */
+static bool breaks(const ph_constraints *c, const char *text, size_t bytes)
+{
+    if (!c) return false;
+    for (size_t i = 0; i < c->n_ban; i++)
+        if (ph__job_has(text, bytes, c->ban[i])) return true;
+    return c->contains && !ph__job_has(text, bytes, c->contains);
+}
+
 /* Print a candidate's ids and tokenise what was printed. *e keeps the tokens and their context. */
 static ph_status print(ph_decoded *d, ph_encoded *e, const ph_job *job, ph_error *err)
 {
@@ -16,6 +25,7 @@ static ph_status print(ph_decoded *d, ph_encoded *e, const ph_job *job, ph_error
     PH_GO(ph_tokenizer_decode(&raw, &bytes, job->tokenizer, d->ids, d->n, err));
     PH_GO(ph_utf8_clean(&text, raw, bytes, err));
     d->text = text;
+    d->violates |= breaks(job->constraints, raw, bytes);
     for (size_t i = 0; i < bytes; i++) /* a NUL in the text would end it for every reader */
         if (raw[i] == 0) goto done;
     d->text_bytes = strlen(text);
@@ -98,7 +108,7 @@ done:
 /* Higher is better, compared one after another. */
 static void keys(double out[5], const ph_decoded *d, int sign)
 {
-    out[0] = !d->special;
+    out[0] = !d->violates;
     out[1] = isfinite(d->activation.text);
     out[2] = d->round_trip;
     out[3] = !(d->norm_ratio > 3);

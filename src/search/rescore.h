@@ -10,19 +10,19 @@
 
 /* Candidates of one feature, `count` of them, n ids each. */
 typedef struct ph_candidates {
-    ph_decoded *list; /* decode, ids, n, special and activation.soft set by the caller */
+    ph_decoded *list; /* decode, ids, n, special, violates and activation.soft set by the caller */
     size_t count;
     const ph_feature *feature;
 } ph_candidates;
 
-/* Fill in the rest of every candidate; all sets are of one tap. ordinary_norm is what norm_ratio is
+/* Fill in the rest of every candidate, its text against the job's constraints too; all sets are of one tap. ordinary_norm is what norm_ratio is
  * measured against. */
 ph_status ph__rescore(ph_candidates *sets, size_t n_sets, ph_scorer *scorer, const ph_job *job,
                       double ordinary_norm, ph_error *err);
 /* Free what ph__rescore allocated in a candidate. */
 void ph__decoded_close(ph_decoded *d);
 
-/* true if a is the better answer: one that names no special token, survives its own printing, is no
+/* true if a is the better answer: one that breaks no constraint, survives its own printing, is no
  * outlier (norm_ratio ≤ 3), and has the higher text activation in the direction of sign. */
 bool ph__better(const ph_decoded *a, const ph_decoded *b, int sign);
 

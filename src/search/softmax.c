@@ -75,8 +75,8 @@ void ph__softmax_tokens(const ph_softmax *s, int32_t *ids, const ph_job *job)
 {
     for (int64_t i = 0; i < s->n; i++) {
         const float *x = s->x + i * s->V;
-        ids[i] = job->ordinary[0];
-        for (size_t k = 1; k < job->n_ordinary; k++)
-            if (x[job->ordinary[k]] > x[ids[i]]) ids[i] = job->ordinary[k];
+        ids[i] = job->allowed[0];
+        for (size_t k = 1; k < job->n_allowed; k++)
+            if (x[job->allowed[k]] > x[ids[i]]) ids[i] = job->allowed[k];
     }
 }

@@ -19,7 +19,7 @@ void ph__softmax_close(ph_softmax **softmax);
 ph_status ph__softmax_start(ph_softmax *s, float *e, ph_error *err);
 /* One step of all positions from the gradient dE (n,C); e (n,C) becomes the new x W. */
 ph_status ph__softmax_step(ph_softmax *s, float *e, const float *dE, double eta, ph_error *err);
-/* ids (n) = the ordinary token of the largest weight. */
+/* ids (n) = the allowed token of the largest weight. */
 void ph__softmax_tokens(const ph_softmax *s, int32_t *ids, const ph_job *job);
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/buf.h"
 
 #include <phosphene.h>
+#include <utf8proc.h>
 
 /* Bytes that the lead byte promises, 0 for one that leads nothing; [*low, *high] is where the
  * second byte must lie (Unicode 15, table 3-7). */
@@ -59,6 +60,25 @@ size_t ph__utf8_check(const char *p, size_t n)
     size_t i = 0, step;
     while (i < n && (step = ph__utf8_char(NULL, p + i, n - i)) > 0) i += step;
     return i;
+}
+
+static bool is_letter(uint32_t c)
+{
+    const utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)c);
+    return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_ME;
+}
+_Static_assert(UTF8PROC_CATEGORY_LU == 1 && UTF8PROC_CATEGORY_LO == 5 &&
+                   UTF8PROC_CATEGORY_MN == 6 && UTF8PROC_CATEGORY_ME == 8,
+               "letters, then marks");
+
+bool ph__utf8_letters(const char *p, size_t n)
+{
+    for (size_t i = 0, step; i < n; i += step) {
+        uint32_t c = 0;
+        step = ph__utf8_char(&c, p + i, n - i);
+        if (step == 0 || (c != ' ' && !is_letter(c))) return false;
+    }
+    return true;
 }
 
 ph_status ph_utf8_clean(char **out, const char *bytes, size_t n, ph_error *err)

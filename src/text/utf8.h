@@ -2,6 +2,7 @@
 #ifndef PH_UTF8_H
 #define PH_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,5 +17,8 @@ size_t ph__utf8_subpart(const char *p, size_t n);
 
 /* Offset of the first byte that is not UTF-8; n if there is none. */
 size_t ph__utf8_check(const char *p, size_t n);
+
+/* Whether this is UTF-8 made of letters of any script, combining marks and blanks only. */
+bool ph__utf8_letters(const char *p, size_t n);
 
 #endif

@@ -1,0 +1,93 @@
+/* slope.c — activation, objective and gradient of many rows at once: what every descent asks for. */
+#include "search/slope.h"
+
+#include "base/mem.h"
+
+#include <math.h>
+#include <string.h>
+
+ph_status ph__slope_open(ph_slope *out, const ph_descent *d, ph_session *session, const ph_job *job,
+                         int64_t n, ph_error *err)
+{
+    const int64_t T = d->T, C = job->model->arch.C, W = ph__session_width(session);
+
+    *out = (ph_slope){.d = d, .session = session, .job = job, .n = n, .T = T, .C = C, .W = W};
+    PH_TRY(PH_NEW(&out->X, (size_t)(n * T * W), err));
+    PH_TRY(PH_NEW(&out->dX, (size_t)(n * T * W), err));
+    PH_TRY(PH_NEW(&out->dE, (size_t)(n * T * C), err));
+    PH_TRY(PH_NEW(&out->activation, (size_t)n, err));
+    return PH_NEW(&out->value, (size_t)n, err);
+}
+
+void ph__slope_close(ph_slope *s)
+{
+    ph__free(s->X);
+    ph__free(s->dX);
+    ph__free(s->dE);
+    ph__free(s->activation);
+    ph__free(s->value);
+}
+
+static void measure(ph_slope *s, const ph_row *r, int64_t i)
+{
+    const ph_descent *d = s->d;
+    const double *X = s->X + i * s->T * s->W;
+    double *dX = s->dX + i * s->T * s->W;
+
+    if (r->wanted) {
+        s->value[i] = ph__mismatch(dX, d->objective, r->wanted, &r->region, X, s->T, s->W);
+        s->activation[i] = ph__distance(&r->region, X, r->wanted, s->W);
+    } else {
+        s->value[i] = ph__objective(dX, d->objective, d->target, &r->region, X, s->T, s->W);
+        s->activation[i] = ph__measure(&r->region, NULL, X, s->T, s->W).activation;
+    }
+}
+
+ph_status ph__slope_run(ph_slope *s, const ph_row *rows, const float *E, ph_error *err)
+{
+    ph__session_write(s->session, E, s->n);
+    PH_TRY(ph__session_run(s->session, err));
+    ph__session_read64(s->session, s->X);
+    for (int64_t i = 0; i < s->n; i++) measure(s, &rows[i], i);
+    return PH_OK;
+}
+
+ph_status ph__slope_back(ph_slope *s, ph_error *err)
+{
+    PH_TRY(ph__session_back64(s->session, s->dX, err));
+    ph__session_gradient(s->session, s->dE);
+    return PH_OK;
+}
+
+void ph__slope_note(const ph_slope *s, ph_row *rows, int64_t step)
+{
+    for (int64_t i = 0; i < s->n; i++) {
+        ph_row *r = &rows[i];
+        const bool again = (r->diverged |= !isfinite(s->activation[i])) && step;
+        r->curve[step] = again ? r->curve[step - 1] : s->activation[i];
+        if (r->objective) r->objective[step] = again ? r->objective[step - 1] : s->value[i];
+    }
+}
+
+bool ph__finite(const float *x, size_t n)
+{
+    float sum = 0;
+    for (size_t i = 0; i < n; i++) sum += x[i] * 0;
+    return sum == 0;
+}
+
+void ph__slope_keep(ph_slope *s, ph_row *rows, float *E)
+{
+    const size_t size = (size_t)(s->T * s->C);
+    for (int64_t i = 0; i < s->n; i++) {
+        float *e = E + (size_t)i * size, *g = s->dE + (size_t)i * size;
+        ph_row *r = &rows[i];
+        r->diverged |= !ph__finite(g, size) || !ph__finite(e, size);
+        if (r->diverged) {
+            memcpy(e, r->e, size * sizeof *e);
+            memset(g, 0, size * sizeof *g);
+        } else {
+            memcpy(r->e, e, size * sizeof *e);
+        }
+    }
+}
