@@ -71,13 +71,16 @@ void allow_free(struct allow *a)
     free(a->ban);
 }
 
+static json_t *text_or_null(const char *text)
+{
+    return text ? utf8(text, strlen(text)) : json_null();
+}
+
 json_t *allow_json(const struct allow *a)
 {
     json_t *ban = json_array();
-    for (size_t i = 0; i < a->c.n_ban; i++)
-        json_array_append_new(ban, utf8(a->ban[i], strlen(a->ban[i])));
-    return json_pack("{s:b, s:b, s:b, s:s?, s:o, s:o}", "ascii", a->c.ascii, "letters",
-                     a->c.letters, "special", a->c.special, "allow", a->path, "ban", ban,
-                     "contains",
-                     a->c.contains ? utf8(a->c.contains, strlen(a->c.contains)) : json_null());
+    for (size_t i = 0; i < a->c.n_ban; i++) json_array_append_new(ban, text_or_null(a->c.ban[i]));
+    return json_pack("{s:b, s:b, s:b, s:o, s:o, s:o}", "ascii", a->c.ascii, "letters", a->c.letters,
+                     "special", a->c.special, "allow", text_or_null(a->path), "ban", ban,
+                     "contains", text_or_null(a->c.contains));
 }
