@@ -263,15 +263,14 @@ static ph_status find_slopes(struct climb *c, const bool *live, ph_error *err)
         const struct line *l = c->climbers[i].line;
         if (!live[i] || !l->begun || l->sloped) continue;
         texts[n++] = (ph_hint_text){c->hunt.quarries[i].feature, l->at.ids, l->at.n,
-                                     c->gradients + i * size};
+                                    c->gradients + i * size};
         ph__hunt_charge(&c->hunt, i, 3 * c->task->longest);
     }
     PH_GO(ph__hints_run(c->hunt.hints, texts, n, err));
     for (int64_t i = 0; i < c->hunt.count; i++) {
         struct line *l = c->climbers[i].line;
         if (!live[i] || !l->begun || l->sloped) continue;
-        PH_GO(
-            ph__hints_top(c->hunt.hints, l->top, c->top, c->gradients + i * size, l->at.n, err));
+        PH_GO(ph__hints_top(c->hunt.hints, l->top, c->top, c->gradients + i * size, l->at.n, err));
         PH_GO(ph_model_embed(c->task->job->model, rows, l->at.ids, (size_t)l->at.n, err));
         PH_GO(ph__hints_top(c->hunt.hints, l->near, c->near, rows, l->at.n, err));
         l->sloped = true;

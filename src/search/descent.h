@@ -21,10 +21,10 @@ typedef struct ph_row {
     double *curve;        /* steps+1: the activation before every step, and after the last; with
                              `wanted` the distance to it */
     double *objective;    /* steps+1, NULL allowed: what is descended on, the penalty included */
-    int32_t *ids; /* NULL allowed: the tokens a method names, of softmax those of largest weight */
-    int64_t n;    /* of ids; T unless the method says otherwise */
-    bool diverged;    /* a step gave NaN or infinity: e stayed at the last good one */
-    double soft;      /* the activation of e */
+    int32_t *ids;  /* NULL allowed: the tokens a method names, of softmax those of largest weight */
+    int64_t n;     /* of ids; T unless the method says otherwise */
+    bool diverged; /* a step gave NaN or infinity: e stayed at the last good one */
+    double soft;   /* the activation of e */
     int64_t forwards; /* tokens sent forward, a backward counting two; re-scoring not included … */
     int64_t naive;    /* … and if nothing had been shared; 0: the same */
     ph_starts starts; /* of a search among tokens */

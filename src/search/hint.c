@@ -21,7 +21,7 @@ struct ph_hints {
 };
 
 ph_status ph__hints_open(ph_hints **out, const ph_job *job, ph_lexicon *lexicon, ph_tap tap,
-                          int64_t rows, int64_t longest, ph_error *err)
+                         int64_t rows, int64_t longest, ph_error *err)
 {
     ph_session_options o = PH_SESSION_OPTIONS_INIT;
     ph_hints *s = NULL;
@@ -144,7 +144,7 @@ static void select_first(ph_near *x, int64_t n, int64_t k)
 }
 
 ph_status ph__hints_top(ph_hints *s, int32_t *top, int64_t k, const float *x, int64_t n,
-                         ph_error *err)
+                        ph_error *err)
 {
     const ph_job *job = s->job;
     const int64_t V = ph__lexicon_vocab(s->lexicon), count = (int64_t)job->n_allowed;

@@ -21,13 +21,13 @@ typedef struct ph_hint_text {
 /* For texts of at most `longest` tokens and features of one tap, `rows` of them at once. Borrows
  * job and lexicon. */
 ph_status ph__hints_open(ph_hints **out, const ph_job *job, ph_lexicon *lexicon, ph_tap tap,
-                          int64_t rows, int64_t longest, ph_error *err);
+                         int64_t rows, int64_t longest, ph_error *err);
 void ph__hints_close(ph_hints **hints);
 ph_status ph__hints_run(ph_hints *s, const ph_hint_text *texts, int64_t n, ph_error *err);
 
 /* top (n,k) = the allowed tokens t of largest x·w_t for each of the vectors x (n,C), best first,
  * ties to the lower id; k ≤ the number of allowed tokens. */
 ph_status ph__hints_top(ph_hints *s, int32_t *top, int64_t k, const float *x, int64_t n,
-                         ph_error *err);
+                        ph_error *err);
 
 #endif

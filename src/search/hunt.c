@@ -51,7 +51,7 @@ ph_status ph__hunt_open(ph_hunt *out, ph_row *rows, int64_t n, ph_task *task, in
     }
     PH_GO(open_trials(&h, rows, parents, err));
     PH_GO(ph__hints_open(&h.hints, task->job, task->lexicon, rows[0].feature->tap,
-                          h.count < 32 ? h.count : 32, task->longest, err));
+                         h.count < 32 ? h.count : 32, task->longest, err));
     *out = h;
     return PH_OK;
 done:
@@ -130,6 +130,7 @@ static ph_status admit(bool *out, ph_hunt *h, int64_t owner, ph_find *text, ph_e
 {
     const ph_task *t = h->task;
     const uint64_t x = hash_of(owner, text);
+    bool fits = true;
 
     *out = false;
     if (text->n < 1 || text->n > t->longest || holds(h, x)) return PH_OK;
@@ -138,6 +139,9 @@ static ph_status admit(bool *out, ph_hunt *h, int64_t owner, ph_find *text, ph_e
     if (t->round_trip != PH_ROUND_TRIP_OFF)
         PH_TRY(ph__job_trips(&text->trips, t->job, text->ids, (size_t)text->n, err));
     if (!text->trips && t->round_trip == PH_ROUND_TRIP_REQUIRE) return PH_OK;
+    if (text->n >= t->shortest)
+        PH_TRY(ph__job_fits(&fits, t->job, text->ids, (size_t)text->n, err));
+    if (!fits) return PH_OK;
     *out = true;
     return remember(h, x, err);
 }

@@ -285,6 +285,28 @@ done:
     return st;
 }
 
+bool ph__job_text_fits(const ph_job *job, const char *text, size_t bytes)
+{
+    const ph_constraints *c = job->constraints;
+    for (size_t i = 0; c && i < c->n_ban; i++)
+        if (ph__job_has(text, bytes, c->ban[i])) return false;
+    return !c || !c->contains || ph__job_has(text, bytes, c->contains);
+}
+
+ph_status ph__job_fits(bool *out, const ph_job *job, const int32_t *ids, size_t n, ph_error *err)
+{
+    char *raw = NULL;
+    size_t bytes = 0;
+
+    *out = true;
+    if (!job->constraints || (!job->constraints->contains && !job->constraints->n_ban))
+        return PH_OK;
+    PH_TRY(ph_tokenizer_decode(&raw, &bytes, job->tokenizer, ids, n, err));
+    *out = ph__job_text_fits(job, raw, bytes);
+    ph__free(raw);
+    return PH_OK;
+}
+
 static ph_status check_ids(const ph_job *job, const int32_t *ids, size_t n, ph_error *err)
 {
     const int64_t V = job->model->arch.V;

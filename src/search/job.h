@@ -51,6 +51,9 @@ bool ph__encoded_equal(const ph_encoded *e, const ph_job *job, const int32_t *id
 
 /* Whether n ids, printed as valid UTF-8 behind the prefix, tokenise to themselves again. */
 ph_status ph__job_trips(bool *out, const ph_job *job, const int32_t *ids, size_t n, ph_error *err);
+/* Whether what n ids print keeps the constraints that are about whole texts. */
+ph_status ph__job_fits(bool *out, const ph_job *job, const int32_t *ids, size_t n, ph_error *err);
+bool ph__job_text_fits(const ph_job *job, const char *text, size_t bytes);
 
 /* A job for one given text: *ids (n, at least 1, freed with ph__free) are its tokens, the job's
  * context is what stands before them. */

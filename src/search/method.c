@@ -101,8 +101,19 @@ static const ph_method methods[] = {
     {.name = "pez", .descends = true, .names = true, .usual = PEZ, .run = pez},
     {.name = "gumbel", .descends = true, .names = true, .usual = GBDA, .run = gumbel},
     {.name = "greedy", .names = true, .complete = true, .usual = TOKENS, .run = ph__greedy},
-    {.name = "swap", .names = true, .complete = true, .hunts = true, .usual = TOKENS, .run = ph__swap},
-    {.name = "auto", .names = true, .complete = true, .hunts = true, .answers = true, .usual = TOKENS, .run = ph__auto}};
+    {.name = "swap",
+     .names = true,
+     .complete = true,
+     .hunts = true,
+     .usual = TOKENS,
+     .run = ph__swap},
+    {.name = "auto",
+     .names = true,
+     .complete = true,
+     .hunts = true,
+     .answers = true,
+     .usual = TOKENS,
+     .run = ph__auto}};
 #undef GBDA
 #undef PEZ
 #undef TOKENS

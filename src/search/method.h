@@ -45,11 +45,11 @@ typedef struct ph_manner {
 
 typedef struct ph_method {
     const char *name;
-    bool descends;   /* rows have embeddings and are decoded; else only tokens */
-    bool names;      /* rows have tokens of their own */
-    bool complete;   /* builds on the complete search */
-    bool hunts;      /* evaluates variants of texts within a budget: hunt.h */
-    bool answers;    /* its rows are its best texts, not its starts */
+    bool descends; /* rows have embeddings and are decoded; else only tokens */
+    bool names;    /* rows have tokens of their own */
+    bool complete; /* builds on the complete search */
+    bool hunts;    /* evaluates variants of texts within a budget: hunt.h */
+    bool answers;  /* its rows are its best texts, not its starts */
     ph_manner usual;
     ph_status (*run)(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
 } ph_method;

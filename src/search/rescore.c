@@ -6,15 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-/* What the answer's bytes say against what was asked for. */
-static bool breaks(const ph_constraints *c, const char *text, size_t bytes)
-{
-    if (!c) return false;
-    for (size_t i = 0; i < c->n_ban; i++)
-        if (ph__job_has(text, bytes, c->ban[i])) return true;
-    return c->contains && !ph__job_has(text, bytes, c->contains);
-}
-
 /* Print a candidate's ids and tokenise what was printed. *e keeps the tokens and their context. */
 static ph_status print(ph_decoded *d, ph_encoded *e, const ph_job *job, ph_error *err)
 {
@@ -25,7 +16,7 @@ static ph_status print(ph_decoded *d, ph_encoded *e, const ph_job *job, ph_error
     PH_GO(ph_tokenizer_decode(&raw, &bytes, job->tokenizer, d->ids, d->n, err));
     PH_GO(ph_utf8_clean(&text, raw, bytes, err));
     d->text = text;
-    d->violates |= breaks(job->constraints, raw, bytes);
+    d->violates |= !ph__job_text_fits(job, raw, bytes);
     for (size_t i = 0; i < bytes; i++) /* a NUL in the text would end it for every reader */
         if (raw[i] == 0) goto done;
     d->text_bytes = strlen(text);

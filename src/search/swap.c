@@ -15,7 +15,8 @@ struct path {
     ph_find at, best;
     ph_rng rng;
     int32_t *top; /* (longest,top_k) */
-    bool moving;
+    bool moving;  /* there were variants left */
+    bool live;    /* takes part in this step */
 };
 
 struct swaps {
@@ -59,11 +60,6 @@ static int64_t quarry_of(const struct swaps *s, int64_t path)
     return path / s->task->answers;
 }
 
-static bool live(const struct swaps *s, int64_t path)
-{
-    return s->paths[path].moving && ph__hunt_live(&s->hunt, quarry_of(s, path));
-}
-
 /* Evaluate and keep the text of every path that moves. */
 static ph_status keep_paths(struct swaps *s, ph_error *err)
 {
@@ -71,7 +67,7 @@ static ph_status keep_paths(struct swaps *s, ph_error *err)
     for (int64_t i = 0; i < s->n; i++) {
         const ph_proposal p = {
             .quarry = quarry_of(s, i), .parent = -1, .keep = i, .find = s->paths[i].at};
-        if (live(s, i)) PH_TRY(ph__hunt_keep(&s->hunt, &p, err));
+        if (s->paths[i].live) PH_TRY(ph__hunt_keep(&s->hunt, &p, err));
     }
     return ph__hunt_run(&s->hunt, err);
 }
@@ -99,16 +95,16 @@ static ph_status find_slopes(struct swaps *s, ph_error *err)
     PH_TRY(PH_NEW(&texts, (size_t)s->n, err));
     for (int64_t i = 0; i < s->n; i++) {
         const struct path *p = &s->paths[i];
-        if (!live(s, i)) continue;
+        if (!p->live) continue;
         texts[n++] = (ph_hint_text){s->hunt.features[quarry_of(s, i)], p->at.ids, p->at.n,
-                                     s->gradients + i * size};
+                                    s->gradients + i * size};
         ph__hunt_charge(&s->hunt, quarry_of(s, i), 3 * s->task->longest);
     }
     PH_GO(ph__hints_run(s->hunt.hints, texts, n, err));
     for (int64_t i = 0; i < s->n; i++)
-        if (live(s, i))
+        if (s->paths[i].live)
             PH_GO(ph__hints_top(s->hunt.hints, s->paths[i].top, s->task->top_k,
-                                 s->gradients + i * size, s->paths[i].at.n, err));
+                                s->gradients + i * size, s->paths[i].at.n, err));
 done:
     ph__free(texts);
     return st;
@@ -134,14 +130,14 @@ static ph_status propose(struct swaps *s, int64_t i, ph_error *err)
         PH_TRY(ph__hunt_propose(&taken, &s->hunt, &c, err));
         made += taken;
     }
-    p->moving = made > 0;
     return PH_OK;
 }
 
 /* Every path goes to the best of its variants. */
 static void move(struct swaps *s)
 {
-    for (int64_t i = 0; i < s->n; i++) s->paths[i].at.score = (double)NAN;
+    for (int64_t i = 0; i < s->n; i++)
+        if (s->paths[i].live) s->paths[i].at.score = (double)NAN;
     for (size_t j = 0; j < s->hunt.n; j++) {
         const ph_find *f = &s->hunt.list[j].find;
         struct path *p = &s->paths[s->hunt.list[j].source];
@@ -149,7 +145,8 @@ static void move(struct swaps *s)
         p->at = *f;
         if (ph__find_better(&s->hunt, f, &p->best)) p->best = *f;
     }
-    for (int64_t i = 0; i < s->n; i++) s->paths[i].moving &= !isnan(s->paths[i].at.score);
+    for (int64_t i = 0; i < s->n; i++)
+        if (s->paths[i].live) s->paths[i].moving = !isnan(s->paths[i].at.score);
 }
 
 static ph_status step(struct swaps *s, ph_error *err)
@@ -158,17 +155,21 @@ static ph_status step(struct swaps *s, ph_error *err)
     PH_TRY(find_slopes(s, err));
     s->hunt.n = 0;
     for (int64_t i = 0; i < s->n; i++)
-        if (live(s, i)) PH_TRY(propose(s, i, err));
+        if (s->paths[i].live) PH_TRY(propose(s, i, err));
     PH_TRY(ph__hunt_run(&s->hunt, err));
     move(s);
     return PH_OK;
 }
 
-static bool any_live(const struct swaps *s)
+/* Which paths take part in the next step; false if none does. */
+static bool choose_live(struct swaps *s)
 {
-    for (int64_t i = 0; i < s->n; i++)
-        if (live(s, i)) return true;
-    return false;
+    bool any = false;
+    for (int64_t i = 0; i < s->n; i++) {
+        struct path *p = &s->paths[i];
+        any |= p->live = p->moving && ph__hunt_live(&s->hunt, quarry_of(s, i));
+    }
+    return any;
 }
 
 ph_status ph__swap(ph_row *rows, int64_t n, ph_task *task, ph_error *err)
@@ -180,7 +181,7 @@ ph_status ph__swap(ph_row *rows, int64_t n, ph_task *task, ph_error *err)
     PH_GO(swaps_open(&s, rows, n, task, err));
     PH_GO(start(&s, err));
     while (go_on && ph__hunt_round(&s.hunt))
-        while (go_on && any_live(&s)) {
+        while (go_on && choose_live(&s)) {
             PH_GO(step(&s, err));
             PH_GO(ph__hunt_look(&go_on, &s.hunt, "swap", ph__hunt_done(&s.hunt), err));
         }
