@@ -50,11 +50,11 @@ enum {
 
 static const struct argp_option options[] = {
     {"method", KEY_METHOD, "NAME", 0,
-     "descent on the embedding; softmax: descent on a distribution over the vocabulary; pez: the "
-     "same "
-     "as descent, but by the gradient at the nearest tokens; gumbel: descent on logits over the "
-     "vocabulary under Gumbel noise that cools down; greedy: append the best token, exact at every "
-     "step (descent)",
+     "auto: a search among tokens that combines everything; swap: swaps of single tokens that the "
+     "gradient proposes (GCG); greedy: append the best token, exact at every step; descent: the "
+     "page's, on the embedding; softmax: on a distribution over the vocabulary; pez: by the "
+     "gradient "
+     "at the nearest tokens; gumbel: on logits under noise that cools down (auto)",
      0},
     {"tokens", KEY_TOKENS, "N|A:B", 0,
      "Length of the searched text (5); A:B lets searches among tokens vary it", 0},
@@ -96,7 +96,8 @@ static const struct argp_option options[] = {
      "From embedding to tokens: pinv, leverage, cosine, euclid, dot, hidden, or all, the best of "
      "which is the answer (all)",
      0},
-    {"top", KEY_TOP, "K", 0, "Answers per feature (1)", 0},
+    {"top", KEY_TOP, "K", 0,
+     "Answers per feature, no two of which share more than half their tokens (3)", 0},
     CORPUS_OPTION,
     {0}};
 
@@ -212,6 +213,18 @@ static const struct argp argp = {
 
 /* ---- JSON ---- */
 
+/* Those of searches among tokens. */
+static json_t *token_settings(const ph_dream_options *o)
+{
+    return json_pack("{s:I, s:I, s:o, s:b, s:s, s:s, s:I, s:I, s:b, s:f}", "tokens_to",
+                     (json_int_t)(o->tokens_to ? o->tokens_to : o->tokens), "budget",
+                     (json_int_t)o->budget, "time",
+                     o->seconds > 0 ? json_real(o->seconds) : json_null(), "share", !o->alone,
+                     "round_trip", o->round_trip ? round_trips[o->round_trip - 1] : "default",
+                     "outliers", outliers[o->outliers], "top_k", (json_int_t)o->top_k, "width",
+                     (json_int_t)o->width, "fluent", o->fluent, "lambda", o->lambda);
+}
+
 static json_t *settings(const struct dream_command *d)
 {
     const ph_dream_options *o = &d->o;
@@ -225,6 +238,7 @@ static json_t *settings(const struct dream_command *d)
                   o->optimizer, "start", o->start, "decode", o->decode, "top", (json_int_t)o->top);
     json_t *common = common_settings(&d->common);
     if (s) json_object_set_new(s, "constraints", allow_json(&d->allow));
+    if (s) json_object_update_new(s, token_settings(o));
     if (s && common) json_object_update(s, common);
     json_decref(common);
     return s;
@@ -281,6 +295,20 @@ static json_t *rows(const ph_dream_result *r)
     return list;
 }
 
+static json_t *starts_json(const ph_starts *s)
+{
+    if (s->n == 0) return json_null();
+    return json_pack("{s:I, s:I, s:f, s:f}", "n", (json_int_t)s->n, "reached",
+                     (json_int_t)s->reached, "mean", s->mean, "sd", s->sd);
+}
+
+static json_t *specificity_json(const ph_specificity *s)
+{
+    if (s->of == 0) return json_null();
+    return json_pack("{s:I, s:I, s:f}", "rank", (json_int_t)s->rank, "of", (json_int_t)s->of, "z",
+                     s->z);
+}
+
 static void print_json(const struct dream_command *d, const ph_dream_result *r)
 {
     const ph_decoded *a = r->answer;
@@ -321,6 +349,11 @@ static void print_json(const struct dream_command *d, const ph_dream_result *r)
     json_object_set_new(line, "rows", rows(r));
     json_object_set_new(line, "decodes", decodes(r));
     json_object_set_new(line, "token_forwards", json_integer((json_int_t)r->token_forwards));
+    json_object_set_new(line, "naive_forwards", json_integer((json_int_t)r->naive_forwards));
+    if (r->budget) json_object_set_new(line, "budget", json_integer((json_int_t)r->budget));
+    json_object_set_new(line, "starts", starts_json(&r->starts));
+    json_object_set_new(line, "specificity", specificity_json(&r->specificity));
+    json_object_set_new(line, "cross_entropy", number(r->cross_entropy));
     json_object_set_new(line, "seconds", number(r->seconds));
     emit(line);
 }
@@ -329,10 +362,30 @@ static void print_json(const struct dream_command *d, const ph_dream_result *r)
 
 enum { TEXT_WIDTH = 44 };
 
+static void print_thousands(long long v)
+{
+    if (v >= 1000) {
+        print_thousands(v / 1000);
+        printf(",%03lld", v % 1000);
+    } else {
+        printf("%lld", v);
+    }
+}
+
+/* Searches among tokens go by their budget. */
+static bool hunts(const ph_dream_options *o)
+{
+    return ph_method_budget(o->method);
+}
+
 static void print_method(const ph_dream_options *o)
 {
     printf(" · %s", o->method);
-    if (strcmp(o->method, "greedy") != 0) {
+    if (hunts(o)) {
+        printf(", budget ");
+        print_thousands(o->budget);
+        if (o->seconds > 0) printf(" or %g s", o->seconds);
+    } else if (strcmp(o->method, "greedy") != 0) {
         if (o->restarts > 1 || strncmp(o->start, "text:", 5) != 0)
             printf(", %lld restart%s", (long long)o->restarts, o->restarts == 1 ? "" : "s");
         else
@@ -351,7 +404,10 @@ static void print_title(struct dream_command *d, const struct subjects *all)
         const int width = subject_feature_width(&all->at[i]);
         if (width > d->width) d->width = width;
         subject_title(&all->at[i]);
-        if (strncmp(d->o.start, "text:", 5) != 0) printf(" · %lld tokens", (long long)d->o.tokens);
+        if (d->o.tokens_to > d->o.tokens)
+            printf(" · %lld to %lld tokens", (long long)d->o.tokens, (long long)d->o.tokens_to);
+        else if (strncmp(d->o.start, "text:", 5) != 0)
+            printf(" · %lld tokens", (long long)d->o.tokens);
         subject_context(&all->at[i]);
         print_method(&d->o);
     }
@@ -449,24 +505,19 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void print_thousands(long long v)
-{
-    if (v >= 1000) {
-        print_thousands(v / 1000);
-        printf(",%03lld", v % 1000);
-    } else {
-        printf("%lld", v);
-    }
-}
-
 static void print_summary(const struct dream_command *d, const ph_cost *cost, double seconds)
 {
     if (d->marked_round) printf("~ does not tokenise back to its own tokens\n");
     if (d->marked_norm) printf("! triggers an outlier norm, and with it many features at once\n");
-    printf("%zu feature%s · %lld rows · %.1f s · ", d->features, d->features == 1 ? "" : "s",
-           (long long)cost->rows, seconds);
+    printf("%zu feature%s · %lld row%s · %.1f s · ", d->features, d->features == 1 ? "" : "s",
+           (long long)cost->rows, cost->rows == 1 ? "" : "s", seconds);
     print_thousands(cost->token_forwards);
     printf(" token-forwards");
+    if (cost->naive_forwards > cost->token_forwards) {
+        printf(" (");
+        print_thousands(cost->naive_forwards);
+        printf(" with nothing shared)");
+    }
     if (cost->descent_seconds > 0)
         printf(" · descent at %.0f GF/s", cost->descent_flops / cost->descent_seconds * 1e-9);
     if (d->common.verbose) printf(" · first step after %.2f s", cost->first_step);
@@ -489,6 +540,7 @@ static ph_status run(struct dream_command *d, ph_cost *sum, ph_error *err)
     if (sum->first_step == 0) sum->first_step = cost.first_step;
     sum->rows += cost.rows;
     sum->token_forwards += cost.token_forwards;
+    sum->naive_forwards += cost.naive_forwards;
     sum->descent_seconds += cost.descent_seconds;
     sum->descent_flops += cost.descent_flops;
     return st;

@@ -370,9 +370,9 @@ typedef struct ph_dream_options {
     const char *start;  /* "half" N(1/2,1/20), "normal" N(0,1), "rms" N(0,rms), "tokens", "text:…"
                                (its own number of tokens counts then); NULL: the method's own */
     const char *decode; /* a name of ph_decode_name, or "all" */
-    int64_t top;        /* answers per feature, different ones, 1 */
+    int64_t top; /* answers per feature, no two of which share more than half their tokens; 3 */
     const struct ph_corpus
-        *corpus; /* norms of ordinary text for norm_ratio; NULL: of random texts */
+        *corpus; /* norms of ordinary text for norm_ratio, and specificity; NULL: of random texts */
     ph_constraints constraints;
     /* searches among tokens: */
     int64_t tokens_to; /* the text's length may vary from `tokens` to this; 0: it does not */
@@ -387,9 +387,9 @@ typedef struct ph_dream_options {
 } ph_dream_options;
 #define PH_DREAM_OPTIONS_INIT                                                                      \
     {                                                                                              \
-        sizeof(ph_dream_options), PH_RUN_OPTIONS_INIT, 5, 0, 0, 0, 0, false, false, 100.0,         \
-            "descent", "l1", 0.0, NULL, NULL, "all", 1, NULL, PH_CONSTRAINTS_INIT, 0, 100000, 0.0, \
-            false, PH_ROUND_TRIP_DEFAULT, PH_OUTLIERS_LAST, 256, 512, false, 0.0                   \
+        sizeof(ph_dream_options), PH_RUN_OPTIONS_INIT, 5, 0, 0, 0, 0, false, false, 100.0, "auto", \
+            "l1", 0.0, NULL, NULL, "all", 3, NULL, PH_CONSTRAINTS_INIT, 0, 100000, 0.0, false,     \
+            PH_ROUND_TRIP_DEFAULT, PH_OUTLIERS_LAST, 256, 512, false, 0.0                          \
     }
 
 /* Fill in what the options leave to their method; ph_dream does it itself. Of descent: 100 steps of
@@ -399,6 +399,8 @@ PH_API void ph_dream_defaults(ph_dream_options *options);
 
 /* Names of the tables' rows, in order; NULL past the last. */
 PH_API const char *ph_method_name(size_t i);
+/* Whether a method is a search among tokens, which goes by its budget. */
+PH_API bool ph_method_budget(const char *name);
 PH_API const char *ph_objective_name(size_t i);
 PH_API const char *ph_optimizer_name(size_t i);
 PH_API const char *ph_start_name(size_t i);
@@ -441,6 +443,13 @@ typedef struct ph_starts {
     double mean, sd;
 } ph_starts;
 
+/* A feature's place among all of its tap on a text, by their values in standard deviations from their
+ * corpus means: rank 1 is the text's own. of = 0: not known. */
+typedef struct ph_specificity {
+    int64_t rank, of;
+    double z; /* the feature's own */
+} ph_specificity;
+
 /* One row of a feature: what became of a random start. */
 typedef struct ph_dream_row {
     int64_t restart;
@@ -474,9 +483,9 @@ typedef struct ph_dream_result {
     int64_t naive_forwards; /* the same if every text had been run whole */
     int64_t budget;         /* of a search among tokens: the one that repeats it; else 0 */
     ph_starts starts;
-    double
-        cross_entropy; /* of the answer's ids under the model, nats a token; NaN: not looked at */
-    double seconds;    /* of the batch this feature was in, divided by its features */
+    ph_specificity specificity; /* of the answer's ids */
+    double cross_entropy; /* of the answer's ids under the model, in nats; NaN: not looked at */
+    double seconds;       /* of the batch this feature was in, divided by its features */
 } ph_dream_result;
 
 /* Borrowed for the call; nonzero return cancels. */

@@ -11,6 +11,7 @@
 #include "search/options.h"
 #include "search/rescore.h"
 #include "search/resume.h"
+#include "search/specific.h"
 
 #include <math.h>
 #include <string.h>
@@ -28,7 +29,8 @@ struct dream {
     const ph_method *method;
     ph_task task;
     int64_t restarts;
-    int decode;        /* a row of the decodes, -1: all */
+    int decode; /* a row of the decodes, -1: all */
+    ph_order order;
     size_t candidates; /* of a row: its decodes, and its method's own tokens */
     ph_lexicon *lexicon;
     ph_decoder *decoder; /* opened when the first descent is done */
@@ -154,6 +156,7 @@ static ph_status prepare(struct dream *d, const ph_model *model, const ph_featur
     d->restarts = d->method->answers ? o->top + SPARE : o->restarts;
     d->task.answers = d->restarts;
     PH_TRY(check_options(d, err));
+    d->order = (ph_order){d->job.run.sign, d->task.round_trip, o->outliers};
     d->candidates = d->method->names;
     if (d->method->descends) d->candidates += d->decode < 0 ? PH_DECODES : 1;
     PH_TRY(
@@ -342,7 +345,7 @@ static const ph_decoded *best_of_row(const struct batch *b, const struct dream *
 {
     const ph_decoded *list = b->decoded + (size_t)row * d->candidates, *best = list;
     for (size_t k = 1; k < d->candidates; k++)
-        if (ph__better(&list[k], best, d->o->run.sign)) best = &list[k];
+        if (ph__better(&list[k], best, &d->order)) best = &list[k];
     return best;
 }
 
@@ -360,6 +363,9 @@ static ph_status report_row(const struct batch *b, struct dream *d, size_t featu
     const ph_moments *m = &g->random[at];
     const ph_row *from = &b->row[row];
     const ph_decoded *answer = b->found[row].answer;
+    ph_specificity specificity;
+    PH_TRY(ph__specificity(&specificity, d->task.scorer, &d->job, d->o->corpus, g->features[at],
+                           answer->ids, answer->n, err));
     const ph_dream_result r = {.feature = g->features[at],
                                .method = d->method->name,
                                .restart = from->restart,
@@ -388,6 +394,7 @@ static ph_status report_row(const struct batch *b, struct dream *d, size_t featu
                                .naive_forwards = forwards_of(b, d, feature, true),
                                .budget = d->method->hunts ? d->task.reached : 0,
                                .starts = from->starts,
+                               .specificity = specificity,
                                .cross_entropy = from->cross,
                                .seconds = b->seconds / (double)b->count};
     if (d->result(&r, d->payload))
@@ -420,8 +427,7 @@ static ph_status report_feature(const struct batch *b, struct dream *d, size_t f
     for (size_t rank = 0; rank < (size_t)d->o->top; rank++) {
         int64_t best = -1;
         for (int64_t i = 0; i < d->restarts; i++)
-            if (!used[i] &&
-                (best < 0 || ph__better(rows[i].answer, rows[best].answer, d->o->run.sign)))
+            if (!used[i] && (best < 0 || ph__better(rows[i].answer, rows[best].answer, &d->order)))
                 best = i;
         if (best < 0) break;
         for (int64_t i = 0; i < d->restarts; i++)

@@ -125,6 +125,12 @@ const char *ph_method_name(size_t i)
     return i < METHODS ? methods[i].name : NULL;
 }
 
+bool ph_method_budget(const char *name)
+{
+    const ph_method *m = ph__method_find(name);
+    return m && m->hunts;
+}
+
 const ph_method *ph__method_find(const char *name)
 {
     for (size_t i = 0; i < METHODS; i++)

@@ -97,20 +97,23 @@ done:
 }
 
 /* Higher is better, compared one after another. */
-static void keys(double out[5], const ph_decoded *d, int sign)
+static void keys(double out[5], const ph_decoded *d, const ph_order *o)
 {
-    out[0] = !d->violates;
-    out[1] = isfinite(d->activation.text);
-    out[2] = d->round_trip;
-    out[3] = !(d->norm_ratio > 3);
-    out[4] = isfinite(d->activation.text) ? sign * d->activation.text : sign * d->activation.ids;
+    const bool ids = o->round_trip == PH_ROUND_TRIP_OFF || !isfinite(d->activation.text);
+    const bool outlier = o->outliers != PH_OUTLIERS_KEEP && d->norm_ratio > 3;
+
+    out[0] = !d->violates && !(outlier && o->outliers == PH_OUTLIERS_DROP);
+    out[1] = o->round_trip == PH_ROUND_TRIP_OFF || isfinite(d->activation.text);
+    out[2] = o->round_trip == PH_ROUND_TRIP_OFF || d->round_trip;
+    out[3] = !outlier;
+    out[4] = o->sign * (ids ? d->activation.ids : d->activation.text);
 }
 
-bool ph__better(const ph_decoded *a, const ph_decoded *b, int sign)
+bool ph__better(const ph_decoded *a, const ph_decoded *b, const ph_order *order)
 {
     double x[5], y[5];
-    keys(x, a, sign);
-    keys(y, b, sign);
+    keys(x, a, order);
+    keys(y, b, order);
     for (int i = 0; i < 5; i++)
         if (x[i] != y[i]) return x[i] > y[i];
     return false;

@@ -22,9 +22,17 @@ ph_status ph__rescore(ph_candidates *sets, size_t n_sets, ph_scorer *scorer, con
 /* Free what ph__rescore allocated in a candidate. */
 void ph__decoded_close(ph_decoded *d);
 
-/* true if a is the better answer: one that breaks no constraint, survives its own printing, is no
- * outlier (norm_ratio ≤ 3), and has the higher text activation in the direction of sign. */
-bool ph__better(const ph_decoded *a, const ph_decoded *b, int sign);
+/* What makes one answer better than another. */
+typedef struct ph_order {
+    int sign;
+    ph_round_trip round_trip; /* never DEFAULT */
+    ph_outliers outliers;
+} ph_order;
+
+/* true if a is the better answer: one that keeps the constraints, survives its own printing and is no
+ * outlier (norm_ratio ≤ 3), each as far as it was asked for, and has the higher text activation (the
+ * ids' where round trips do not count) in the direction of sign. */
+bool ph__better(const ph_decoded *a, const ph_decoded *b, const ph_order *order);
 
 /* Share of the smaller text's different tokens that the other text has, too. */
 double ph__overlap(const int32_t *a, size_t n, const int32_t *b, size_t m);
