@@ -370,7 +370,8 @@ typedef struct ph_dream_options {
     const char *start;  /* "half" N(1/2,1/20), "normal" N(0,1), "rms" N(0,rms), "tokens", "text:…"
                                (its own number of tokens counts then); NULL: the method's own */
     const char *decode; /* a name of ph_decode_name, or "all" */
-    int64_t top; /* answers per feature, no two of which share more than half their tokens; 3 */
+    int64_t top; /* answers per feature, no two of which share more than half their tokens; 0: 3,
+                           1 of a method that descends */
     const struct ph_corpus
         *corpus; /* norms of ordinary text for norm_ratio, and specificity; NULL: of random texts */
     ph_constraints constraints;
@@ -388,7 +389,7 @@ typedef struct ph_dream_options {
 #define PH_DREAM_OPTIONS_INIT                                                                      \
     {                                                                                              \
         sizeof(ph_dream_options), PH_RUN_OPTIONS_INIT, 5, 0, 0, 0, 0, false, false, 100.0, "auto", \
-            "l1", 0.0, NULL, NULL, "all", 3, NULL, PH_CONSTRAINTS_INIT, 0, 100000, 0.0, false,     \
+            "l1", 0.0, NULL, NULL, "all", 0, NULL, PH_CONSTRAINTS_INIT, 0, 100000, 0.0, false,     \
             PH_ROUND_TRIP_DEFAULT, PH_OUTLIERS_LAST, 256, 512, false, 0.0                          \
     }
 

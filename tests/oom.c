@@ -138,6 +138,7 @@ static ph_status call_dream(ph_error *err)
 {
     ph_dream_options o = PH_DREAM_OPTIONS_INIT;
     int results = 0;
+    o.method = "descent";
     o.steps = 2;
     o.restarts = 2;
     o.tokens = 3;
@@ -150,6 +151,7 @@ static ph_status call_dream_text(ph_error *err)
 {
     ph_dream_options o = PH_DREAM_OPTIONS_INIT;
     int results = 0;
+    o.method = "descent";
     o.steps = 1;
     o.start = "text:abc";
     o.decode = "euclid";
@@ -176,6 +178,31 @@ static ph_status call_dream_pez(ph_error *err)
 static ph_status call_dream_gumbel(ph_error *err)
 {
     return dream_by("gumbel", err);
+}
+
+static ph_status hunt_by(const char *method, ph_error *err)
+{
+    ph_dream_options o = PH_DREAM_OPTIONS_INIT;
+    int results = 0;
+    o.method = method;
+    o.tokens = 2;
+    o.tokens_to = 3;
+    o.budget = 600;
+    o.top = 1;
+    o.top_k = 4;
+    o.width = 8;
+    o.fluent = true;
+    return ph_dream(model, features, &o, on_dream, &results, NULL, err);
+}
+
+static ph_status call_dream_auto(ph_error *err)
+{
+    return hunt_by("auto", err);
+}
+
+static ph_status call_dream_swap(ph_error *err)
+{
+    return hunt_by("swap", err);
 }
 
 static ph_status call_dream_constrained(ph_error *err)
@@ -395,6 +422,8 @@ static const struct call {
              {"ph_dream from a text", call_dream_text},
              {"ph_dream by pez", call_dream_pez},
              {"ph_dream by gumbel", call_dream_gumbel},
+             {"ph_dream by auto", call_dream_auto},
+             {"ph_dream by swap", call_dream_swap},
              {"ph_dream, constrained", call_dream_constrained},
              {"ph_recover", call_recover},
              {"ph_recover, sequential", call_recover_sequential},
