@@ -6,7 +6,7 @@
 #ifndef PH_SESSION_H
 #define PH_SESSION_H
 
-#include "model/block.h"
+#include "model/taps.h"
 
 void ph__session_write(ph_session *s, const float *E, int64_t B);
 void ph__session_write64(ph_session *s, const double *E, int64_t B);
@@ -34,8 +34,5 @@ void ph__session_read_block64(const ph_session *s, int64_t block, ph_place place
 void ph__session_write_block64(ph_session *s, int64_t block, ph_place place, const double *X);
 
 int64_t ph__session_width(const ph_session *s); /* W */
-
-/* The name of a tap for messages: "block 8", "only block 3 mlp", "final". */
-void ph__tap_name(char out[48], ph_tap tap);
 
 #endif
