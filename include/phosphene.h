@@ -131,6 +131,7 @@ typedef struct ph_model_info {
     int64_t block_parameters; /* weights of one block's matrices */
     size_t file_bytes;
     int threads;
+    const struct ph_tokenizer *tokenizer; /* NULL for a model without a vocabulary */
 } ph_model_info;
 
 typedef struct ph_tensor_info {
@@ -315,6 +316,10 @@ typedef struct ph_run_options {
         PH_BOS_AUTO, NULL, NULL, PH_REDUCE_DEFAULT, 1, 0, NULL, NULL, NULL                         \
     }
 
+/* The options under which features are measured: an SAE says whether it was trained on texts behind a
+ * BOS, and where nobody asks for one or for none, that counts. PH_EINVAL if two features disagree. */
+PH_API ph_status ph_features_run(ph_run_options *out, const ph_features *features,
+                                 const ph_run_options *options, ph_error *err);
 /* *ids = the context that stands before every text: BOS and prefix; ph_free. */
 PH_API ph_status ph_context(int32_t **ids, size_t *n, const ph_model *model,
                             const ph_run_options *options, ph_error *err);

@@ -311,7 +311,7 @@ const ph_quant *ph__quant(ph_dtype type)
 int ph__quant_from_gguf(int64_t number)
 {
     for (int i = 0; i < PH_DTYPE_COUNT; i++)
-        if (quants[i].gguf == number) return i;
+        if (number >= 0 && quants[i].gguf == number) return i;
     return -1;
 }
 
