@@ -373,6 +373,7 @@ typedef struct ph_activation {
     double text; /* of the printed text, tokenised again: the figure that counts */
     double ids;  /* of the decoded tokens */
     double soft; /* of the optimised embedding */
+    double post; /* of the text, SAE latents taken behind their nonlinearity; NaN without one */
 } ph_activation;
 
 /* One decode of one row. */
@@ -524,7 +525,10 @@ typedef struct ph_score_result {
     size_t n;
     const double *values; /* n: the feature at each token */
     double activation;
-    const double *grad_norm;    /* n, attribute only */
+    const double
+        *post_values;        /* n: the same, SAE latents taken behind their nonlinearity; or NULL */
+    double post;             /* … and the activation so; NaN without an SAE latent */
+    const double *grad_norm; /* n, attribute only */
     const double *grad_x_input; /* n, attribute only */
     const double *occlusion;    /* n, attribute only; NULL: there is no token to replace one by */
     const double *combined;     /* the same: shares that add up to 1, or all are 0 */

@@ -415,6 +415,12 @@ bool ph__latent_normalises(const ph_latent *l)
     return l->sae->normalisation != NONE;
 }
 
+void ph__latent_normalisation(double out[2], const ph_latent *l)
+{
+    out[0] = (double)l->sae->normalisation;
+    out[1] = l->sae->scale;
+}
+
 struct norm {
     double mean, factor; /* y = (x - mean) * factor */
     double spread;       /* layer norm: the deviation; else |x| */

@@ -34,6 +34,8 @@ const float *ph__latent_direction(const ph_latent *l, double *offset);
 bool ph__latent_bos(const ph_latent *l);
 /* Is n anything else than x? */
 bool ph__latent_normalises(const ph_latent *l);
+/* Which n that is, in two numbers: for keys of what is kept. */
+void ph__latent_normalisation(double out[2], const ph_latent *l);
 /* <n(x), direction>, and dx += by × its gradient. */
 double ph__latent_product(const ph_latent *l, const double *x);
 void ph__latent_gradient(double *dx, const ph_latent *l, double by, const double *x);

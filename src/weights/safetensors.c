@@ -52,7 +52,11 @@ static uint64_t header_length(const uint8_t *bytes)
 
 bool ph__is_safetensors(const uint8_t *bytes, size_t size)
 {
-    return size >= 10 && bytes[8] == '{' && header_length(bytes) <= HEADER_MAX;
+    if (size < 10 || bytes[8] != '{' || header_length(bytes) > HEADER_MAX) return false;
+    uint64_t last = 8 + header_length(bytes) - 1;
+    if (last >= size) return true; /* cut short */
+    while (last > 8 && bytes[last] == ' ') last--;
+    return bytes[last] == '}';
 }
 
 static ph_status wrong(const struct reading *r, const char *name, const char *what)

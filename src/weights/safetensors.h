@@ -7,7 +7,7 @@
 
 #include "weights/gguf.h"
 
-/* By the header's length and its first byte. */
+/* By the header's length, its first byte and its last. */
 bool ph__is_safetensors(const uint8_t *bytes, size_t size);
 /* Fill the empty *w from w->file. Tensors of types that are no floats, or of more than 4 dimensions,
  * are checked and left out. On failure *w holds what was read so far, to be closed. */
