@@ -17,6 +17,7 @@ enum normalisation { NONE, SCALED, CONSTANT_NORM, LAYER_NORM };
 
 struct ph_sae {
     char *folder;
+    ph_map map; /* of the weights; {0} where the caller owns the bytes */
     ph_weights *weights;
     ph_tap tap;
     int64_t W, S;
@@ -190,22 +191,19 @@ static ph_status read_cfg(ph_sae *s, const struct cfg *c, const ph_model_info *m
                     c->path, (long long)s->W, (long long)width);
 }
 
-static ph_status open_cfg(ph_sae *s, const ph_model_info *model, ph_error *err)
+static ph_status parse_cfg(ph_sae *s, ph_bytes cfg, const ph_model_info *model, ph_error *err)
 {
     ph_status st = PH_OK;
     char *path = NULL;
-    ph_map map = {0};
     struct cfg c = {.err = err};
 
     PH_GO(ph__printf(&path, err, "%s/cfg.json", s->folder));
     c.path = path;
-    PH_GO(ph__map_open(&map, path, err));
-    PH_GO(ph__json_parse(&c.root, (const char *)map.bytes, map.size, path, err));
+    PH_GO(ph__json_parse(&c.root, cfg.data, cfg.size, path, err));
     c.meta = json_object_get(c.root, "metadata");
     PH_GO(read_cfg(s, &c, model));
 done:
     json_decref(c.root);
-    ph__map_close(&map);
     ph__free(path);
     return st;
 }
@@ -245,27 +243,60 @@ static ph_status check_weights(ph_sae *s, ph_error *err)
     return PH_OK;
 }
 
-ph_status ph__sae_open(ph_sae **out, const char *folder, const ph_model_info *model, ph_error *err)
+/* Errors of the weights name no file yet. */
+static ph_status parse_weights(ph_sae *s, ph_bytes weights, ph_error *err)
+{
+    ph_error inner = {.pos = -1};
+    ph_status st =
+        ph__weights_parse(&s->weights, (const uint8_t *)weights.data, weights.size, &inner);
+
+    if (st == PH_OK) st = check_weights(s, &inner);
+    if (st == PH_OK) return PH_OK;
+    return ph__fail(err, st, -1, "%s/sae_weights.safetensors: %s", s->folder, inner.msg);
+}
+
+ph_status ph__sae_parse(ph_sae **out, const char *folder, ph_bytes cfg, ph_bytes weights,
+                        const ph_model_info *model, ph_error *err)
 {
     ph_status st = PH_OK;
     ph_sae *s = NULL;
-    char *path = NULL;
-    ph_error inner = {.pos = -1};
 
     PH_GO(PH_NEW(&s, 1, err));
     PH_GO(ph__strndup(&s->folder, folder, strlen(folder), err));
-    PH_GO(open_cfg(s, model, err));
-    PH_GO(ph__printf(&path, err, "%s/sae_weights.safetensors", folder));
-    st = ph__weights_open(&s->weights, path, &inner);
-    if (st == PH_OK) st = check_weights(s, &inner);
-    if (st != PH_OK)
-        PH_GO(ph__fail(err, st, -1, "%s%s%s", strstr(inner.msg, path) ? "" : path,
-                       strstr(inner.msg, path) ? "" : ": ", inner.msg));
+    PH_GO(parse_cfg(s, cfg, model, err));
+    PH_GO(parse_weights(s, weights, err));
     *out = s;
     s = NULL;
 done:
-    ph__free(path);
     ph__sae_close(&s);
+    return st;
+}
+
+static ph_status map_file(ph_map *out, ph_bytes *bytes, const char *folder, const char *name,
+                          ph_error *err)
+{
+    char *path = NULL;
+    PH_TRY(ph__printf(&path, err, "%s/%s", folder, name));
+    const ph_status st = ph__map_open(out, path, err);
+    ph__free(path);
+    *bytes = (ph_bytes){(const char *)out->bytes, out->size};
+    return st;
+}
+
+ph_status ph__sae_open(ph_sae **out, const char *folder, const ph_model_info *model, ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_map cfg = {0}, weights = {0};
+    ph_bytes a, b;
+
+    PH_GO(map_file(&cfg, &a, folder, "cfg.json", err));
+    PH_GO(map_file(&weights, &b, folder, "sae_weights.safetensors", err));
+    PH_GO(ph__sae_parse(out, folder, a, b, model, err));
+    (*out)->map = weights;
+    weights = (ph_map){0};
+done:
+    ph__map_close(&weights);
+    ph__map_close(&cfg);
     return st;
 }
 
@@ -273,6 +304,7 @@ void ph__sae_close(ph_sae **sae)
 {
     if (!*sae) return;
     ph__weights_close(&(*sae)->weights);
+    ph__map_close(&(*sae)->map);
     ph__free((*sae)->bias);
     ph__free((*sae)->norms);
     ph__free((*sae)->folder);
@@ -309,14 +341,14 @@ static float element(const ph_tensor *t, int64_t at)
 /* Entry j of a vector of S, or a single number for all. */
 static ph_status entry(double *out, const ph_sae *s, const char *name, int64_t j, ph_error *err)
 {
+    ph_error inner = {.pos = -1};
     const ph_tensor *t = ph__weights_find(s->weights, name);
-    if (t && t->bytes == ph__quant(t->type)->block_bytes) {
-        *out = (double)element(t, 0);
-        return PH_OK;
-    }
-    const ph_status st = ph__weights_need(&t, s->weights, name, s->S, 1, err);
-    if (st == PH_OK) *out = (double)element(t, j);
-    return st;
+    const bool one = t && t->bytes == ph__quant(t->type)->block_bytes;
+    const ph_status st = one ? PH_OK : ph__weights_need(&t, s->weights, name, s->S, 1, &inner);
+
+    if (st != PH_OK) return ph__fail(err, st, -1, "%s: %s", s->folder, inner.msg);
+    *out = (double)element(t, one ? 0 : j);
+    return PH_OK;
 }
 
 static ph_status read_threshold(ph_latent *l, ph_error *err)

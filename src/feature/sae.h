@@ -14,12 +14,15 @@
 #ifndef PH_SAE_H
 #define PH_SAE_H
 
-#include "base/err.h"
+#include "weights/weights.h"
 
 typedef struct ph_sae ph_sae;
 typedef struct ph_latent ph_latent;
 
 ph_status ph__sae_open(ph_sae **out, const char *folder, const ph_model_info *model, ph_error *err);
+/* The same from memory that outlives *out (fuzzing, tests); folder is what messages name. */
+ph_status ph__sae_parse(ph_sae **out, const char *folder, ph_bytes cfg, ph_bytes weights,
+                        const ph_model_info *model, ph_error *err);
 void ph__sae_close(ph_sae **sae);
 const char *ph__sae_folder(const ph_sae *sae);
 ph_tap ph__sae_tap(const ph_sae *sae);

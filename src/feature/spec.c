@@ -379,6 +379,7 @@ ph_status ph__spec_read(ph_reader *r, ph_spec *s, ph_shelf *shelf)
     *s = (ph_spec){.pos = r->at};
     if (dir || strncmp(here, "sae:", 4) == 0) {
         r->at += 4;
+        ph__skip(r);
         return dir ? direction(r, s, shelf) : latents(r, s, shelf);
     }
     PH_TRY(tap(r, s, false));
