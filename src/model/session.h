@@ -20,7 +20,8 @@ void ph__session_gradient(const ph_session *s, float *dE);
 void ph__session_gradient64(const ph_session *s, double *dE);
 
 /* A watcher is called after every block of every run with the number of the block; it may read what
- * the block computed, and change the stream that the next one gets. NULL: none. */
+ * the block computed, and change the stream that the next one gets. NULL: none. Not for a session of
+ * several taps. */
 typedef ph_status (*ph_watch_fn)(ph_session *s, int64_t block, void *payload, ph_error *err);
 void ph__session_watch(ph_session *s, ph_watch_fn watch, void *payload);
 /* The same, but called once a run: when `at` (a place in a block) has just been computed, before the
