@@ -48,10 +48,10 @@ struct ph_features {
  * is not NULL. */
 static bool digits(ph_reader *r, int64_t *value, int *n, int *places)
 {
-    if (!ph__is_digit(ph__peek(r))) return false;
-    for (; ph__is_digit(ph__peek(r)); r->at++) {
-        if (*n < 2 * DIGITS_MAX && (*value || ph__peek(r) != '0')) ++*n;
-        if (*n <= DIGITS_MAX) *value = *value * 10 + (ph__peek(r) - '0');
+    if (!ph__is_digit(ph__read_peek(r))) return false;
+    for (; ph__is_digit(ph__read_peek(r)); r->at++) {
+        if (*n < 2 * DIGITS_MAX && (*value || ph__read_peek(r) != '0')) ++*n;
+        if (*n <= DIGITS_MAX) *value = *value * 10 + (ph__read_peek(r) - '0');
         if (places && *places > -1000) --*places;
     }
     return true;
@@ -72,17 +72,17 @@ static ph_status weight(ph_reader *r, double *out)
     int n = 0, places = 0, length = 0;
     bool well = digits(r, &mantissa, &n, NULL), down = false;
 
-    if (well && ph__peek(r) == '.') {
+    if (well && ph__read_peek(r) == '.') {
         r->at++;
         well = digits(r, &mantissa, &n, &places);
     }
-    if (well && (ph__peek(r) == 'e' || ph__peek(r) == 'E')) {
+    if (well && (ph__read_peek(r) == 'e' || ph__read_peek(r) == 'E')) {
         r->at++;
-        down = ph__peek(r) == '-';
-        if (down || ph__peek(r) == '+') r->at++;
+        down = ph__read_peek(r) == '-';
+        if (down || ph__read_peek(r) == '+') r->at++;
         well = digits(r, &exponent, &length, NULL);
     }
-    if (!well) return ph__expected(r, "a digit of the weight");
+    if (!well) return ph__read_expected(r, "a digit of the weight");
     if (n > DIGITS_MAX || length > 2)
         return ph__fail(r->err, PH_ESPEC, start, "a weight has at most %d digits, its power two",
                         DIGITS_MAX);
@@ -90,7 +90,7 @@ static ph_status weight(ph_reader *r, double *out)
     *out = places < -22 || places > 22 ? 0 : scaled(mantissa, places);
     if (!(*out >= 1e-8 && *out <= 1e8))
         return ph__fail(r->err, PH_ERANGE, start, "a weight lies between 1e-8 and 1e8");
-    ph__skip(r);
+    ph__read_skip(r);
     return PH_OK;
 }
 
@@ -110,9 +110,9 @@ static ph_status term(ph_reader *r, struct parsed *p, double sign, ph_shelf *she
     struct part *part = &p->parts[p->n_parts++];
 
     *part = (struct part){.weight = 1};
-    if (ph__is_digit(ph__peek(r))) {
+    if (ph__is_digit(ph__read_peek(r))) {
         PH_TRY(weight(r, &part->weight));
-        if (!ph__take(r, '*')) return ph__expected(r, "'*' after the weight");
+        if (!ph__read_take(r, '*')) return ph__read_expected(r, "'*' after the weight");
     }
     part->weight *= sign;
     return ph__spec_read(r, &part->spec, shelf);
@@ -156,15 +156,15 @@ static ph_status check_alone(const struct expr *e, const struct part *parts, ph_
 static ph_status expr(ph_reader *r, struct parsed *p, ph_shelf *shelf)
 {
     struct expr *e = &p->exprs[p->n_exprs++];
-    double sign = ph__take(r, '-') ? -1 : 1;
+    double sign = ph__read_take(r, '-') ? -1 : 1;
 
     *e = (struct expr){.first = p->n_parts, .pos = r->at};
     for (;;) {
         PH_TRY(term(r, p, sign, shelf));
         e->n++;
-        if (ph__take(r, '+'))
+        if (ph__read_take(r, '+'))
             sign = 1;
-        else if (ph__take(r, '-'))
+        else if (ph__read_take(r, '-'))
             sign = -1;
         else
             break;
@@ -176,7 +176,7 @@ static ph_status expr(ph_reader *r, struct parsed *p, ph_shelf *shelf)
 /* specs = expr { "," expr } */
 static ph_status specs(ph_reader *r, struct parsed *p, ph_shelf *shelf)
 {
-    ph__skip(r);
+    ph__read_skip(r);
     do {
         if (p->n_exprs == p->cap_exprs) {
             const size_t cap = p->cap_exprs ? 2 * p->cap_exprs : 4;
@@ -184,8 +184,8 @@ static ph_status specs(ph_reader *r, struct parsed *p, ph_shelf *shelf)
             p->cap_exprs = cap;
         }
         PH_TRY(expr(r, p, shelf));
-    } while (ph__take(r, ','));
-    return ph__peek(r) ? ph__expected(r, "',' or the end after ']'") : PH_OK;
+    } while (ph__read_take(r, ','));
+    return ph__read_peek(r) ? ph__read_expected(r, "',' or the end after ']'") : PH_OK;
 }
 
 static void parsed_close(struct parsed *p)

@@ -19,25 +19,25 @@ typedef struct ph_reader {
     ph_error *err;
 } ph_reader;
 
-char ph__peek(const ph_reader *r);
+char ph__read_peek(const ph_reader *r);
 bool ph__is_digit(char c);
-void ph__skip(ph_reader *r);
-bool ph__take(ph_reader *r, char c);
+void ph__read_skip(ph_reader *r);
+bool ph__read_take(ph_reader *r, char c);
 /* Length of the word at s; that of a hook's name may hold digits and dots. */
-int ph__word_length(const char *s, bool hook);
-bool ph__word_is(const char *s, int n, const char *word);
+int ph__read_word_length(const char *s, bool hook);
+bool ph__read_word_is(const char *s, int n, const char *word);
 /* Take `word` if it is what stands here. */
-bool ph__take_word(ph_reader *r, const char *word);
+bool ph__read_take_word(ph_reader *r, const char *word);
 /* What stands here, printable whatever the bytes are. */
-const char *ph__found(char out[PH_FOUND_MAX], const ph_reader *r);
+const char *ph__read_found(char out[PH_FOUND_MAX], const ph_reader *r);
 /* "expected …, found …" */
-ph_status ph__expected(const ph_reader *r, const char *what);
+ph_status ph__read_expected(const ph_reader *r, const char *what);
 /* N = digit { digit }; blanks behind it stay. */
-ph_status ph__number(ph_reader *r, int64_t *out, const char *what);
+ph_status ph__read_number(ph_reader *r, int64_t *out, const char *what);
 /* A name of a file: up to a blank or one of " @[#" and the end, or in double quotes, where a
  * backslash stands before a quote or backslash. *out is freed with ph__free. */
-ph_status ph__file_name(ph_reader *r, char **out);
+ph_status ph__read_file_name(ph_reader *r, char **out);
 /* Text in double quotes, as above. */
-ph_status ph__quoted(ph_reader *r, char **out);
+ph_status ph__read_quoted(ph_reader *r, char **out);
 
 #endif

@@ -93,17 +93,17 @@ static const char *place_text(char out[PH_FEATURE_TEXT], const ph_tap *tap)
 static ph_status bound(ph_reader *r, int64_t *out, const ph_spec *s, int last)
 {
     const int64_t start = r->at;
-    const bool back = ph__take(r, '-');
+    const bool back = ph__read_take(r, '-');
     char text[PH_FEATURE_TEXT];
 
     if (back && s)
         return ph__fail(r->err, PH_ESPEC, start,
                         "features count from 0: only tokens count from the end");
-    PH_TRY(ph__number(r, out,
-                      back ? "a number after '-'"
-                      : s  ? "the number of a feature"
-                           : "the number of a token"));
-    ph__skip(r);
+    PH_TRY(ph__read_number(r, out,
+                           back ? "a number after '-'"
+                           : s  ? "the number of a feature"
+                                : "the number of a token"));
+    ph__read_skip(r);
     if (back && *out == 0)
         return ph__fail(r->err, PH_ESPEC, start, "there is no token -0: the last one is -1");
     if (back) *out = -*out;
@@ -125,8 +125,8 @@ static ph_status slice(ph_reader *r, ph_axis *out, const ph_spec *s, int64_t beg
 {
     int64_t end = s ? s->width : PH_END;
 
-    ph__take(r, ':');
-    if (ph__peek(r) == '-' || ph__is_digit(ph__peek(r))) PH_TRY(bound(r, &end, s, 1));
+    ph__read_take(r, ':');
+    if (ph__read_peek(r) == '-' || ph__is_digit(ph__read_peek(r))) PH_TRY(bound(r, &end, s, 1));
     /* Ends counted from different sides are compared when the number of tokens is known. */
     if (end == 0 || ((begin < 0) == (end < 0) && end <= begin))
         return ph__fail(r->err, PH_ESPEC, start, "the slice %lld:%lld is empty: %lld is excluded",
@@ -144,8 +144,9 @@ static ph_status range(ph_reader *r, ph_axis *out, const ph_spec *s, int64_t beg
         return ph__fail(r->err, PH_ESPEC, start,
                         "the ends of a range count from the first token, found %lld",
                         (long long)begin);
-    ph__take(r, '-');
-    if (!ph__is_digit(ph__peek(r))) return ph__expected(r, "the last number of the range");
+    ph__read_take(r, '-');
+    if (!ph__is_digit(ph__read_peek(r)))
+        return ph__read_expected(r, "the last number of the range");
     PH_TRY(bound(r, &last, s, 0));
     if (last < begin)
         return ph__fail(r->err, PH_ESPEC, start, "the range %lld-%lld is empty: write %lld-%lld",
@@ -164,7 +165,7 @@ static ph_status token(ph_reader *r, int64_t *out)
     int32_t *ids = NULL;
     size_t n = 0;
 
-    PH_GO(ph__quoted(r, &text));
+    PH_GO(ph__read_quoted(r, &text));
     if (!t || !ph_tokenizer_get_info(t)->encodes)
         PH_GO(ph__fail(r->err, PH_ESPEC, start,
                        "this model's vocabulary cannot be encoded: write "
@@ -186,19 +187,19 @@ static ph_status axis(ph_reader *r, ph_axis *out, const ph_spec *s)
     const int64_t start = r->at;
     int64_t begin = 0;
 
-    if (s && s->tap.place == PH_PLACE_LOGITS && ph__peek(r) == '"') {
+    if (s && s->tap.place == PH_PLACE_LOGITS && ph__read_peek(r) == '"') {
         PH_TRY(token(r, &begin));
         *out = (ph_axis){{begin, begin + 1}, 1};
         return PH_OK;
     }
-    if (ph__peek(r) != ':') {
-        if (ph__peek(r) != '-' && !ph__is_digit(ph__peek(r)))
-            return ph__expected(r, s ? "features: a number, a-b, a:b or ':'"
-                                     : "tokens: a number, -k, a-b, a:b or ':'");
+    if (ph__read_peek(r) != ':') {
+        if (ph__read_peek(r) != '-' && !ph__is_digit(ph__read_peek(r)))
+            return ph__read_expected(r, s ? "features: a number, a-b, a:b or ':'"
+                                          : "tokens: a number, -k, a-b, a:b or ':'");
         PH_TRY(bound(r, &begin, s, 0));
     }
-    if (ph__peek(r) == ':') return slice(r, out, s, begin, start);
-    if (ph__peek(r) == '-') return range(r, out, s, begin, start);
+    if (ph__read_peek(r) == ':') return slice(r, out, s, begin, start);
+    if (ph__read_peek(r) == '-') return range(r, out, s, begin, start);
     *out = (ph_axis){{begin, begin == -1 ? PH_END : begin + 1}, 1};
     return PH_OK;
 }
@@ -209,14 +210,14 @@ static ph_status region(ph_reader *r, ph_spec *s)
 {
     char buffer[PH_FOUND_MAX];
 
-    ph__take(r, '[');
-    if (!ph__take(r, ':'))
+    ph__read_take(r, '[');
+    if (!ph__read_take(r, ':'))
         return ph__fail(r->err, PH_ESPEC, r->at, "the batch axis is always ':', found %s",
-                        ph__found(buffer, r));
-    if (!ph__take(r, ',')) return ph__expected(r, "',' after the batch axis");
+                        ph__read_found(buffer, r));
+    if (!ph__read_take(r, ',')) return ph__read_expected(r, "',' after the batch axis");
     PH_TRY(axis(r, &s->tokens, NULL));
-    if (s->file && !s->sae && ph__take(r, ']')) return PH_OK;
-    if (!ph__take(r, ',')) return ph__expected(r, "',' after the tokens");
+    if (s->file && !s->sae && ph__read_take(r, ']')) return PH_OK;
+    if (!ph__read_take(r, ',')) return ph__read_expected(r, "',' after the tokens");
     const int64_t start = r->at;
     PH_TRY(axis(r, &s->components, s));
     const ph_range c = s->components.range;
@@ -224,7 +225,7 @@ static ph_status region(ph_reader *r, ph_spec *s)
         return ph__fail(r->err, PH_ESPEC, start, "a direction takes all features of its place");
     if (s->sae && c.end - c.begin > 1)
         return ph__fail(r->err, PH_ESPEC, start, "an SAE's latents are taken one by one: a or a-b");
-    if (!ph__take(r, ']')) return ph__expected(r, "']' after the features");
+    if (!ph__read_take(r, ']')) return ph__read_expected(r, "']' after the features");
     return PH_OK;
 }
 
@@ -235,8 +236,8 @@ static ph_status block_number(ph_reader *r, int64_t *out, int64_t first)
     const char *word = first ? "block " : "blocks.";
     int64_t n = 0;
 
-    PH_TRY(ph__number(r, &n,
-                      first ? "the number of a block" : "the number of a block after 'blocks.'"));
+    PH_TRY(ph__read_number(
+        r, &n, first ? "the number of a block" : "the number of a block after 'blocks.'"));
     if (blocks < 1) return ph__fail(r->err, PH_ERANGE, start, "this model has no blocks");
     if (n < first || n >= blocks + first)
         return ph__fail(r->err, PH_ERANGE, start, "%s%lld: this model has blocks %lld to %lld%s",
@@ -259,60 +260,61 @@ static ph_status hook(ph_reader *r, ph_tap *tap)
                  {"hook_mlp_out", PH_PLACE_MLP, 0},
                  {"mlp.hook_post", PH_PLACE_NEURON, 0}};
     const char *s = r->text + r->at;
-    int n = ph__word_length(s, true);
+    int n = ph__read_word_length(s, true);
 
-    if (ph__word_is(s, n, "hook_embed")) {
+    if (ph__read_word_is(s, n, "hook_embed")) {
         tap->place = PH_PLACE_EMBED;
         r->at += n;
         return PH_OK;
     }
     if (strncmp(s, "blocks.", 7) != 0)
-        return ph__expected(r, "hook_embed or blocks.N.NAME as the name of a hook");
+        return ph__read_expected(r, "hook_embed or blocks.N.NAME as the name of a hook");
     r->at += 7;
     PH_TRY(block_number(r, &tap->block, 0));
-    if (ph__peek(r) != '.') return ph__expected(r, "'.' and the name of a hook");
+    if (ph__read_peek(r) != '.') return ph__read_expected(r, "'.' and the name of a hook");
     s = r->text + ++r->at;
-    n = ph__word_length(s, true);
+    n = ph__read_word_length(s, true);
     for (size_t i = 0; i < sizeof hooks / sizeof *hooks; i++) {
-        if (!ph__word_is(s, n, hooks[i].name)) continue;
+        if (!ph__read_word_is(s, n, hooks[i].name)) continue;
         r->at += n;
         tap->block -= hooks[i].before;
         tap->place = tap->block ? hooks[i].place : PH_PLACE_EMBED;
         return PH_OK;
     }
-    return ph__expected(r, "hook_resid_post, hook_resid_pre, hook_attn_out, hook_mlp_out or "
-                           "mlp.hook_post");
+    return ph__read_expected(r, "hook_resid_post, hook_resid_pre, hook_attn_out, hook_mlp_out or "
+                                "mlp.hook_post");
 }
 
 /* "block" N [ "attn" | "mlp" | "neuron" ], from its N on; bare: no region has to follow */
 static ph_status block(ph_reader *r, ph_tap *tap, bool bare)
 {
     PH_TRY(block_number(r, &tap->block, 1));
-    ph__skip(r);
+    ph__read_skip(r);
     tap->place = PH_PLACE_BLOCK;
     for (ph_place p = PH_PLACE_ATTN; p <= PH_PLACE_NEURON; p++) {
-        if (!ph__take_word(r, place_words[p])) continue;
+        if (!ph__read_take_word(r, place_words[p])) continue;
         tap->place = p;
         return PH_OK;
     }
-    return bare || ph__peek(r) == '[' ? PH_OK
-                                      : ph__expected(r, "attn, mlp, neuron or '[' after the block");
+    return bare || ph__read_peek(r) == '['
+               ? PH_OK
+               : ph__read_expected(r, "attn, mlp, neuron or '[' after the block");
 }
 
 /* place = "block" … | "embed" | "final" | "logits" | hook-name */
 static ph_status place(ph_reader *r, ph_tap *tap, bool bare)
 {
     const char *s = r->text + r->at;
-    const int n = ph__word_length(s, false);
+    const int n = ph__read_word_length(s, false);
 
     if (s[n] == '.' || strncmp(s, "hook_", 5) == 0) return hook(r, tap);
-    if (ph__take_word(r, "block")) return block(r, tap, bare);
+    if (ph__read_take_word(r, "block")) return block(r, tap, bare);
     for (ph_place p = PH_PLACE_EMBED; p <= PH_PLACE_LOGITS; p++) {
-        if (!ph__take_word(r, place_words[p])) continue;
+        if (!ph__read_take_word(r, place_words[p])) continue;
         tap->place = p;
         return PH_OK;
     }
-    return ph__expected(r, PLACES);
+    return ph__read_expected(r, PLACES);
 }
 
 /* [ "only" ] place */
@@ -320,13 +322,13 @@ static ph_status tap(ph_reader *r, ph_spec *s, bool bare)
 {
     char text[PH_FEATURE_TEXT];
 
-    s->tap.only = ph__take_word(r, "only");
+    s->tap.only = ph__read_take_word(r, "only");
     const int64_t start = r->at;
     PH_TRY(place(r, &s->tap, bare));
     if (s->tap.only && s->tap.block == 0)
         return ph__fail(r->err, PH_ESPEC, start, "'only' is for a block: %s is not in one",
                         place_words[s->tap.place]);
-    ph__skip(r);
+    ph__read_skip(r);
     s->width = ph_place_width(r->model, s->tap.place);
     if (s->width < 1)
         return ph__fail(r->err, PH_ERANGE, start, "%s: this model has no features there",
@@ -346,13 +348,13 @@ static ph_status direction(ph_reader *r, ph_spec *s, ph_shelf *shelf)
 {
     const int64_t start = r->at;
 
-    PH_TRY(ph__file_name(r, &s->file));
-    if (ph__take(r, '#')) PH_TRY(ph__file_name(r, &s->name));
-    if (!ph__take(r, '@')) return ph__expected(r, "'@' and the place of the direction");
+    PH_TRY(ph__read_file_name(r, &s->file));
+    if (ph__read_take(r, '#')) PH_TRY(ph__read_file_name(r, &s->name));
+    if (!ph__read_take(r, '@')) return ph__read_expected(r, "'@' and the place of the direction");
     PH_TRY(tap(r, s, true));
     s->tokens = (ph_axis){{0, PH_END}, 1};
     s->components = (ph_axis){{0, s->width}, 1};
-    if (ph__peek(r) == '[') PH_TRY(region(r, s));
+    if (ph__read_peek(r) == '[') PH_TRY(region(r, s));
     return at_file(
         r, ph__shelf_direction(&s->direction, shelf, s->file, s->name, s->tap, s->width, r->err),
         start);
@@ -363,11 +365,11 @@ static ph_status latents(ph_reader *r, ph_spec *s, ph_shelf *shelf)
 {
     const int64_t start = r->at;
 
-    PH_TRY(ph__file_name(r, &s->file));
+    PH_TRY(ph__read_file_name(r, &s->file));
     PH_TRY(at_file(r, ph__shelf_sae(&s->sae, shelf, s->file, r->model, r->err), start));
     s->tap = ph__sae_tap(s->sae);
     s->width = ph__sae_latents(s->sae);
-    if (ph__peek(r) != '[') return ph__expected(r, "'[' after the SAE");
+    if (ph__read_peek(r) != '[') return ph__read_expected(r, "'[' after the SAE");
     return region(r, s);
 }
 
@@ -379,11 +381,11 @@ ph_status ph__spec_read(ph_reader *r, ph_spec *s, ph_shelf *shelf)
     *s = (ph_spec){.pos = r->at};
     if (dir || strncmp(here, "sae:", 4) == 0) {
         r->at += 4;
-        ph__skip(r);
+        ph__read_skip(r);
         return dir ? direction(r, s, shelf) : latents(r, s, shelf);
     }
     PH_TRY(tap(r, s, false));
-    if (ph__peek(r) != '[') return ph__expected(r, "'[' after the place");
+    if (ph__read_peek(r) != '[') return ph__read_expected(r, "'[' after the place");
     return region(r, s);
 }
 
@@ -399,7 +401,7 @@ ph_status ph__hook_read(ph_tap *out, const ph_model_info *model, const char *nam
     ph_reader r = {name, 0, model, err};
     *out = (ph_tap){0};
     PH_TRY(hook(&r, out));
-    return ph__peek(&r) ? ph__expected(&r, "the end of the name") : PH_OK;
+    return ph__read_peek(&r) ? ph__read_expected(&r, "the end of the name") : PH_OK;
 }
 
 /* ---- printing, with files ---- */

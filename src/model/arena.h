@@ -1,19 +1,30 @@
-/* arena.h — hands out the parts of one allocation of a backend's memory. */
+/* arena.h — parts of one allocation of a backend, and what runs of blocks lay out in it alike.
+ *
+ * Used twice: with base NULL it only counts, then it hands out. Behind every part stands a zone that
+ * a build with AddressSanitizer forbids to touch.
+ */
 #ifndef PH_ARENA_H
 #define PH_ARENA_H
 
-#include "kernels/kernels.h"
+#include "model/block.h"
 
-/* First counting (base NULL), then for real. In an ASan build a red zone that nothing may touch
- * stands behind every part. */
 typedef struct ph_arena {
     const ph_backend *backend;
-    ph_real *base;
-    size_t used; /* elements */
+    ph_real *base; /* NULL: count */
+    size_t used;   /* elements */
     bool overflow;
 } ph_arena;
 
-/* *slot = room for rows × columns elements, on a 64-byte boundary. */
-void ph__arena_take(ph_arena *a, ph_real **slot, int64_t rows, int64_t columns);
+/* *slot = room for (rows,columns), on a 64-byte boundary. */
+void ph__take(ph_arena *a, ph_real **slot, int64_t rows, int64_t columns);
+/* What a block of N tokens leaves behind; each sees at most `keys`
+ * tokens. */
+void ph__take_block(ph_arena *a, ph_block_state *s, const ph_arch *m, int64_t N, int64_t keys);
+
+/* cos, sin (positions, rope_dims/2) of rope's angles: position × base^(-2i/dims), rounded to float32
+ * at each step as PyTorch does it: that is what the models were trained with, and a descent
+ * amplifies the difference. */
+ph_status ph__write_angles(ph_real *cosine, ph_real *sine, ph_backend *be, const ph_arch *a,
+                           int64_t positions, ph_error *err);
 
 #endif

@@ -16,6 +16,7 @@
 #include "model/arena.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 struct ph_session {
@@ -40,19 +41,6 @@ struct ph_session {
 
 /* ---- memory ---- */
 
-static void take_block(ph_arena *a, ph_block_state *s, const ph_arch *m, int64_t B, int64_t T,
-                       int64_t P)
-{
-    const int64_t N = B * T;
-    ph__arena_take(a, &s->r1, N, 1);
-    ph__arena_take(a, &s->qkv, N, (m->H + 2 * m->Hkv) * m->D);
-    ph__arena_take(a, &s->p, N * m->H, P + T);
-    ph__arena_take(a, &s->mid, N, m->C);
-    ph__arena_take(a, &s->r2, N, 1);
-    ph__arena_take(a, &s->gu, N, 2 * m->F);
-    ph__arena_take(a, &s->out, N, m->C);
-}
-
 /* The one table of sizes. */
 static void layout(ph_session *s, ph_arena *a)
 {
@@ -60,33 +48,33 @@ static void layout(ph_session *s, ph_arena *a)
     const int64_t B = s->rows, T = s->run.T, P = s->run.P, N = B * T;
     const int64_t blocks = s->last - s->first + 1;
 
-    ph__arena_take(a, &s->cos, P + T, m->rope_dims / 2);
-    ph__arena_take(a, &s->sin, P + T, m->rope_dims / 2);
-    ph__arena_take(a, &s->x0, N, m->C);
+    ph__take(a, &s->cos, P + T, m->rope_dims / 2);
+    ph__take(a, &s->sin, P + T, m->rope_dims / 2);
+    ph__take(a, &s->x0, N, m->C);
     for (int64_t i = 0; i < blocks; i++) {
-        if (s->gradient || i == 0) take_block(a, &s->states[i], m, B, T, P);
-        ph__arena_take(a, (ph_real **)&s->states[i].kc, P, m->Hkv * m->D);
-        ph__arena_take(a, (ph_real **)&s->states[i].vc, P, m->Hkv * m->D);
+        if (s->gradient || i == 0) ph__take_block(a, &s->states[i], m, N, P + T);
+        ph__take(a, (ph_real **)&s->states[i].kc, P, m->Hkv * m->D);
+        ph__take(a, (ph_real **)&s->states[i].vc, P, m->Hkv * m->D);
     }
-    ph__arena_take(a, &s->scratch.normed, N, m->C);
-    ph__arena_take(a, &s->scratch.o, N, m->H * m->D);
-    ph__arena_take(a, &s->scratch.h, N, m->F);
-    ph__arena_take(a, &s->scratch.branch, N, m->C);
+    ph__take(a, &s->scratch.normed, N, m->C);
+    ph__take(a, &s->scratch.o, N, m->H * m->D);
+    ph__take(a, &s->scratch.h, N, m->F);
+    ph__take(a, &s->scratch.branch, N, m->C);
     if (s->gradient) {
-        ph__arena_take(a, &s->scratch.dqkv, N, (m->H + 2 * m->Hkv) * m->D);
-        ph__arena_take(a, &s->scratch.dgu, N, 2 * m->F);
-        ph__arena_take(a, &s->dx, N, m->C);
-        if (!s->taps.n) ph__arena_take(a, &s->seed, N, ph__session_width(s));
+        ph__take(a, &s->scratch.dqkv, N, (m->H + 2 * m->Hkv) * m->D);
+        ph__take(a, &s->scratch.dgu, N, 2 * m->F);
+        ph__take(a, &s->dx, N, m->C);
+        if (!s->taps.n) ph__take(a, &s->seed, N, ph__session_width(s));
         for (size_t i = 0; i < s->taps.n; i++)
-            ph__arena_take(a, &s->taps.slots[i].seed, N, s->taps.slots[i].width);
+            ph__take(a, &s->taps.slots[i].seed, N, s->taps.slots[i].width);
     } else {
-        ph__arena_take(a, &s->other, N, m->C);
+        ph__take(a, &s->other, N, m->C);
     }
     if (s->tap.place == PH_PLACE_FINAL || s->tap.place == PH_PLACE_LOGITS) {
-        ph__arena_take(a, &s->final_r, N, 1);
-        ph__arena_take(a, &s->final, N, m->C);
+        ph__take(a, &s->final_r, N, 1);
+        ph__take(a, &s->final, N, m->C);
     }
-    if (s->tap.place == PH_PLACE_LOGITS) ph__arena_take(a, &s->logits, N, m->V);
+    if (s->tap.place == PH_PLACE_LOGITS) ph__take(a, &s->logits, N, m->V);
 }
 
 /* Without gradient every block works in the first one's buffers and the stream changes sides. */
@@ -182,30 +170,6 @@ static ph_status get_weights(ph_session *s, ph_error *err)
     return s->gradient ? be->stream_prepare(s->run.stream, s->head->out_t, N, err) : PH_OK;
 }
 
-/* Angles of rope: position × base^(-2i/dims), rounded to float32 at each step as PyTorch does it:
- * that is what the models were trained with, and a descent amplifies the difference. */
-static ph_status write_angles(ph_session *s, ph_error *err)
-{
-    const ph_arch *a = &s->model->arch;
-    const int64_t half = a->rope_dims / 2, n = (s->run.P + s->run.T) * half;
-    double *table = NULL;
-
-    PH_TRY(PH_NEW(&table, (size_t)(2 * n), err));
-    for (int64_t i = 0; i < n; i++) {
-        const float exponent = (float)(2 * (i % half)) / (float)a->rope_dims;
-        const float frequency = 1 / powf((float)a->rope_base, exponent);
-        const float angle = (float)(i / half) * frequency;
-        table[i] = cos((double)angle);
-        table[n + i] = sin((double)angle);
-    }
-    s->model->backend->write64(s->cos, table, (size_t)n, s->model->backend);
-    s->model->backend->write64(s->sin, table + n, (size_t)n, s->model->backend);
-    s->run.cos = s->cos;
-    s->run.sin = s->sin;
-    ph__free(table);
-    return PH_OK;
-}
-
 /* ---- the context: run once, keep its keys and values ---- */
 
 /* Copy keys and values out of qkv (P,(H+2Hkv)D) of a context run into dense kc, vc. */
@@ -299,7 +263,9 @@ ph_status ph_session_open(ph_session **out, const ph_model *model,
 
     PH_GO(session_new(&s, model, options, err));
     PH_GO(get_memory(s, err));
-    PH_GO(write_angles(s, err));
+    PH_GO(ph__write_angles(s->cos, s->sin, be, &model->arch, s->run.P + s->run.T, err));
+    s->run.cos = s->cos;
+    s->run.sin = s->sin;
     PH_GO(be->stream_new(&s->run.stream, be, err));
     PH_GO(get_weights(s, err));
     PH_GO(run_context(s, options->context, options->n_context, err));
