@@ -26,6 +26,11 @@ static ph_reduce resolve(const ph_feature *f, ph_reduce reduce)
     return first;
 }
 
+bool ph__apart(const ph_feature *f, ph_reduce reduce)
+{
+    return resolve(f, reduce) == PH_REDUCE_DEFAULT;
+}
+
 const char *ph_reduce_name(const ph_feature *feature, ph_reduce reduce)
 {
     static const char *const names[PH_REDUCE_COUNT] = {[PH_REDUCE_DEFAULT] = "each",
@@ -83,9 +88,8 @@ ph_region ph__region_single(const ph_region *r)
     return out;
 }
 
-/* One term of a sum as a sum of its own. What is reduced is weight × value: where the weight is
- * negative, the extreme of the value is the opposite one of that. */
-static ph_region alone(const ph_region *r, size_t i, int64_t T)
+/* Where the weight is negative, the extreme of the value is the opposite one of weight × value. */
+ph_region ph__region_term(const ph_region *r, size_t i, int64_t T)
 {
     const ph_term *t = &r->terms[i];
     ph_range tokens;
@@ -147,7 +151,7 @@ ph_measured ph__measure(const ph_region *r, double *values, const double *X, int
     if (!r->apart) return m;
     m.activation = 0;
     for (size_t i = 0; i < r->n_terms; i++) {
-        const ph_region one = alone(r, i, T);
+        const ph_region one = ph__region_term(r, i, T);
         m.activation += measure_row(&one, NULL, &row).activation;
     }
     return m;
@@ -179,7 +183,7 @@ ph_status ph__measure_post(ph_measured *out, const ph_region *r, double *values,
     PH_GO(PH_NEW(&term, (size_t)T, err));
     PH_GO(PH_NEW(&all, (size_t)T, err));
     for (size_t i = 0; i < r->n_terms; i++) {
-        const ph_region one = alone(r, i, T);
+        const ph_region one = ph__region_term(r, i, T);
         PH_GO(post_values(term, &r->terms[i], &row, err));
         for (int64_t t = 0; t < T; t++) all[t] += term[t];
         apart += measure_row(&one, NULL, &(struct row){X, term, T, W}).activation;
@@ -340,7 +344,7 @@ static double apart_objective(double *dX, const struct objective *by, double tar
         d *= r->sign;
     }
     for (size_t i = 0; i < r->n_terms; i++) {
-        const ph_region one = alone(r, i, T);
+        const ph_region one = ph__region_term(r, i, T);
         const ph_range tokens = counted(&one, X, T, W);
         for (int64_t t = tokens.begin; t < tokens.end; t++)
             add_gradient(dX + t * W, &one, d / (double)(tokens.end - tokens.begin), X + t * W);
@@ -356,7 +360,7 @@ static double sum_cosine(double *dX, const ph_region *r, const double *X, int64_
     for (int64_t t = r->first; t < r->last; t++) {
         bool any = false;
         for (size_t i = 0; i < r->n_terms; i++) {
-            const ph_region one = r->apart ? alone(r, i, T) : *r;
+            const ph_region one = r->apart ? ph__region_term(r, i, T) : *r;
             const ph_range tokens = counted(&one, X, T, W);
             if (t < tokens.begin || t >= tokens.end) continue;
             ph__term_direction(dX + t * W, &r->terms[i], r->sign * r->terms[i].weight);

@@ -27,6 +27,10 @@ typedef struct ph_region {
 ph_status ph__region(ph_region *out, const ph_feature *f, int64_t T, ph_reduce reduce, int sign,
                      ph_error *err);
 
+/* Are the terms of a feature apart under this reduce? */
+bool ph__apart(const ph_feature *f, ph_reduce reduce);
+/* One term of a sum as a sum of its own, for a text of T tokens. What is reduced is weight × value. */
+ph_region ph__region_term(const ph_region *r, size_t i, int64_t T);
 /* The region of a text of one token that is measured whichever token the feature asks for. */
 ph_region ph__region_single(const ph_region *r);
 
