@@ -228,6 +228,8 @@ static const struct argp argp = {
     "  phosphene dream --objective cosine 'block 8 [:, :, 0:4]'\n"
     "  phosphene dream --start tokens --optimizer adam --eta 0.02:0.002 'block 4 [:, :, 0]'\n"
     "  phosphene dream --method greedy --letters --ban the 'block 8 [:, :, 0]'\n"
+    "  phosphene dream 'block 8 [:, -1, 3] - 0.5*block 8 [:, -1, 7]'\n"
+    "  phosphene dream 'dir:refusal.npy @ block 12 [:, -1]'\n"
     "  phosphene dream --tokens 12 --top 3 --json 'block 17 mlp [:, -1, 5]' > out.jsonl\n",
     children,
     NULL,
@@ -346,6 +348,8 @@ static void print_json(const struct dream_command *d, const ph_dream_result *r)
     json_object_set_new(line, "text", utf8(a->text, strlen(a->text)));
     json_object_set_new(line, "text_ids", integers(a->text_ids, a->n_text));
     json_object_set_new(line, "activation", activation(&a->activation, true));
+    if (!isnan(a->activation.post))
+        json_object_set_new(line, "post_activation", number(a->activation.post));
     json_object_set_new(line, "values", numbers(a->values, a->n));
     json_object_set_new(
         line, "max",

@@ -50,7 +50,7 @@ ph_status ph__hunt_open(ph_hunt *out, ph_row *rows, int64_t n, ph_task *task, in
         h.quarries[i].rng = ph__rng(task->job->run.seed, ((uint64_t)1 << 41) + (uint64_t)i);
     }
     PH_GO(open_trials(&h, rows, parents, err));
-    PH_GO(ph__hints_open(&h.hints, task->job, task->lexicon, rows[0].feature->tap,
+    PH_GO(ph__hints_open(&h.hints, task->job, task->lexicon, rows[0].feature,
                          h.count < 32 ? h.count : 32, task->longest, err));
     *out = h;
     return PH_OK;

@@ -12,7 +12,7 @@ static ph_status open_session(ph_task *t, const ph_feature *f, int64_t n, ph_err
 
     t->session = NULL;
     t->session_rows = n < most ? n : most < 1 ? 1 : most;
-    o.tap = f->tap;
+    ph__session_at(&o, f);
     o.rows = t->session_rows;
     o.tokens = t->longest;
     o.context = t->job->context;

@@ -54,7 +54,8 @@ static ph_status add_items(ph_item items[2], ph_encoded *e, ph_decoded *d, const
                          .ids = d->text_ids,
                          .n = d->n_text,
                          .context = e->context,
-                         .n_context = e->n_context};
+                         .n_context = e->n_context,
+                         .behind = true};
     return PH_OK;
 }
 
@@ -63,6 +64,7 @@ static void read_items(ph_decoded *d, const ph_item items[2], double ordinary_no
     const ph_item *seen = items[1].valid ? &items[1] : &items[0];
     d->activation.ids = items[0].valid ? items[0].measured.activation : (double)NAN;
     d->activation.text = items[1].valid ? items[1].measured.activation : (double)NAN;
+    d->activation.post = items[1].valid ? items[1].post : (double)NAN;
     d->max = items[0].measured.extreme;
     d->max_pos = items[0].measured.pos;
     d->norm_ratio = ordinary_norm > 0 && seen->valid ? seen->norm / ordinary_norm : (double)NAN;
