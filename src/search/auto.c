@@ -246,6 +246,7 @@ static ph_status begin_line(struct climb *c, int64_t i, ph_error *err)
             for (int32_t t = 0; t < p.find.n; t++) p.find.ids[t] = known_token(k, &q->rng);
         }
         p.find.start = start;
+        PH_TRY(ph__hunt_mend(&c->hunt, &p.find, &q->rng, err));
         PH_TRY(ph__hunt_propose(&taken, &c->hunt, &p, err));
         made += taken;
     }
@@ -420,6 +421,7 @@ static ph_status run_beams(struct climb *c, int64_t i, ph_error *err)
     for (; n < BEAMS && n < k->n_known; n++)
         beams[n] = (ph_find){.n = 1, .ids = {k->known[n]}, .trips = true, .start = k->starts};
     k->starts++;
+    if (c->hunt.n_wanted) return PH_OK; /* most prefixes lack it */
     for (int64_t length = 2; length <= c->task->longest && n; length++)
         PH_TRY(grow_beams(c, i, beams, &n, err));
     if (n && c->task->longest > 1) add_lead(c, i, &beams[0]);
@@ -469,6 +471,7 @@ static ph_status run_descents(struct climb *c, ph_error *err)
         p.find.start = c->climbers[p.quarry].starts++;
         p.find.n = (int32_t)T;
         memcpy(p.find.ids, ids + i * T, (size_t)T * sizeof *ids);
+        PH_GO(ph__hunt_mend(&c->hunt, &p.find, &c->hunt.quarries[p.quarry].rng, err));
         PH_GO(ph__hunt_propose(NULL, &c->hunt, &p, err));
     }
     PH_GO(ph__hunt_run(&c->hunt, err));
