@@ -354,6 +354,7 @@ static void print_json(const struct dream_command *d, const ph_dream_result *r)
     json_object_set_new(
         line, "max",
         json_pack("{s:o, s:I}", "value", number(a->max), "pos", (json_int_t)a->max_pos));
+    json_object_set_new(line, "sign", json_string(d->o.run.sign < 0 ? "-" : "+"));
     json_object_set_new(line, "round_trip", json_boolean(a->round_trip));
     json_object_set_new(line, "violates", json_boolean(a->violates));
     json_object_set_new(line, "norm_ratio", number(a->norm_ratio));
@@ -366,9 +367,8 @@ static void print_json(const struct dream_command *d, const ph_dream_result *r)
                         json_pack("{s:I, s:o, s:o, s:o}", "id", (json_int_t)r->best_token.id,
                                   "token", token_text(t, r->best_token.id), "activation",
                                   number(r->best_token.value), "repeated", number(r->repeated)));
-    json_object_set_new(
-        line, "corpus",
-        ordinary_json(d->corpus, t, r->feature, a->activation.text, d->common.run.sign));
+    json_object_set_new(line, "corpus",
+                        ordinary_json(d->corpus, t, r->feature, a->activation.text, d->o.run.sign));
     json_object_set_new(line, "nearest", nearest(r, t));
     json_object_set_new(line, "curve", numbers(r->curve, r->n_curve));
     if (r->objective) json_object_set_new(line, "objective", numbers(r->objective, r->n_curve));
@@ -438,6 +438,7 @@ static void print_title(struct dream_command *d, const struct subjects *all)
         print_method(&d->o);
     }
     if (all->n > 1) printf("   ");
+    if (d->common.both) printf("  ");
     cell("feature", d->width);
     printf("  ");
     cell("text", TEXT_WIDTH);
@@ -493,6 +494,7 @@ static void print_row(struct dream_command *d, const ph_dream_result *r)
 
     progress_clear();
     if (*d->subject->letter) printf("%s  ", d->subject->letter);
+    if (d->common.both) printf("%s ", r->rank ? " " : d->o.run.sign < 0 ? "-" : "+");
     cell(r->rank ? "" : r->feature->text, d->width);
     printf("  ");
     cell(text ? text : "", TEXT_WIDTH);
@@ -508,7 +510,7 @@ static void print_row(struct dream_command *d, const ph_dream_result *r)
     if (a->violates) printf("  breaks a constraint: no answer keeps them all\n");
     if (r->rank == 0)
         ordinary_print(d->corpus, subject_tokenizer(d->subject), r->feature, a->activation.text,
-                       d->common.run.sign);
+                       d->o.run.sign);
     if (d->common.verbose) print_details(d, r);
     fflush(stdout);
     d->marked_round |= round_mark(d, a) != ' ';
@@ -520,7 +522,7 @@ static void print_row(struct dream_command *d, const ph_dream_result *r)
 static int on_result(const ph_dream_result *r, void *payload)
 {
     struct dream_command *d = payload;
-    d->features += r->rank == 0;
+    d->features += r->rank == 0 && !(d->common.both && d->o.run.sign < 0);
     d->common.json ? print_json(d, r) : print_row(d, r);
     return ferror(stdout);
 }
@@ -551,33 +553,42 @@ static void print_summary(const struct dream_command *d, const ph_cost *cost, do
     printf("\n");
 }
 
+static void add_cost(ph_cost *sum, const ph_cost *cost)
+{
+    if (sum->first_step == 0) sum->first_step = cost->first_step;
+    sum->rows += cost->rows;
+    sum->token_forwards += cost->token_forwards;
+    sum->naive_forwards += cost->naive_forwards;
+    sum->descent_seconds += cost->descent_seconds;
+    sum->descent_flops += cost->descent_flops;
+}
+
 /* One model: its run line, or its rows of the table. */
 static ph_status run(struct dream_command *d, ph_cost *sum, ph_error *err)
 {
-    ph_cost cost = {0};
     ph_status st = PH_OK;
 
     if (d->common.json) st = subject_run_line(d->subject, &d->common, settings(d), err);
     if (st == PH_OK)
         st = ordinary_open(&d->corpus, &d->ordinary, d->subject, &d->common, 0, false, NULL, err);
     d->o.corpus = d->corpus;
-    if (st == PH_OK)
+    for (int pass = 0; pass < 1 + d->common.both && st == PH_OK; pass++) {
+        ph_cost cost = {0};
+        if (d->common.both) d->o.run.sign = pass ? -1 : 1;
         st = ph_dream(d->subject->model, d->subject->features, &d->o, on_result, d, &cost, err);
+        add_cost(sum, &cost);
+    }
     ph_corpus_close(&d->corpus);
-    if (sum->first_step == 0) sum->first_step = cost.first_step;
-    sum->rows += cost.rows;
-    sum->token_forwards += cost.token_forwards;
-    sum->naive_forwards += cost.naive_forwards;
-    sum->descent_seconds += cost.descent_seconds;
-    sum->descent_flops += cost.descent_flops;
     return st;
 }
 
 int cmd_dream(int argc, char **argv)
 {
     const ph_dream_options defaults = PH_DREAM_OPTIONS_INIT;
-    struct dream_command d = {
-        .o = defaults, .common.several = true, .ordinary.most_flops = MOST_CORPUS_FLOPS};
+    struct dream_command d = {.o = defaults,
+                              .common.several = true,
+                              .common.signs = true,
+                              .ordinary.most_flops = MOST_CORPUS_FLOPS};
     struct subjects all = {0};
     ph_cost cost = {0};
     ph_error err = {0};

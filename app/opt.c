@@ -60,7 +60,8 @@ static const struct argp_option options[] = {
     {"suffix", KEY_SUFFIX, "TEXT", 0, "Fixed text after it", 90},
     {"reduce", KEY_REDUCE, "mean|max|last", 0,
      "How a region's tokens become one activation (mean; max for neurons and logits)", 90},
-    {"sign", KEY_SIGN, "+|-", 0, "Look for the highest (+) or the lowest (-) activation", 90},
+    {"sign", KEY_SIGN, "+|-|both", 0,
+     "Look for the highest (+) or the lowest (-) activation; dream also for both", 90},
     {"no-cache", KEY_NO_CACHE, NULL, 0, "Neither read nor write complete searches done before", 90},
     {"json", KEY_JSON, NULL, 0, "JSON Lines on stdout", 90},
     {"quiet", 'q', NULL, 0, "No progress, no summary", 90},
@@ -138,7 +139,7 @@ static int parse_context(int key, char *arg, struct common *c, struct argp_state
 {
     static const char *const bos[] = {"auto", "on", "off", NULL};
     static const char *const reduce[] = {"mean", "max", "last", NULL};
-    static const char *const sign[] = {"-", "", "+", NULL};
+    static const char *const sign[] = {"-", "+", "both", NULL};
 
     switch (key) {
     case KEY_BOS: c->run.bos = (ph_bos)choose(state, "bos", arg, bos, "auto, on or off"); break;
@@ -146,7 +147,13 @@ static int parse_context(int key, char *arg, struct common *c, struct argp_state
         c->run.reduce =
             (ph_reduce)(PH_REDUCE_MEAN + choose(state, "reduce", arg, reduce, "mean, max or last"));
         break;
-    case KEY_SIGN: c->run.sign = choose(state, "sign", arg, sign, "+ or -") - 1; break;
+    case KEY_SIGN: {
+        const int which = choose(state, "sign", arg, sign, "+, - or both");
+        if (which == 2 && !c->signs) usage_error(state, "--sign both: this command takes + or -");
+        c->both = which == 2;
+        c->run.sign = which ? 1 : -1;
+        break;
+    }
     case KEY_PREFIX: c->run.prefix = arg; break;
     case KEY_SUFFIX: c->run.suffix = arg; break;
     default: return ARGP_ERR_UNKNOWN;
@@ -389,5 +396,7 @@ json_t *common_settings(const struct common *c)
     static const char *const reduce[] = {"default", "mean", "max", "last"};
     return json_pack("{s:s, s:s?, s:s?, s:s, s:s}", "bos", bos[c->run.bos], "prefix", c->run.prefix,
                      "suffix", c->run.suffix, "reduce", reduce[c->run.reduce], "sign",
-                     c->run.sign < 0 ? "-" : "+");
+                     c->both           ? "both"
+                     : c->run.sign < 0 ? "-"
+                                       : "+");
 }

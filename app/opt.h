@@ -29,6 +29,8 @@ enum { EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 /* Filled by common_argp; a command's own options struct begins with it. */
 struct common {
     const char *command;
+    bool signs;   /* set before parse_options by a command that takes --sign both … */
+    bool both;    /* … which then was given */
     bool several; /* set before parse_options by a command that takes more than one -m */
     struct model_choice {
         char *path;  /* owned */

@@ -16,18 +16,20 @@
 #include <string.h>
 
 enum {
-    LINES = 3,        /* of a feature */
-    WIDTH = 128,      /* variants of a step */
-    BEGINNINGS = 16,  /* texts of which a line begins with the best */
-    STALE = 8,        /* steps without success after which a line begins anew */
-    TOP = 256,        /* tokens that the gradient proposes at a position */
-    NEAR = 32,        /* neighbours of a token in the embedding */
-    KNOWN = 4096,     /* best single tokens that are proposed */
-    BEAMS = 4,        /* prefixes that are kept */
-    FOLLOWERS = 1024, /* tokens tried behind each */
-    REPEATED = 8,     /* best single tokens that are tried repeated */
-    DESCENTS = 4,     /* of pez … */
-    STEPS = 40,       /* … and their steps */
+    LINES = 3,            /* of a feature */
+    WIDTH = 128,          /* variants of a step */
+    BEGINNINGS = 16,      /* texts of which a line begins with the best */
+    STALE = 8,            /* steps without success after which a line begins anew */
+    TOP = 256,            /* tokens that the gradient proposes at a position */
+    NEAR = 32,            /* neighbours of a token in the embedding */
+    KNOWN = 4096,         /* best single tokens that are proposed */
+    BEAMS = 4,            /* prefixes that are kept */
+    FOLLOWERS = 768,      /* tokens tried behind each */
+    BEAMS_FROM = 6000,    /* token-forwards after which a feature tries them */
+    DESCENTS_FROM = 2000, /* the same, of descents */
+    REPEATED = 8,         /* best single tokens that are tried repeated */
+    DESCENTS = 4,         /* of pez … */
+    STEPS = 40,           /* … and their steps */
     LEADS = 2 + DESCENTS,
     SAVE_SECONDS = 20
 };
@@ -60,6 +62,9 @@ struct climber {
     int32_t n_known;
     ph_find leads[LEADS]; /* texts that lines begin from, as long as there are any */
     int32_t n_leads, taken;
+    ph_find beams[BEAMS]; /* n_beams prefixes of one length; 0: that is over */
+    int32_t n_beams;
+    bool descended;
     int32_t starts;
     double won[SOURCES], cost[SOURCES];
 };
@@ -253,6 +258,143 @@ static ph_status begin_line(struct climb *c, int64_t i, ph_error *err)
     return PH_OK;
 }
 
+/* ---- leads: texts that lines begin from ---- */
+
+static void add_lead(const struct climb *c, int64_t i, const ph_find *f)
+{
+    struct climber *k = &c->climbers[i];
+    if (!isnan(f->score) && f->n >= c->task->shortest && k->n_leads < LEADS)
+        k->leads[k->n_leads++] = *f;
+}
+
+/* The best of what was just evaluated for a quarry becomes a lead. */
+static void add_best(struct climb *c, int64_t i)
+{
+    const ph_find *best = NULL;
+    for (size_t j = 0; j < c->hunt.n; j++) {
+        const ph_proposal *p = &c->hunt.list[j];
+        if (p->quarry == i && (!best || ph__find_better(&c->hunt, &p->find, best))) best = &p->find;
+    }
+    if (best) add_lead(c, i, best);
+}
+
+static ph_status run_repeated(struct climb *c, int64_t i, ph_error *err)
+{
+    struct climber *k = &c->climbers[i];
+
+    c->hunt.n = 0;
+    for (int32_t j = 0; j < REPEATED && j < k->n_known; j++) {
+        ph_proposal p = {.quarry = i, .parent = -1, .keep = -1, .find.start = k->starts};
+        p.find.n = (int32_t)c->task->shortest;
+        for (int32_t t = 0; t < p.find.n; t++) p.find.ids[t] = k->known[j];
+        PH_TRY(ph__hunt_propose(NULL, &c->hunt, &p, err));
+    }
+    k->starts++;
+    PH_TRY(ph__hunt_run(&c->hunt, err));
+    add_best(c, i);
+    return PH_OK;
+}
+
+static void begin_beams(struct climber *k)
+{
+    for (k->n_beams = 0; k->n_beams < BEAMS && k->n_beams < k->n_known; k->n_beams++)
+        k->beams[k->n_beams] =
+            (ph_find){.n = 1, .ids = {k->known[k->n_beams]}, .trips = true, .start = k->starts};
+    k->starts++;
+}
+
+static ph_status propose_followers(struct climb *c, int64_t i, ph_error *err)
+{
+    struct climber *k = &c->climbers[i];
+
+    c->hunt.n = 0;
+    for (int32_t b = 0; b < k->n_beams; b++) {
+        const ph_proposal p = {
+            .quarry = i, .parent = -1, .keep = i * BEAMS + b, .find = k->beams[b]};
+        PH_TRY(ph__hunt_keep(&c->hunt, &p, err));
+    }
+    PH_TRY(ph__hunt_run(&c->hunt, err));
+    c->hunt.n = 0;
+    for (int32_t b = 0; b < k->n_beams; b++)
+        for (int32_t j = 0; j < FOLLOWERS && j < k->n_known; j++) {
+            ph_proposal p = {.quarry = i,
+                             .parent = i * BEAMS + b,
+                             .same = k->beams[b].n,
+                             .keep = -1,
+                             .find = k->beams[b]};
+            p.find.ids[p.find.n++] = k->known[j];
+            PH_TRY(ph__hunt_propose(NULL, &c->hunt, &p, err));
+        }
+    return ph__hunt_run(&c->hunt, err);
+}
+
+/* Every beam grows by one token; at full length the best is a lead. */
+static ph_status grow_beams(struct climb *c, int64_t i, ph_error *err)
+{
+    struct climber *k = &c->climbers[i];
+    ph_find next[BEAMS];
+    int32_t found = 0;
+
+    PH_TRY(propose_followers(c, i, err));
+    for (size_t j = 0; j < c->hunt.n; j++) {
+        const ph_find *f = &c->hunt.list[j].find;
+        int32_t at = found;
+        if (isnan(f->score)) continue;
+        while (at > 0 && ph__find_better(&c->hunt, f, &next[at - 1])) at--;
+        if (at == BEAMS) continue;
+        if (found < BEAMS) found++;
+        memmove(&next[at + 1], &next[at], (size_t)(found - 1 - at) * sizeof *next);
+        next[at] = *f;
+    }
+    memcpy(k->beams, next, (size_t)found * sizeof *next);
+    k->n_beams = found;
+    if (found && next[0].n < c->task->longest) return PH_OK;
+    if (found) add_lead(c, i, &next[0]);
+    k->n_beams = 0;
+    return PH_OK;
+}
+
+static bool beams_due(const struct climb *c, int64_t i)
+{
+    return c->climbers[i].n_beams && c->hunt.quarries[i].spent >= BEAMS_FROM;
+}
+
+/* The features whose descents are due get them, each of which is a lead. */
+static ph_status run_descents(struct climb *c, const bool *live, ph_error *err)
+{
+    const int64_t T = c->task->longest;
+    ph_status st = PH_OK;
+    int64_t *due = NULL, n = 0;
+    int32_t *ids = NULL;
+
+    PH_GO(PH_NEW(&due, (size_t)c->hunt.count, err));
+    for (int64_t i = 0; i < c->hunt.count; i++) {
+        struct climber *k = &c->climbers[i];
+        if (!live[i] || k->descended || c->hunt.quarries[i].spent < DESCENTS_FROM) continue;
+        k->descended = true;
+        due[n++] = i;
+    }
+    if (n == 0) goto done;
+    PH_GO(PH_NEW(&ids, (size_t)(n * DESCENTS * T), err));
+    PH_GO(ph__leads(ids, &c->hunt, due, n, DESCENTS, STEPS, err));
+    c->hunt.n = 0;
+    for (int64_t i = 0; i < n * DESCENTS; i++) {
+        ph_proposal p = {.quarry = due[i / DESCENTS], .parent = -1, .keep = -1};
+        p.find.start = c->climbers[p.quarry].starts++;
+        p.find.n = (int32_t)T;
+        memcpy(p.find.ids, ids + i * T, (size_t)T * sizeof *ids);
+        PH_GO(ph__hunt_mend(&c->hunt, &p.find, &c->hunt.quarries[p.quarry].rng, err));
+        PH_GO(ph__hunt_propose(NULL, &c->hunt, &p, err));
+    }
+    PH_GO(ph__hunt_run(&c->hunt, err));
+    for (size_t j = 0; j < c->hunt.n; j++)
+        add_lead(c, c->hunt.list[j].quarry, &c->hunt.list[j].find);
+done:
+    ph__free(ids);
+    ph__free(due);
+    return st;
+}
+
 /* ---- a step of all features ---- */
 
 static ph_status find_slopes(struct climb *c, const bool *live, ph_error *err)
@@ -344,10 +486,16 @@ static void settle(struct climb *c, const bool *live)
         if (live[i] && c->climbers[i].line->stale >= STALE) c->climbers[i].line->begun = false;
 }
 
-static ph_status step(struct climb *c, const bool *live, ph_error *err)
+static ph_status step(struct climb *c, bool *live, ph_error *err)
 {
-    for (int64_t i = 0; i < c->hunt.count; i++)
-        if (live[i]) c->climbers[i].line = choose_line(c, i);
+    PH_TRY(run_descents(c, live, err));
+    for (int64_t i = 0; i < c->hunt.count; i++) {
+        if (!live[i]) continue;
+        c->climbers[i].line = choose_line(c, i);
+        if (!beams_due(c, i)) continue;
+        PH_TRY(grow_beams(c, i, err));
+        live[i] = false; /* that was its step */
+    }
     PH_TRY(find_slopes(c, live, err));
     PH_TRY(keep_parents(c, live, err));
     c->hunt.n = 0;
@@ -360,127 +508,6 @@ static ph_status step(struct climb *c, const bool *live, ph_error *err)
     }
     PH_TRY(ph__hunt_run(&c->hunt, err));
     settle(c, live);
-    return PH_OK;
-}
-
-/* ---- the beam ---- */
-
-static ph_status grow_beams(struct climb *c, int64_t i, ph_find *beams, int32_t *n, ph_error *err)
-{
-    const struct climber *k = &c->climbers[i];
-    ph_find next[BEAMS];
-    int32_t found = 0;
-
-    c->hunt.n = 0;
-    for (int32_t b = 0; b < *n; b++) {
-        ph_proposal p = {.quarry = i, .parent = -1, .keep = i * BEAMS + b, .find = beams[b]};
-        PH_TRY(ph__hunt_keep(&c->hunt, &p, err));
-    }
-    PH_TRY(ph__hunt_run(&c->hunt, err));
-    c->hunt.n = 0;
-    for (int32_t b = 0; b < *n; b++)
-        for (int32_t j = 0; j < FOLLOWERS && j < k->n_known; j++) {
-            ph_proposal p = {.quarry = i,
-                             .parent = i * BEAMS + b,
-                             .same = beams[b].n,
-                             .keep = -1,
-                             .find = beams[b]};
-            bool taken;
-            p.find.ids[p.find.n++] = k->known[j];
-            PH_TRY(ph__hunt_propose(&taken, &c->hunt, &p, err));
-        }
-    PH_TRY(ph__hunt_run(&c->hunt, err));
-    for (size_t j = 0; j < c->hunt.n; j++) {
-        const ph_find *f = &c->hunt.list[j].find;
-        int32_t at = found;
-        if (isnan(f->score)) continue;
-        while (at > 0 && ph__find_better(&c->hunt, f, &next[at - 1])) at--;
-        if (at == BEAMS) continue;
-        if (found < BEAMS) found++;
-        memmove(&next[at + 1], &next[at], (size_t)(found - 1 - at) * sizeof *next);
-        next[at] = *f;
-    }
-    memcpy(beams, next, (size_t)found * sizeof *next);
-    *n = found;
-    return PH_OK;
-}
-
-static void add_lead(const struct climb *c, int64_t i, const ph_find *f)
-{
-    struct climber *k = &c->climbers[i];
-    if (!isnan(f->score) && f->n >= c->task->shortest && k->n_leads < LEADS)
-        k->leads[k->n_leads++] = *f;
-}
-
-static ph_status run_beams(struct climb *c, int64_t i, ph_error *err)
-{
-    struct climber *k = &c->climbers[i];
-    ph_find beams[BEAMS];
-    int32_t n = 0;
-
-    for (; n < BEAMS && n < k->n_known; n++)
-        beams[n] = (ph_find){.n = 1, .ids = {k->known[n]}, .trips = true, .start = k->starts};
-    k->starts++;
-    if (c->hunt.n_wanted) return PH_OK; /* most prefixes lack it */
-    for (int64_t length = 2; length <= c->task->longest && n; length++)
-        PH_TRY(grow_beams(c, i, beams, &n, err));
-    if (n && c->task->longest > 1) add_lead(c, i, &beams[0]);
-    return PH_OK;
-}
-
-/* The best of what was just evaluated for a quarry becomes a lead. */
-static void add_best(struct climb *c, int64_t i)
-{
-    const ph_find *best = NULL;
-    for (size_t j = 0; j < c->hunt.n; j++) {
-        const ph_proposal *p = &c->hunt.list[j];
-        if (p->quarry == i && (!best || ph__find_better(&c->hunt, &p->find, best))) best = &p->find;
-    }
-    if (best) add_lead(c, i, best);
-}
-
-static ph_status run_repeated(struct climb *c, int64_t i, ph_error *err)
-{
-    struct climber *k = &c->climbers[i];
-
-    c->hunt.n = 0;
-    for (int32_t j = 0; j < REPEATED && j < k->n_known; j++) {
-        ph_proposal p = {.quarry = i, .parent = -1, .keep = -1, .find.start = k->starts};
-        p.find.n = (int32_t)c->task->shortest;
-        for (int32_t t = 0; t < p.find.n; t++) p.find.ids[t] = k->known[j];
-        PH_TRY(ph__hunt_propose(NULL, &c->hunt, &p, err));
-    }
-    k->starts++;
-    PH_TRY(ph__hunt_run(&c->hunt, err));
-    add_best(c, i);
-    return PH_OK;
-}
-
-/* Every descent is a lead of its own. */
-static ph_status run_descents(struct climb *c, ph_error *err)
-{
-    const int64_t count = c->hunt.count * DESCENTS, T = c->task->longest;
-    ph_status st = PH_OK;
-    int32_t *ids = NULL;
-
-    PH_GO(PH_NEW(&ids, (size_t)(count * T), err));
-    PH_GO(ph__leads(ids, &c->hunt, DESCENTS, STEPS, err));
-    c->hunt.n = 0;
-    for (int64_t i = 0; i < count; i++) {
-        ph_proposal p = {.quarry = i / DESCENTS, .parent = -1, .keep = -1};
-        p.find.start = c->climbers[p.quarry].starts++;
-        p.find.n = (int32_t)T;
-        memcpy(p.find.ids, ids + i * T, (size_t)T * sizeof *ids);
-        PH_GO(ph__hunt_mend(&c->hunt, &p.find, &c->hunt.quarries[p.quarry].rng, err));
-        PH_GO(ph__hunt_propose(NULL, &c->hunt, &p, err));
-    }
-    PH_GO(ph__hunt_run(&c->hunt, err));
-    for (size_t j = 0; j < c->hunt.n; j++)
-        add_lead(c, c->hunt.list[j].quarry, &c->hunt.list[j].find);
-done:
-    ph__free(ids);
-    if (st != PH_ECANCELED) return st;
-    c->task->stopped = true; /* what was found so far counts */
     return PH_OK;
 }
 
@@ -563,21 +590,20 @@ static ph_status save(struct climb *c, const char *path, ph_error *err)
     return ph__resume_save(path, &c->hunt, parts, sizeof parts / sizeof *parts, err);
 }
 
-/* Take up a search that was interrupted, or begin with the beams. */
-static ph_status begin(struct climb *c, bool *go_on, const char *path, ph_error *err)
+/* Take up a search that was interrupted, or begin. */
+static ph_status begin(struct climb *c, const char *path, ph_error *err)
 {
     const ph_part parts[] = PARTS(c);
     bool found;
 
     PH_TRY(ph__resume_load(&found, path, &c->hunt, parts, sizeof parts / sizeof *parts, err));
     set_lists(c);
-    for (int64_t i = 0; i < c->hunt.count && *go_on && !found; i++) {
+    for (int64_t i = 0; i < c->hunt.count && !found; i++) {
         PH_TRY(run_repeated(c, i, err));
-        PH_TRY(run_beams(c, i, err));
-        PH_TRY(
-            ph__hunt_look(go_on, &c->hunt, "beam", (double)(i + 1) / (double)c->hunt.count, err));
+        if (c->task->longest > 1 && !c->hunt.n_wanted) /* most prefixes lack what is wanted */
+            begin_beams(&c->climbers[i]);
     }
-    return *go_on && !found ? run_descents(c, err) : PH_OK;
+    return PH_OK;
 }
 
 static ph_status climb(struct climb *c, ph_error *err)
@@ -589,9 +615,7 @@ static ph_status climb(struct climb *c, ph_error *err)
 
     PH_GO(PH_NEW(&live, (size_t)c->hunt.count, err));
     PH_GO(ph__resume_path(&path, &c->hunt, "auto", err));
-    PH_GO(begin(c, &go_on, path, err));
-    go_on &= !c->task->stopped;
-    if (!go_on) goto done; /* before the rounds: they begin anew */
+    PH_GO(begin(c, path, err));
     do
         while (go_on && choose_live(c, live)) {
             PH_GO(step(c, live, err));

@@ -4,8 +4,9 @@
 
 #include "search/hunt.h"
 
-/* ids (count,each,longest): the tokens of `each` descents of pez for every quarry, of so many steps. The
+/* ids (n,each,longest): the tokens of `each` descents of pez for n quarries, of so many steps. The
  * quarries are charged. */
-ph_status ph__leads(int32_t *ids, ph_hunt *h, int64_t each, int64_t steps, ph_error *err);
+ph_status ph__leads(int32_t *ids, ph_hunt *h, const int64_t *quarries, int64_t n, int64_t each,
+                    int64_t steps, ph_error *err);
 
 #endif
