@@ -74,7 +74,8 @@ def test_dream_options():
                  ["--tokens", "1"], ["--seed", "3"], ["--top", "2"], ["--eta", "1e30:1e30"]):
         code, out, err = run(*base, *more)
         rows = lines(out)
-        check(code == 0 and len(rows) == (3 if "--top" in more else 2), f"{more}: {code} {err}")
+        most = 3 if "--top" in more else 2  # fewer where two texts share more than half their tokens
+        check(code == 0 and 2 <= len(rows) <= most, f"{more}: {code} {err}")
         check("NaN" not in out and "Infinity" not in out, f"{more}: no NaN in JSON")
     code, out, _ = run(*base, "--sign", "-")
     low = lines(out)[1]

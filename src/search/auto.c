@@ -1,83 +1,19 @@
 /* auto.c — the default search: several lines of texts, each improved by variants of itself.
  *
- * A beam of prefixes grown from the best single tokens begins; then in every step each feature takes
- * up one of its lines, proposes variants of its text from several sources, and moves to the best of
+ * Repeated tokens, short descents and a beam (opening.c) lead. In every step each feature takes up one
+ * of its lines, proposes variants of its text from several sources, and moves to the best of
  * them if that is better. A line that no longer improves begins anew, mostly from a disturbed copy
  * of one of the best texts (iterated local search: Lourenço, Martin & Stützle 2003). How much a
  * source proposes follows from what its variants were worth, per token sent forward.
  */
 #include "base/clock.h"
 #include "base/mem.h"
-#include "search/leads.h"
+#include "search/climb.h"
 #include "search/resume.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum {
-    LINES = 3,            /* of a feature */
-    WIDTH = 128,          /* variants of a step */
-    BEGINNINGS = 16,      /* texts of which a line begins with the best */
-    STALE = 8,            /* steps without success after which a line begins anew */
-    TOP = 256,            /* tokens that the gradient proposes at a position */
-    NEAR = 32,            /* neighbours of a token in the embedding */
-    KNOWN = 4096,         /* best single tokens that are proposed */
-    BEAMS = 4,            /* prefixes that are kept */
-    FOLLOWERS = 768,      /* tokens tried behind each */
-    BEAMS_FROM = 6000,    /* token-forwards after which a feature tries them */
-    DESCENTS_FROM = 2000, /* the same, of descents */
-    REPEATED = 8,         /* best single tokens that are tried repeated */
-    DESCENTS = 4,         /* of pez … */
-    STEPS = 40,           /* … and their steps */
-    LEADS = 2 + DESCENTS,
-    SAVE_SECONDS = 20
-};
-
-enum source {
-    BY_GRADIENT, /* a token that the gradient suggests */
-    BY_KNOWN,    /* one of high activation on its own */
-    BY_NEAR,     /* a neighbour of the token that stands there */
-    BY_BEST,     /* a token of another good text */
-    BY_ANY,      /* any token */
-    BY_PAIR,     /* two tokens at once */
-    BY_INSERT,
-    BY_DELETE,
-    BY_EXCHANGE, /* two tokens change places, or one is copied to another place */
-    BY_CROSS,    /* the end of another good text */
-    SOURCES
-};
-
-struct line {
-    ph_find at;
-    bool begun, sloped;
-    int32_t stale;
-    int32_t *top, *near; /* (longest,TOP), (longest,NEAR) */
-};
-
-struct climber {
-    struct line lines[LINES];
-    struct line *line; /* of this step */
-    int32_t known[KNOWN];
-    int32_t n_known;
-    ph_find leads[LEADS]; /* texts that lines begin from, as long as there are any */
-    int32_t n_leads, taken;
-    ph_find beams[BEAMS]; /* n_beams prefixes of one length; 0: that is over */
-    int32_t n_beams;
-    bool descended;
-    int32_t starts;
-    double won[SOURCES], cost[SOURCES];
-};
-
-struct climb {
-    ph_hunt hunt;
-    ph_task *task;
-    struct climber *climbers; /* one for each quarry */
-    int32_t *lists;           /* n_lists */
-    size_t n_lists;
-    float *gradients;  /* (count,longest,C) */
-    int32_t top, near; /* TOP and NEAR, or what the vocabulary has */
-};
 
 /* What is kept beside the hunt's own state. */
 #define PARTS(c)                                                                                   \
@@ -258,143 +194,6 @@ static ph_status begin_line(struct climb *c, int64_t i, ph_error *err)
     return PH_OK;
 }
 
-/* ---- leads: texts that lines begin from ---- */
-
-static void add_lead(const struct climb *c, int64_t i, const ph_find *f)
-{
-    struct climber *k = &c->climbers[i];
-    if (!isnan(f->score) && f->n >= c->task->shortest && k->n_leads < LEADS)
-        k->leads[k->n_leads++] = *f;
-}
-
-/* The best of what was just evaluated for a quarry becomes a lead. */
-static void add_best(struct climb *c, int64_t i)
-{
-    const ph_find *best = NULL;
-    for (size_t j = 0; j < c->hunt.n; j++) {
-        const ph_proposal *p = &c->hunt.list[j];
-        if (p->quarry == i && (!best || ph__find_better(&c->hunt, &p->find, best))) best = &p->find;
-    }
-    if (best) add_lead(c, i, best);
-}
-
-static ph_status run_repeated(struct climb *c, int64_t i, ph_error *err)
-{
-    struct climber *k = &c->climbers[i];
-
-    c->hunt.n = 0;
-    for (int32_t j = 0; j < REPEATED && j < k->n_known; j++) {
-        ph_proposal p = {.quarry = i, .parent = -1, .keep = -1, .find.start = k->starts};
-        p.find.n = (int32_t)c->task->shortest;
-        for (int32_t t = 0; t < p.find.n; t++) p.find.ids[t] = k->known[j];
-        PH_TRY(ph__hunt_propose(NULL, &c->hunt, &p, err));
-    }
-    k->starts++;
-    PH_TRY(ph__hunt_run(&c->hunt, err));
-    add_best(c, i);
-    return PH_OK;
-}
-
-static void begin_beams(struct climber *k)
-{
-    for (k->n_beams = 0; k->n_beams < BEAMS && k->n_beams < k->n_known; k->n_beams++)
-        k->beams[k->n_beams] =
-            (ph_find){.n = 1, .ids = {k->known[k->n_beams]}, .trips = true, .start = k->starts};
-    k->starts++;
-}
-
-static ph_status propose_followers(struct climb *c, int64_t i, ph_error *err)
-{
-    struct climber *k = &c->climbers[i];
-
-    c->hunt.n = 0;
-    for (int32_t b = 0; b < k->n_beams; b++) {
-        const ph_proposal p = {
-            .quarry = i, .parent = -1, .keep = i * BEAMS + b, .find = k->beams[b]};
-        PH_TRY(ph__hunt_keep(&c->hunt, &p, err));
-    }
-    PH_TRY(ph__hunt_run(&c->hunt, err));
-    c->hunt.n = 0;
-    for (int32_t b = 0; b < k->n_beams; b++)
-        for (int32_t j = 0; j < FOLLOWERS && j < k->n_known; j++) {
-            ph_proposal p = {.quarry = i,
-                             .parent = i * BEAMS + b,
-                             .same = k->beams[b].n,
-                             .keep = -1,
-                             .find = k->beams[b]};
-            p.find.ids[p.find.n++] = k->known[j];
-            PH_TRY(ph__hunt_propose(NULL, &c->hunt, &p, err));
-        }
-    return ph__hunt_run(&c->hunt, err);
-}
-
-/* Every beam grows by one token; at full length the best is a lead. */
-static ph_status grow_beams(struct climb *c, int64_t i, ph_error *err)
-{
-    struct climber *k = &c->climbers[i];
-    ph_find next[BEAMS];
-    int32_t found = 0;
-
-    PH_TRY(propose_followers(c, i, err));
-    for (size_t j = 0; j < c->hunt.n; j++) {
-        const ph_find *f = &c->hunt.list[j].find;
-        int32_t at = found;
-        if (isnan(f->score)) continue;
-        while (at > 0 && ph__find_better(&c->hunt, f, &next[at - 1])) at--;
-        if (at == BEAMS) continue;
-        if (found < BEAMS) found++;
-        memmove(&next[at + 1], &next[at], (size_t)(found - 1 - at) * sizeof *next);
-        next[at] = *f;
-    }
-    memcpy(k->beams, next, (size_t)found * sizeof *next);
-    k->n_beams = found;
-    if (found && next[0].n < c->task->longest) return PH_OK;
-    if (found) add_lead(c, i, &next[0]);
-    k->n_beams = 0;
-    return PH_OK;
-}
-
-static bool beams_due(const struct climb *c, int64_t i)
-{
-    return c->climbers[i].n_beams && c->hunt.quarries[i].spent >= BEAMS_FROM;
-}
-
-/* The features whose descents are due get them, each of which is a lead. */
-static ph_status run_descents(struct climb *c, const bool *live, ph_error *err)
-{
-    const int64_t T = c->task->longest;
-    ph_status st = PH_OK;
-    int64_t *due = NULL, n = 0;
-    int32_t *ids = NULL;
-
-    PH_GO(PH_NEW(&due, (size_t)c->hunt.count, err));
-    for (int64_t i = 0; i < c->hunt.count; i++) {
-        struct climber *k = &c->climbers[i];
-        if (!live[i] || k->descended || c->hunt.quarries[i].spent < DESCENTS_FROM) continue;
-        k->descended = true;
-        due[n++] = i;
-    }
-    if (n == 0) goto done;
-    PH_GO(PH_NEW(&ids, (size_t)(n * DESCENTS * T), err));
-    PH_GO(ph__leads(ids, &c->hunt, due, n, DESCENTS, STEPS, err));
-    c->hunt.n = 0;
-    for (int64_t i = 0; i < n * DESCENTS; i++) {
-        ph_proposal p = {.quarry = due[i / DESCENTS], .parent = -1, .keep = -1};
-        p.find.start = c->climbers[p.quarry].starts++;
-        p.find.n = (int32_t)T;
-        memcpy(p.find.ids, ids + i * T, (size_t)T * sizeof *ids);
-        PH_GO(ph__hunt_mend(&c->hunt, &p.find, &c->hunt.quarries[p.quarry].rng, err));
-        PH_GO(ph__hunt_propose(NULL, &c->hunt, &p, err));
-    }
-    PH_GO(ph__hunt_run(&c->hunt, err));
-    for (size_t j = 0; j < c->hunt.n; j++)
-        add_lead(c, c->hunt.list[j].quarry, &c->hunt.list[j].find);
-done:
-    ph__free(ids);
-    ph__free(due);
-    return st;
-}
-
 /* ---- a step of all features ---- */
 
 static ph_status find_slopes(struct climb *c, const bool *live, ph_error *err)
@@ -488,12 +287,12 @@ static void settle(struct climb *c, const bool *live)
 
 static ph_status step(struct climb *c, bool *live, ph_error *err)
 {
-    PH_TRY(run_descents(c, live, err));
+    PH_TRY(ph__open_descents(c, live, err));
     for (int64_t i = 0; i < c->hunt.count; i++) {
         if (!live[i]) continue;
         c->climbers[i].line = choose_line(c, i);
-        if (!beams_due(c, i)) continue;
-        PH_TRY(grow_beams(c, i, err));
+        if (!ph__beams_due(c, i)) continue;
+        PH_TRY(ph__grow_beams(c, i, err));
         live[i] = false; /* that was its step */
     }
     PH_TRY(find_slopes(c, live, err));
@@ -599,9 +398,9 @@ static ph_status begin(struct climb *c, const char *path, ph_error *err)
     PH_TRY(ph__resume_load(&found, path, &c->hunt, parts, sizeof parts / sizeof *parts, err));
     set_lists(c);
     for (int64_t i = 0; i < c->hunt.count && !found; i++) {
-        PH_TRY(run_repeated(c, i, err));
+        PH_TRY(ph__open_repeated(c, i, err));
         if (c->task->longest > 1 && !c->hunt.n_wanted) /* most prefixes lack what is wanted */
-            begin_beams(&c->climbers[i]);
+            ph__open_beams(&c->climbers[i]);
     }
     return PH_OK;
 }

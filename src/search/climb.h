@@ -1,0 +1,81 @@
+/* climb.h — the state of auto.c's search, and the texts that its lines begin from. */
+#ifndef PH_CLIMB_H
+#define PH_CLIMB_H
+
+#include "search/hunt.h"
+
+enum {
+    LINES = 3,            /* of a feature */
+    WIDTH = 128,          /* variants of a step */
+    BEGINNINGS = 16,      /* texts of which a line begins with the best */
+    STALE = 8,            /* steps without success after which a line begins anew */
+    TOP = 256,            /* tokens that the gradient proposes at a position */
+    NEAR = 32,            /* neighbours of a token in the embedding */
+    KNOWN = 4096,         /* best single tokens that are proposed */
+    BEAMS = 4,            /* prefixes that are kept */
+    FOLLOWERS = 768,      /* tokens tried behind each */
+    BEAMS_FROM = 6000,    /* token-forwards after which a feature tries them */
+    DESCENTS_FROM = 2000, /* the same, of descents */
+    REPEATED = 8,         /* best single tokens that are tried repeated */
+    DESCENTS = 4,         /* of pez … */
+    STEPS = 40,           /* … and their steps */
+    LEADS = 2 + DESCENTS,
+    SAVE_SECONDS = 20
+};
+
+enum source {
+    BY_GRADIENT, /* a token that the gradient suggests */
+    BY_KNOWN,    /* one of high activation on its own */
+    BY_NEAR,     /* a neighbour of the token that stands there */
+    BY_BEST,     /* a token of another good text */
+    BY_ANY,      /* any token */
+    BY_PAIR,     /* two tokens at once */
+    BY_INSERT,
+    BY_DELETE,
+    BY_EXCHANGE, /* two tokens change places, or one is copied to another place */
+    BY_CROSS,    /* the end of another good text */
+    SOURCES
+};
+
+struct line {
+    ph_find at;
+    bool begun, sloped;
+    int32_t stale;
+    int32_t *top, *near; /* (longest,TOP), (longest,NEAR) */
+};
+
+struct climber {
+    struct line lines[LINES];
+    struct line *line; /* of this step */
+    int32_t known[KNOWN];
+    int32_t n_known;
+    ph_find leads[LEADS]; /* texts that lines begin from, as long as there are any */
+    int32_t n_leads, taken;
+    ph_find beams[BEAMS]; /* n_beams prefixes of one length; 0: that is over */
+    int32_t n_beams;
+    bool descended;
+    int32_t starts;
+    double won[SOURCES], cost[SOURCES];
+};
+
+struct climb {
+    ph_hunt hunt;
+    ph_task *task;
+    struct climber *climbers; /* one for each quarry */
+    int32_t *lists;           /* n_lists */
+    size_t n_lists;
+    float *gradients;  /* (count,longest,C) */
+    int32_t top, near; /* TOP and NEAR, or what the vocabulary has */
+};
+
+/* The best of the best single tokens, each repeated. */
+ph_status ph__open_repeated(struct climb *c, int64_t i, ph_error *err);
+/* Prefixes that grow by the best single tokens: begin, whether their turn has come, grow by one token;
+ * at full length the best is a lead. */
+void ph__open_beams(struct climber *k);
+bool ph__beams_due(const struct climb *c, int64_t i);
+ph_status ph__grow_beams(struct climb *c, int64_t i, ph_error *err);
+/* The features whose short descents are due get them; each is a lead. */
+ph_status ph__open_descents(struct climb *c, const bool *live, ph_error *err);
+
+#endif
