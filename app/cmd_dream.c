@@ -1,5 +1,6 @@
 /* cmd_dream.c — phosphene dream: find the texts a feature responds to. */
 #include "allow.h"
+#include "fluency.h"
 #include "ordinary.h"
 #include "progress.h"
 #include "table.h"
@@ -44,14 +45,16 @@ enum {
     KEY_OUTLIERS,
     KEY_TOP_K,
     KEY_WIDTH,
-    KEY_FLUENT,
-    KEY_LAMBDA
+    KEY_STAY
 };
 
 static const struct argp_option options[] = {
     {"method", KEY_METHOD, "NAME", 0,
      "auto: a search among tokens that combines everything; swap: swaps of single tokens that the "
-     "gradient proposes (GCG); greedy: append the best token, exact at every step; descent: the "
+     "gradient proposes (GCG); epo: the same by a population that weighs fluency from little to "
+     "much, "
+     "for the front of both; beam: left to right, the model proposes (BEAST); greedy: append the "
+     "best token, exact at every step; descent: the "
      "page's, on the embedding; softmax: on a distribution over the vocabulary; pez: by the "
      "gradient "
      "at the nearest tokens; gumbel: on logits under noise that cools down (auto)",
@@ -72,9 +75,11 @@ static const struct argp_option options[] = {
      "Texts that trigger an outlier norm rank behind the others (last), do not (keep), or are no "
      "answer (drop)",
      0},
-    {"top-k", KEY_TOP_K, "K", 0, "swap: tokens that the gradient proposes per position (256)", 0},
-    {"width", KEY_WIDTH, "N", 0, "swap: variants of a step (512)", 0},
-    {"fluent", KEY_FLUENT, NULL, 0, "Also the cross-entropy of the texts under the model", 0},
+    {"top-k", KEY_TOP_K, "K", 0,
+     "swap, epo: tokens that the gradient proposes per position (256; epo 512)", 0},
+    {"width", KEY_WIDTH, "N", 0,
+     "swap: variants of a step (512); beam: beams, and tokens drawn for each (15)", 0},
+    {"stay", KEY_STAY, NULL, 0, "swap: a step that finds nothing better stays where it is", 0},
     {"steps", KEY_STEPS, "N", 0, "Steps of descent (100)", 0},
     {"restarts", KEY_RESTARTS, "N", 0, "Random starts for each feature (8)", 0},
     {"eta", KEY_ETA, "A:B", 0,
@@ -146,6 +151,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &d->common;
         state->child_inputs[1] = &d->allow;
+        state->child_inputs[2] = o;
         break;
     case KEY_METHOD: o->method = arg; break;
     case KEY_TOKENS: parse_lengths(state, arg, o); break;
@@ -174,7 +180,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case KEY_TOP_K: o->top_k = parse_integer(state, "top-k", arg, 1, INT64_MAX); break;
     case KEY_WIDTH: o->width = parse_integer(state, "width", arg, 1, INT64_MAX); break;
-    case KEY_FLUENT: o->fluent = true; break;
+    case KEY_STAY: o->stay = true; break;
     case KEY_CORPUS: ordinary_option(&d->ordinary, arg); break;
     case ARGP_KEY_END: need_specs(&d->common, state); break;
     default: return ARGP_ERR_UNKNOWN;
@@ -183,7 +189,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_child children[] = {
-    {&common_argp, 0, NULL, 0}, {&allow_argp, 0, NULL, 0}, {0}};
+    {&common_argp, 0, NULL, 0}, {&allow_argp, 0, NULL, 0}, {&fluency_argp, 0, NULL, 0}, {0}};
 static const struct argp argp = {
     options,
     parse,
@@ -193,7 +199,8 @@ static const struct argp argp = {
     "\v"
     "Columns: 'text' is the activation of the printed text, the figure that counts; 'soft' that of "
     "the optimised embedding, 'ids' that of the decoded tokens; 'z' how many standard deviations "
-    "'text' lies above 512 random texts; 'best one token' is the exact best single token of the "
+    "'text' lies above 512 random texts; 'nats' its cross-entropy; 'best one token' is the exact "
+    "best single token of the "
     "whole vocabulary. Beneath each answer stands what the feature does on ordinary text: its "
     "highest "
     "value at a single token, where, and how the answer compares. A text marked ~ does not "
@@ -202,6 +209,7 @@ static const struct argp argp = {
     "Examples:\n"
     "  phosphene dream 'block 8 [:, :, 0-4]'\n"
     "  phosphene dream --method greedy 'block 8 [:, :, 0-4]'\n"
+    "  phosphene dream --method epo --tokens 12 'block 17 [:, :, 5]'\n"
     "  phosphene dream --method pez --steps 300 'block 8 [:, :, 0-4]'\n"
     "  phosphene dream --objective cosine 'block 8 [:, :, 0:4]'\n"
     "  phosphene dream --start tokens --optimizer adam --eta 0.02:0.002 'block 4 [:, :, 0]'\n"
@@ -216,13 +224,13 @@ static const struct argp argp = {
 /* Those of searches among tokens. */
 static json_t *token_settings(const ph_dream_options *o)
 {
-    return json_pack("{s:I, s:I, s:o, s:b, s:s, s:s, s:I, s:I, s:b, s:f}", "tokens_to",
+    return json_pack("{s:I, s:I, s:o, s:b, s:s, s:s, s:I, s:I, s:b}", "tokens_to",
                      (json_int_t)(o->tokens_to ? o->tokens_to : o->tokens), "budget",
                      (json_int_t)o->budget, "time",
                      o->seconds > 0 ? json_real(o->seconds) : json_null(), "share", !o->alone,
                      "round_trip", o->round_trip ? round_trips[o->round_trip - 1] : "default",
                      "outliers", outliers[o->outliers], "top_k", (json_int_t)o->top_k, "width",
-                     (json_int_t)o->width, "fluent", o->fluent, "lambda", o->lambda);
+                     (json_int_t)o->width, "stay", o->stay);
 }
 
 static json_t *settings(const struct dream_command *d)
@@ -239,6 +247,7 @@ static json_t *settings(const struct dream_command *d)
     json_t *common = common_settings(&d->common);
     if (s) json_object_set_new(s, "constraints", allow_json(&d->allow));
     if (s) json_object_update_new(s, token_settings(o));
+    if (s) fluency_settings(s, o);
     if (s && common) json_object_update(s, common);
     json_decref(common);
     return s;
@@ -353,7 +362,7 @@ static void print_json(const struct dream_command *d, const ph_dream_result *r)
     if (r->budget) json_object_set_new(line, "budget", json_integer((json_int_t)r->budget));
     json_object_set_new(line, "starts", starts_json(&r->starts));
     json_object_set_new(line, "specificity", specificity_json(&r->specificity));
-    json_object_set_new(line, "cross_entropy", number(r->cross_entropy));
+    fluency_json(line, r);
     json_object_set_new(line, "seconds", number(r->seconds));
     emit(line);
 }
@@ -415,7 +424,9 @@ static void print_title(struct dream_command *d, const struct subjects *all)
     cell("feature", d->width);
     printf("  ");
     cell("text", TEXT_WIDTH);
-    printf("   %7s %8s %8s %7s  %s\n", "text", "soft", "ids", "z", "best one token");
+    printf("   %7s %8s %8s %7s", "text", "soft", "ids", "z");
+    if (fluency_shown(&d->o)) printf(" %6s", "nats");
+    printf("  best one token\n");
     fflush(stdout);
 }
 
@@ -478,10 +489,13 @@ static void print_row(struct dream_command *d, const ph_dream_result *r)
     cell_number(a->activation.ids, "%.2f", 8);
     printf(" ");
     cell_number(r->z, "%+.1f", 7);
+    if (fluency_shown(&d->o)) printf(" ");
+    if (fluency_shown(&d->o)) cell_number(r->cross_entropy, "%.2f", 6);
     printf("  %s %.2f\n", best ? best : "", r->best_token.value);
     if (a->violates) printf("  breaks a constraint: no answer keeps them all\n");
     ordinary_print(d->corpus, subject_tokenizer(d->subject), r->feature, a->activation.text,
                    d->common.run.sign);
+    fluency_print(r, d->width, TEXT_WIDTH);
     if (d->common.verbose) print_details(d, r);
     fflush(stdout);
     d->marked_round |= round_mark(d, a) != ' ';
