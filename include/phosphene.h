@@ -440,7 +440,7 @@ typedef struct ph_decoded {
     bool special;         /* names special or unused tokens */
     bool violates;        /* breaks a constraint: never wins */
     double norm_ratio;    /* largest norm at the tap over the region / median of random texts */
-    double cross_entropy; /* of the printed text, of ids where that cannot be tokenised; NaN: not
+    double cross_entropy; /* of the printed text, or of ids where their activation counts; NaN: not
                              looked at */
 } ph_decoded;
 

@@ -73,48 +73,10 @@ struct batch {
 
 /* ---- options ---- */
 
-/* Options of searches among tokens. */
-static ph_status check_hunt(struct dream *d, int64_t longest, ph_error *err)
-{
-    const ph_dream_options *o = d->o;
-    ph_task *t = &d->task;
-
-    if (longest > PH_FIND_TOKENS) longest = PH_FIND_TOKENS;
-    t->shortest = t->longest = t->descent.T;
-    t->round_trip = o->round_trip      ? o->round_trip
-                    : d->method->hunts ? PH_ROUND_TRIP_REQUIRE
-                                       : PH_ROUND_TRIP_PREFER;
-    if (!ph_tokenizer_get_info(d->job.tokenizer)->encodes) t->round_trip = PH_ROUND_TRIP_OFF;
-    if (!d->method->hunts) {
-        if (o->tokens_to && o->tokens_to != o->tokens)
-            return ph__fail(err, PH_EINVAL, -1, "tokens %lld:%lld: method %s takes one length",
-                            (long long)o->tokens, (long long)o->tokens_to, d->method->name);
-        return PH_OK;
-    }
-    if (o->tokens_to) t->longest = o->tokens_to;
-    PH_TRY(ph__within("tokens", t->longest, longest, err));
-    if (t->longest < t->shortest)
-        return ph__fail(err, PH_EINVAL, -1, "tokens %lld:%lld: the second is the longest",
-                        (long long)t->shortest, (long long)t->longest);
-    if (!isfinite(o->seconds) || o->seconds < 0)
-        return ph__fail(err, PH_EINVAL, -1, "time %g: expected 0 or more seconds", o->seconds);
-    if (!isfinite(o->lambda) || o->lambda < 0)
-        return ph__fail(err, PH_EINVAL, -1, "lambda %g: expected 0 or more", o->lambda);
-    PH_TRY(ph__within("top-k", o->top_k, INT32_MAX, err));
-    t->top_k = o->top_k < (int64_t)d->job.n_allowed ? o->top_k : (int64_t)d->job.n_allowed;
-    PH_TRY(ph__within("width", o->width, 1000000, err));
-    PH_TRY(ph__epo_check(o, err));
-    return ph__within("budget", o->budget, INT64_MAX, err);
-}
-
-/* Whether texts have a cross-entropy, which takes the whole model. */
+/* The cross-entropy of texts takes the whole model. */
 static ph_status open_fluent(struct dream *d, const ph_features *features, ph_error *err)
 {
-    const ph_method *m = d->method;
-    ph_task *t = &d->task;
-
-    t->fluent = m->hunts && (d->o->fluent || m->fluent || d->o->lambda > 0);
-    if (!t->fluent) return PH_OK;
+    if (!d->task.fluent) return PH_OK;
     for (size_t i = 0; i < ph_features_count(features); i++) {
         const ph_feature *f = ph_features_at(features, i);
         if (f->tap.only)
@@ -122,7 +84,7 @@ static ph_status open_fluent(struct dream *d, const ph_features *features, ph_er
                             "%s: a block alone, but the cross-entropy is of the whole model",
                             f->text);
     }
-    return ph__fluent_open(&d->fluent, &d->job, t->longest, err);
+    return ph__fluent_open(&d->fluent, &d->job, d->task.longest, err);
 }
 
 static ph_status check_options(struct dream *d, ph_error *err)
@@ -141,7 +103,7 @@ static ph_status check_options(struct dream *d, ph_error *err)
     if (!isfinite(o->near_weight) || o->near_weight < 0)
         return ph__fail(err, PH_EINVAL, -1, "near weight %g: expected 0 or more", o->near_weight);
     PH_TRY(ph__within("tokens", d->task.descent.T, longest, err));
-    PH_TRY(check_hunt(d, longest, err));
+    PH_TRY(ph__task_limits(&d->task, d->method, longest, err));
     PH_TRY(ph__within("steps", o->steps, 1000000, err));
     PH_TRY(ph__within("restarts", d->restarts, 100000, err));
     return ph__within("top", o->top, 100000, err);
@@ -347,8 +309,11 @@ static ph_status rescore_rows(struct batch *b, struct dream *d, ph_error *err)
 
     PH_TRY(PH_NEW(&sets, b->count, err));
     for (size_t i = 0; i < b->count; i++)
-        sets[i] = (ph_candidates){b->decoded + i * per_feature, per_feature,
-                                  b->group->features[b->first + i], d->fluent};
+        sets[i] = (ph_candidates){.list = b->decoded + i * per_feature,
+                                  .count = per_feature,
+                                  .feature = b->group->features[b->first + i],
+                                  .fluent = d->fluent,
+                                  .as_ids = d->task.round_trip == PH_ROUND_TRIP_OFF};
     ph_status st = ph__rescore(sets, b->count, d->task.scorer, &d->job, b->group->norm, err);
     ph__free(sets);
     return st;

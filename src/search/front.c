@@ -114,7 +114,8 @@ ph_status ph__front_print(ph_printed *out, const ph_row *row, ph_scorer *scorer,
         *d = (ph_decoded){.ids = f->ids, .n = (size_t)f->n, .activation.soft = (double)NAN};
         for (int32_t t = 0; t < f->n; t++) d->special |= !job->is_ordinary[f->ids[t]];
     }
-    ph_candidates set = {out->list, n, row->feature, fluent};
+    ph_candidates set = {out->list, n, row->feature, fluent,
+                         order->round_trip == PH_ROUND_TRIP_OFF};
     PH_TRY(ph__rescore(&set, 1, scorer, job, ordinary_norm, err));
     for (size_t i = 0; i < n; i++) out->tokens += ph__rescore_cost(&out->list[i], true);
     return sort(out, order, err);

@@ -64,6 +64,9 @@ bool ph__text_start(const char *start);
 /* Points of a row's curve. */
 size_t ph__method_points(const ph_method *m, const ph_descent *d);
 
+/* Fill in lengths, round trip, top_k and fluent from the options, which are checked where they are of
+ * searches among tokens; longest: what the model has room for. */
+ph_status ph__task_limits(ph_task *task, const ph_method *m, int64_t longest, ph_error *err);
 /* Charge the task for all steps of n rows that began then. */
 void ph__method_charge(ph_task *task, int64_t n, double began);
 

@@ -68,15 +68,18 @@ static void read_items(ph_decoded *d, const ph_item items[2], double ordinary_no
     d->norm_ratio = ordinary_norm > 0 && seen->valid ? seen->norm / ordinary_norm : (double)NAN;
 }
 
-/* Of the printed text; of the ids where that cannot be tokenised. */
-static ph_status find_cross(ph_decoded *d, const ph_encoded *e, ph_fluent *fluent, ph_error *err)
+/* Of what has the activation that counts. */
+static ph_status find_cross(ph_decoded *d, const ph_encoded *e, const ph_candidates *set,
+                            ph_error *err)
 {
-    d->cross_entropy = (double)NAN;
-    if (!fluent) return PH_OK;
-    if (e->ids)
-        return ph__fluent_cross(&d->cross_entropy, fluent, e->ids, e->n, e->context, e->n_context,
-                                err);
-    return ph__fluent_cross(&d->cross_entropy, fluent, d->ids, d->n, NULL, 0, err);
+    double *cross = &d->cross_entropy;
+
+    *cross = (double)NAN;
+    if (!set->fluent) return PH_OK;
+    if (set->as_ids || !isfinite(d->activation.text))
+        return ph__fluent_cross(cross, set->fluent, d->ids, d->n, NULL, 0, err);
+    return ph__fluent_cross(cross, set->fluent, d->text_ids, d->n_text, e->context, e->n_context,
+                            err);
 }
 
 int64_t ph__rescore_cost(const ph_decoded *d, bool fluent)
@@ -104,7 +107,7 @@ ph_status ph__rescore(ph_candidates *sets, size_t n_sets, ph_scorer *scorer, con
     for (size_t i = 0; i < n_sets; i++)
         for (size_t k = 0; k < sets[i].count; k++, at++) {
             read_items(&sets[i].list[k], items + 2 * at, ordinary_norm);
-            PH_GO(find_cross(&sets[i].list[k], &encoded[at], sets[i].fluent, err));
+            PH_GO(find_cross(&sets[i].list[k], &encoded[at], &sets[i], err));
         }
 done:
     for (size_t i = 0; encoded && i < n; i++)

@@ -15,6 +15,7 @@ typedef struct ph_candidates {
     size_t count;
     const ph_feature *feature;
     ph_fluent *fluent; /* for the cross-entropy of the texts; NULL: not asked for */
+    bool as_ids;       /* of their ids, as round trips do not count */
 } ph_candidates;
 
 /* Fill in the rest of every candidate, its text against the job's constraints too; all sets are of one tap. ordinary_norm is what norm_ratio is
