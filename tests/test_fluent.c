@@ -39,6 +39,7 @@ static void open_given(struct given *g, const char *path, const char *backend, p
 
     *g = (struct given){.rng = ph__rng(3, 4)};
     m.backend = backend;
+    m.threads = 1;
     run.bos = bos;
     run.prefix = bos == PH_BOS_OFF ? NULL : "ab";
     must(ph_model_open(&g->model, path, &m, &err), &err);
