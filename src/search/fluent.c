@@ -122,7 +122,7 @@ static double *scores_at(const struct plain *p, int64_t V, int64_t row, int64_t 
 /* ln sum exp */
 static double total(const double *s, int64_t V)
 {
-    double most = -INFINITY, sum = 0;
+    double most = (double)-INFINITY, sum = 0;
     for (int64_t v = 0; v < V; v++) most = s[v] > most ? s[v] : most;
     for (int64_t v = 0; v < V; v++) sum += exp(s[v] - most);
     return most + log(sum);
@@ -285,9 +285,9 @@ static ph_status open_ragged(ph_fluent *f, ph_error *err)
 static void best_of(ph_near *top, int64_t k, const float *scores, const ph_fluent *f)
 {
     const ph_job *job = f->job;
-    double most = -INFINITY, sum = 0;
+    double most = (double)-INFINITY, sum = 0;
 
-    for (int64_t i = 0; i < k; i++) top[i] = (ph_near){-1, -INFINITY};
+    for (int64_t i = 0; i < k; i++) top[i] = (ph_near){-1, (double)-INFINITY};
     if (!scores) return;
     for (int64_t v = 0; v < f->V; v++) most = (double)scores[v] > most ? (double)scores[v] : most;
     for (int64_t v = 0; v < f->V; v++) sum += exp((double)scores[v] - most);
@@ -319,7 +319,7 @@ ph_status ph__fluent_top(ph_fluent *f, ph_near *top, int64_t k, const int32_t *i
 
 ph_status ph__draws_open(ph_draws *out, const ph_job *job, const float *scores, ph_error *err)
 {
-    double most = -INFINITY;
+    double most = (double)-INFINITY;
 
     *out = (ph_draws){.job = job};
     PH_TRY(PH_NEW(&out->p, job->n_allowed, err));
