@@ -42,7 +42,7 @@ struct epo {
     ph_fluent *fluent;
     struct breed *breeds;   /* one for each quarry */
     struct member *members; /* (count,size) */
-    struct member *next;    /* (size) */
+    ph_find *next;          /* (size) */
     int64_t size;
     int32_t *lists;
     float *gradients;      /* (size,longest,C) of the activation, where a home needs it */
@@ -289,8 +289,8 @@ static void select_members(struct epo *e)
 {
     struct breed *b = e->breed;
 
-    for (int64_t i = 0; i < e->size; i++) e->next[i].at = best_for(e, &b->members[i]);
-    for (int64_t i = 0; i < e->size; i++) put(&b->members[i], &e->next[i].at);
+    for (int64_t i = 0; i < e->size; i++) e->next[i] = best_for(e, &b->members[i]);
+    for (int64_t i = 0; i < e->size; i++) put(&b->members[i], &e->next[i]);
     b->steps++;
     b->over = e->hunt.n == 0 || b->steps == e->task->o->steps;
     if (e->task->o->restart_every == 0 || b->steps % e->task->o->restart_every) return;
