@@ -17,7 +17,7 @@ enum {
 };
 
 static const struct argp_option options[] = {
-    {NULL, 0, NULL, 0, "Fluent texts (searches among tokens; always of epo and beam):", 70},
+    {NULL, 0, NULL, 0, "Fluent texts, of searches among tokens (always of epo and beam):", 70},
     {"fluent", KEY_FLUENT, NULL, 0,
      "Also the cross-entropy of the texts under the model, in nats per token, and the front: the "
      "texts that no other beats in both activation and cross-entropy",
