@@ -290,6 +290,30 @@ static void check_front(int sign, bool line)
     free(q);
 }
 
+/* Outliers stand as long as nothing else does; dropped ones never, kept ones like any other. */
+static void check_outliers(ph_outliers outliers)
+{
+    static const int expected[][4] = {[PH_OUTLIERS_LAST] = {1, 2, 1, 1},
+                                      [PH_OUTLIERS_KEEP] = {1, 2, 2, 3},
+                                      [PH_OUTLIERS_DROP] = {0, 0, 1, 1}};
+    const ph_find list[] = {{.n = 1, .activation = 5, .cross = 5, .outlier = true},
+                            {.n = 1, .activation = 6, .cross = 6, .outlier = true},
+                            {.n = 1, .activation = 1, .cross = 7},
+                            {.n = 1, .activation = 7, .cross = 8, .outlier = true}};
+    ph_dream_options o = PH_DREAM_OPTIONS_INIT;
+    ph_job job = {.run.sign = 1};
+    ph_task task = {.job = &job, .o = &o, .shortest = 1};
+    const ph_hunt h = {.task = &task};
+    ph_quarry *q = calloc(1, sizeof *q);
+
+    o.outliers = outliers;
+    for (int i = 0; i < 4; i++) {
+        ph__front_show(&h, q, &list[i]);
+        same("front with outliers", i, q->n_front, expected[outliers][i], 0);
+    }
+    free(q);
+}
+
 int main(void)
 {
     static const char *const paths[] = {"tests/data/llama_a.gguf", "tests/data/llama_b.gguf",
@@ -302,6 +326,9 @@ int main(void)
         check_front(sign, false);
         check_front(sign, true);
     }
+    check_outliers(PH_OUTLIERS_LAST);
+    check_outliers(PH_OUTLIERS_KEEP);
+    check_outliers(PH_OUTLIERS_DROP);
     printf("%d compared, %d failed\n", compared, failed);
     return failed || !compared;
 }

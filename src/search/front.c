@@ -26,7 +26,15 @@ static void make_room(ph_quarry *q)
 static bool may_stand(const ph_hunt *h, const ph_find *f)
 {
     return isfinite(f->activation) && isfinite(f->cross) && f->n >= h->task->shortest &&
-           (!f->outlier || h->task->o->outliers == PH_OUTLIERS_KEEP);
+           (!f->outlier || h->task->o->outliers != PH_OUTLIERS_DROP);
+}
+
+/* Outliers that rank last stand only as long as nothing else does. */
+static bool gives_way(const ph_hunt *h, ph_quarry *q, const ph_find *f)
+{
+    if (h->task->o->outliers != PH_OUTLIERS_LAST || q->n_front == 0) return false;
+    if (q->front[0].outlier && !f->outlier) q->n_front = 0;
+    return q->n_front && f->outlier && !q->front[0].outlier;
 }
 
 void ph__front_show(const ph_hunt *h, ph_quarry *q, const ph_find *f)
@@ -34,7 +42,7 @@ void ph__front_show(const ph_hunt *h, ph_quarry *q, const ph_find *f)
     const int sign = h->task->job->run.sign;
     int32_t at = 0, end;
 
-    if (!may_stand(h, f)) return;
+    if (!may_stand(h, f) || gives_way(h, q, f)) return;
     while (at < q->n_front && sign * q->front[at].activation > sign * f->activation) at++;
     if (at > 0 && q->front[at - 1].cross <= f->cross) return;
     if (at < q->n_front && q->front[at].activation == f->activation &&

@@ -1,8 +1,8 @@
 /* front.h — the Pareto front of a feature's texts: activation against cross-entropy.
  *
  * One text dominates another if it is no worse in both and better in one. On the front stands every
- * text that was evaluated, may be an answer, triggers no outlier norm (unless outliers are kept), and
- * is dominated by none; of equals the first.
+ * text that was evaluated, may be an answer, and is dominated by none; of equals the first. Texts that
+ * trigger an outlier norm stand there only if nothing else does, or if they are kept.
  */
 #ifndef PH_FRONT_H
 #define PH_FRONT_H
