@@ -1,5 +1,7 @@
 /* cmd_dream.c — phosphene dream: find the texts a feature responds to. */
 #include "allow.h"
+#include "among.h"
+#include "fluency.h"
 #include "ordinary.h"
 #include "progress.h"
 #include "table.h"
@@ -37,22 +39,16 @@ enum {
     KEY_OPTIMIZER,
     KEY_RESTARTS,
     KEY_DECODE,
-    KEY_TOP,
-    KEY_BUDGET,
-    KEY_TIME,
-    KEY_NO_SHARE,
-    KEY_ROUND_TRIP,
-    KEY_OUTLIERS,
-    KEY_TOP_K,
-    KEY_WIDTH,
-    KEY_FLUENT,
-    KEY_LAMBDA
+    KEY_TOP
 };
 
 static const struct argp_option options[] = {
     {"method", KEY_METHOD, "NAME", 0,
      "auto: a search among tokens that combines everything; swap: swaps of single tokens that the "
-     "gradient proposes (GCG); greedy: append the best token, exact at every step; descent: the "
+     "gradient proposes (GCG); epo: the same by a population that weighs fluency from little to "
+     "much, "
+     "for the front of both; beam: left to right, the model proposes (BEAST); greedy: append the "
+     "best token, exact at every step; descent: the "
      "page's, on the embedding, and chosen by its own options below; softmax: on a distribution "
      "over the vocabulary; pez: by the "
      "gradient "
@@ -60,24 +56,7 @@ static const struct argp_option options[] = {
      0},
     {"tokens", KEY_TOKENS, "N|A:B", 0,
      "Length of the searched text (5); A:B lets searches among tokens vary it", 0},
-    {"budget", KEY_BUDGET, "N", 0,
-     "Searches among tokens: tokens sent forward for each feature, a backward counts two (100000)",
-     0},
-    {"time", KEY_TIME, "S", 0, "The same: stop after S seconds (30s, 5m)", 0},
-    {"no-share", KEY_NO_SHARE, NULL, 0, "The same: no feature sees what was found for another", 0},
-    {"round-trip", KEY_ROUND_TRIP, "require|prefer|off", 0,
-     "Texts that do not tokenise back to their own tokens are not looked at by searches among "
-     "tokens (require, their default), rank behind the others (prefer), or rank by the activation "
-     "of their tokens (off)",
-     0},
-    {"outliers", KEY_OUTLIERS, "last|keep|drop", 0,
-     "Texts that trigger an outlier norm rank behind the others (last), do not (keep), or are no "
-     "answer (drop)",
-     0},
-    {"top-k", KEY_TOP_K, "K", 0, "swap: tokens that the gradient proposes per position (256)", 0},
-    {"width", KEY_WIDTH, "N", 0, "swap: variants of a step (512)", 0},
-    {"fluent", KEY_FLUENT, NULL, 0, "Also the cross-entropy of the texts under the model", 0},
-    {"steps", KEY_STEPS, "N", 0, "Steps of descent (100)", 0},
+    {"steps", KEY_STEPS, "N", 0, "Steps of descent (100); epo: no more than these", 0},
     {"restarts", KEY_RESTARTS, "N", 0, "Random starts for each feature (8)", 0},
     {"eta", KEY_ETA, "A:B", 0,
      "Step size, falling from A to B (1:0.1; pez 0.1:0.1; gumbel 0.3:0.3); 0.1rms:0.01rms counts "
@@ -105,9 +84,6 @@ static const struct argp_option options[] = {
     CORPUS_OPTION,
     {0}};
 
-static const char *const round_trips[] = {"require", "prefer", "off", NULL};
-static const char *const outliers[] = {"last", "keep", "drop", NULL};
-
 /* N or A:B */
 static void parse_lengths(struct argp_state *state, const char *arg, ph_dream_options *o)
 {
@@ -116,29 +92,6 @@ static void parse_lengths(struct argp_state *state, const char *arg, ph_dream_op
     o->tokens = parse_integer(state, "tokens", copy ? copy : arg, 1, INT64_MAX);
     o->tokens_to = colon ? parse_integer(state, "tokens", colon + 1, 1, INT64_MAX) : 0;
     free(copy);
-}
-
-/* A number of seconds, perhaps with s, m or h behind it. */
-static double parse_seconds(struct argp_state *state, const char *arg)
-{
-    static const struct {
-        char letter;
-        double seconds;
-    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}};
-    char *copy = strdup(arg);
-    const size_t n = copy ? strlen(copy) : 0;
-    double unit = 1;
-
-    for (size_t i = 0; n > 1 && i < sizeof units / sizeof *units; i++)
-        if (copy[n - 1] == units[i].letter) {
-            unit = units[i].seconds;
-            copy[n - 1] = 0;
-            break;
-        }
-    const double v = parse_real(state, "time", copy ? copy : arg);
-    if (v <= 0) usage_error(state, "--time %s: expected more than 0 seconds", arg);
-    free(copy);
-    return v * unit;
 }
 
 /* Options that mean something to a descent only, and choose it where no method is named. */
@@ -162,6 +115,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &d->common;
         state->child_inputs[1] = &d->allow;
+        state->child_inputs[2] = o;
+        state->child_inputs[3] = o;
         break;
     case KEY_METHOD:
         o->method = arg;
@@ -181,19 +136,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_OPTIMIZER: o->optimizer = arg; break;
     case KEY_START: o->start = arg; break;
     case KEY_DECODE: o->decode = arg; break;
-    case KEY_BUDGET: o->budget = parse_integer(state, "budget", arg, 1, INT64_MAX); break;
-    case KEY_TIME: o->seconds = parse_seconds(state, arg); break;
-    case KEY_NO_SHARE: o->alone = true; break;
-    case KEY_ROUND_TRIP:
-        o->round_trip = (ph_round_trip)(1 + choose(state, "round-trip", arg, round_trips,
-                                                   "require, prefer or off"));
-        break;
-    case KEY_OUTLIERS:
-        o->outliers = (ph_outliers)choose(state, "outliers", arg, outliers, "last, keep or drop");
-        break;
-    case KEY_TOP_K: o->top_k = parse_integer(state, "top-k", arg, 1, INT64_MAX); break;
-    case KEY_WIDTH: o->width = parse_integer(state, "width", arg, 1, INT64_MAX); break;
-    case KEY_FLUENT: o->fluent = true; break;
     case KEY_CORPUS: ordinary_option(&d->ordinary, arg); break;
     case ARGP_KEY_END:
         need_specs(&d->common, state);
@@ -204,8 +146,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     return 0;
 }
 
-static const struct argp_child children[] = {
-    {&common_argp, 0, NULL, 0}, {&allow_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {{&common_argp, 0, NULL, 0},
+                                             {&allow_argp, 0, NULL, 0},
+                                             {&among_argp, 0, NULL, 0},
+                                             {&fluency_argp, 0, NULL, 0},
+                                             {0}};
 static const struct argp argp = {
     options,
     parse,
@@ -215,7 +160,8 @@ static const struct argp argp = {
     "\v"
     "Columns: 'text' is the activation of the printed text, the figure that counts; 'soft' that of "
     "the optimised embedding, 'ids' that of the decoded tokens; 'z' how many standard deviations "
-    "'text' lies above 512 random texts; 'best one token' is the exact best single token of the "
+    "'text' lies above 512 random texts; 'nats' its cross-entropy; 'best one token' is the exact "
+    "best single token of the "
     "whole vocabulary. Beneath each answer stands what the feature does on ordinary text: its "
     "highest "
     "value at a single token, where, and how the answer compares. A text marked ~ does not "
@@ -224,6 +170,7 @@ static const struct argp argp = {
     "Examples:\n"
     "  phosphene dream 'block 8 [:, :, 0-4]'\n"
     "  phosphene dream --method greedy 'block 8 [:, :, 0-4]'\n"
+    "  phosphene dream --method epo --tokens 12 'block 17 [:, :, 5]'\n"
     "  phosphene dream --method pez --steps 300 'block 8 [:, :, 0-4]'\n"
     "  phosphene dream --objective cosine 'block 8 [:, :, 0:4]'\n"
     "  phosphene dream --start tokens --optimizer adam --eta 0.02:0.002 'block 4 [:, :, 0]'\n"
@@ -236,18 +183,6 @@ static const struct argp argp = {
     NULL};
 
 /* ---- JSON ---- */
-
-/* Those of searches among tokens. */
-static json_t *token_settings(const ph_dream_options *o)
-{
-    return json_pack("{s:I, s:I, s:o, s:b, s:s, s:s, s:I, s:I, s:b, s:f}", "tokens_to",
-                     (json_int_t)(o->tokens_to ? o->tokens_to : o->tokens), "budget",
-                     (json_int_t)o->budget, "time",
-                     o->seconds > 0 ? json_real(o->seconds) : json_null(), "share", !o->alone,
-                     "round_trip", o->round_trip ? round_trips[o->round_trip - 1] : "default",
-                     "outliers", outliers[o->outliers], "top_k", (json_int_t)o->top_k, "width",
-                     (json_int_t)o->width, "fluent", o->fluent, "lambda", o->lambda);
-}
 
 static json_t *settings(const struct dream_command *d)
 {
@@ -262,7 +197,8 @@ static json_t *settings(const struct dream_command *d)
                   o->optimizer, "start", o->start, "decode", o->decode, "top", (json_int_t)o->top);
     json_t *common = common_settings(&d->common);
     if (s) json_object_set_new(s, "constraints", allow_json(&d->allow));
-    if (s) json_object_update_new(s, token_settings(o));
+    if (s) among_settings(s, o);
+    if (s) fluency_settings(s, o);
     if (s && common) json_object_update(s, common);
     json_decref(common);
     return s;
@@ -379,7 +315,7 @@ static void print_json(const struct dream_command *d, const ph_dream_result *r)
     if (r->budget) json_object_set_new(line, "budget", json_integer((json_int_t)r->budget));
     json_object_set_new(line, "starts", starts_json(&r->starts));
     json_object_set_new(line, "specificity", specificity_json(&r->specificity));
-    json_object_set_new(line, "cross_entropy", number(r->cross_entropy));
+    fluency_json(line, r);
     json_object_set_new(line, "seconds", number(r->seconds));
     emit(line);
 }
@@ -442,7 +378,9 @@ static void print_title(struct dream_command *d, const struct subjects *all)
     cell("feature", d->width);
     printf("  ");
     cell("text", TEXT_WIDTH);
-    printf("   %7s %8s %8s %7s  %s\n", "text", "soft", "ids", "z", "best one token");
+    printf("   %7s %8s %8s %7s", "text", "soft", "ids", "z");
+    if (fluency_shown(&d->o)) printf(" %6s", "nats");
+    printf("  best one token\n");
     fflush(stdout);
 }
 
@@ -506,11 +444,14 @@ static void print_row(struct dream_command *d, const ph_dream_result *r)
     cell_number(a->activation.ids, "%.2f", 8);
     printf(" ");
     cell_number(r->z, "%+.1f", 7);
+    if (fluency_shown(&d->o)) printf(" ");
+    if (fluency_shown(&d->o)) cell_number(r->cross_entropy, "%.2f", 6);
     printf("  %s %.2f\n", best ? best : "", r->best_token.value);
     if (a->violates) printf("  breaks a constraint: no answer keeps them all\n");
     if (r->rank == 0)
         ordinary_print(d->corpus, subject_tokenizer(d->subject), r->feature, a->activation.text,
                        d->o.run.sign);
+    fluency_print(r, d->width, TEXT_WIDTH);
     if (d->common.verbose) print_details(d, r);
     fflush(stdout);
     d->marked_round |= round_mark(d, a) != ' ';

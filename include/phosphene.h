@@ -383,7 +383,8 @@ typedef struct ph_dream_options {
     const char *method;    /* "descent"; "softmax": e = x W, x <- softmax(x - eta * gradient);
                                "pez": e moves by the gradient at the tokens nearest to it; "gumbel":
                                e = softmax((x + Gumbel noise) / tau) W, tau 2 to 0.1, x descends;
-                               "greedy": append the token that raises the last position most */
+                               "greedy": append the token that raises the last position most; "swap",
+                               "epo", "beam", "auto": searches among tokens */
     const char *objective; /* "l1" sum |c-O|, "l2" sum (c-O)^2, "linear" -sum O, over the region;
                                "cosine" sum over its tokens of 1 - cos(O, the region's direction) */
     double near_weight;    /* of a penalty: mean squared distance of e to the nearest tokens; 0;
@@ -404,15 +405,23 @@ typedef struct ph_dream_options {
     bool alone;        /* features do not share what is found for others */
     ph_round_trip round_trip;
     ph_outliers outliers;
-    int64_t top_k, width; /* swap: tokens proposed per position, variants per step; 256, 512 */
-    bool fluent;          /* cross-entropy of the texts under the model, and … */
-    double lambda;        /* … its weight in what is searched for */
+    int64_t top_k; /* swap, epo: tokens proposed per position; 0: 256, epo 512 */
+    int64_t width; /* swap: variants per step; beam: beams, and tokens drawn for each; 0: 512, 15 */
+    bool fluent;   /* the front, and cross-entropy of the texts under the model: mean over their
+                           tokens, the first counting only behind a context, of -ln p */
+    double lambda; /* its weight in how answers rank and what all but epo search for; 0 */
+    bool stay;     /* swap: a step that finds nothing better stays where it is */
+    /* epo: members, children of each in a step, weights of the cross-entropy (those between evenly
+     * spaced by their logarithm), steps after which all begin anew from one member, 0: never */
+    int64_t population, children;     /* 8, 32 */
+    double lambda_first, lambda_last; /* 0.1, 10; both 0: without */
+    int64_t restart_every;            /* 30 */
 } ph_dream_options;
 #define PH_DREAM_OPTIONS_INIT                                                                      \
     {                                                                                              \
         sizeof(ph_dream_options), PH_RUN_OPTIONS_INIT, 5, 0, 0, 0, 0, false, false, 100.0, "auto", \
             "l1", 0.0, NULL, NULL, "all", 0, NULL, PH_CONSTRAINTS_INIT, 0, 100000, 0.0, false,     \
-            PH_ROUND_TRIP_DEFAULT, PH_OUTLIERS_LAST, 256, 512, false, 0.0                          \
+            PH_ROUND_TRIP_DEFAULT, PH_OUTLIERS_LAST, 0, 0, false, 0.0, false, 8, 32, 0.1, 10.0, 30 \
     }
 
 /* Fill in what the options leave to their method; ph_dream does it itself. Of descent: 100 steps of
@@ -424,6 +433,8 @@ PH_API void ph_dream_defaults(ph_dream_options *options);
 PH_API const char *ph_method_name(size_t i);
 /* Whether a method is a search among tokens, which goes by its budget. */
 PH_API bool ph_method_budget(const char *name);
+/* Whether it looks at the texts' cross-entropy, asked for or not. */
+PH_API bool ph_method_fluent(const char *name);
 PH_API const char *ph_objective_name(size_t i);
 PH_API const char *ph_optimizer_name(size_t i);
 PH_API const char *ph_start_name(size_t i);
@@ -453,6 +464,8 @@ typedef struct ph_decoded {
     bool special;         /* names special or unused tokens */
     bool violates;        /* breaks a constraint: never wins */
     double norm_ratio;    /* largest norm at the tap over the region / median of random texts */
+    double cross_entropy; /* of the printed text, or of ids where their activation counts; NaN: not
+                             looked at */
 } ph_decoded;
 
 typedef struct ph_near {
@@ -508,8 +521,13 @@ typedef struct ph_dream_result {
     int64_t budget;         /* of a search among tokens: the one that repeats it; else 0 */
     ph_starts starts;
     ph_specificity specificity; /* of the answer's ids */
-    double cross_entropy; /* of the answer's ids under the model, in nats; NaN: not looked at */
-    double seconds;       /* of the batch this feature was in, divided by its features */
+    double cross_entropy;       /* the answer's */
+    const ph_decoded
+        *front; /* rank 0: of all the texts that were evaluated those that no other beats
+                                in both activation and cross-entropy, as printed; n_front, the most
+                                active first */
+    size_t n_front;
+    double seconds; /* of the batch this feature was in, divided by its features */
 } ph_dream_result;
 
 /* Borrowed for the call; nonzero return cancels. */

@@ -270,6 +270,32 @@ static ph_status call_dream_swap(ph_error *err)
     return hunt_by("swap", err);
 }
 
+static ph_status fluent_by(const char *method, ph_error *err)
+{
+    ph_dream_options o = PH_DREAM_OPTIONS_INIT;
+    int results = 0;
+    o.method = method;
+    o.tokens = 2;
+    o.budget = 100;
+    o.top = 1;
+    o.top_k = 4;
+    o.width = 3;
+    o.population = 2;
+    o.children = 3;
+    o.restart_every = 1;
+    return ph_dream(model, features, &o, on_dream, &results, NULL, err);
+}
+
+static ph_status call_dream_epo(ph_error *err)
+{
+    return fluent_by("epo", err);
+}
+
+static ph_status call_dream_beam(ph_error *err)
+{
+    return fluent_by("beam", err);
+}
+
 static ph_status call_dream_constrained(ph_error *err)
 {
     static const char *const ban[] = {"z"};
@@ -485,6 +511,8 @@ static const struct call {
              {"ph_dream by gumbel", call_dream_gumbel},
              {"ph_dream by auto", call_dream_auto},
              {"ph_dream by swap", call_dream_swap},
+             {"ph_dream by epo", call_dream_epo},
+             {"ph_dream by beam", call_dream_beam},
              {"ph_dream, constrained", call_dream_constrained},
              {"ph_recover", call_recover},
              {"ph_recover, sequential", call_recover_sequential},

@@ -126,6 +126,74 @@ def test_methods():
     expect_error(2, "--eta 0:0: no step", "dream", "block 1 [:, :, 1]", "--eta", "0:0")
 
 
+def front_of(row):
+    """A result's front, after a check of what every front is: sorted, and no text beaten by another."""
+    front = row["front"]
+    sign = 1 if len(front) < 2 or front[0]["activation"] > front[-1]["activation"] else -1
+    points = [(sign * f["activation"], -f["cross_entropy"]) for f in front]
+    check(points == sorted(points, reverse=True), "front: the most active first")
+    for a in points:
+        check(not any(b != a and b[0] >= a[0] and b[1] >= a[1] for b in points), f"front: {a} is beaten")
+    return front
+
+
+def test_fluent():
+    base = ("dream", "block 2 [:, :, 0-1]", "--tokens", "3", "--budget", "1500", "--json")
+    for method in (["epo"], ["beam"], ["auto", "--fluent"], ["auto", "--lambda", "0.5"], ["swap", "--fluent"]):
+        args = (*base, "--method", *method)
+        code, out, err = run(*args)
+        rows = lines(out)
+        check(code == 0 and err == "", f"{method}: {code} {err}")
+        check(rows[0]["settings"]["fluent"] is True, f"{method}: settings")
+        check(all(isinstance(r["cross_entropy"], float) for r in rows[1:]), f"{method}: cross-entropy")
+        first = [r for r in rows[1:] if r["rank"] == 0]
+        check(len(first) == 2 and all(r["rank"] == 0 or "front" not in r for r in rows[1:]), f"{method}: fronts")
+        for r in first:
+            front = front_of(r)
+            best = max(x["activation"]["text"] for x in rows[1:] if x["feature"] == r["feature"])
+            check(front and (front[0]["activation"] >= best - 1e-6 or r["norm_ratio"] > 3), f"{method}: front's best")
+            for f in front[:2]:  # the law: what is printed is what a plain forward pass says
+                code, again, _ = run("score", r["feature"], f["text"], "--json")
+                again = lines(again)[1]
+                check(again["ids"] == f["ids"] and abs(again["activation"] - f["activation"]) < 1e-5,
+                      f"{method}: {f}")
+        code, again, _ = run(*args)
+        check(strip_times(again) == strip_times(out), f"{method}: the same bytes again")
+        if "--lambda" in method:
+            ranked = [[r["activation"]["text"] - 0.5 * r["cross_entropy"] for r in rows[1:] if r["feature"] == f]
+                      for f in {r["feature"] for r in rows[1:]}]
+            check(all(x == sorted(x, reverse=True) for x in ranked), f"ranked by both: {ranked}")
+        elif method[0] in ("epo", "beam"):
+            drop = lambda r: {k: v for k, v in r.items() if k not in ("run", "seconds")}
+            code, alone, _ = run("dream", "block 2 [:, :, 1]", *args[2:])
+            check([drop(r) for r in lines(alone)[1:]] == [drop(r) for r in rows[1:] if "1]" in r["feature"]],
+                  f"{method}: a feature alone")
+        code, out, err = run(*args, "--sign", "-")
+        check(code == 0 and all(front_of(r) for r in lines(out)[1:] if r["rank"] == 0), f"{method}: {err}")
+        code, out, err = run(*(a for a in args if a != "--json"))
+        check(code == 0 and " nats" in out and out.count("  front ") == 2, f"{method}: the table {out} {err}")
+    code, out, _ = run("dream", "block 2 [:, :, 0]", "--method", "swap", "--budget", "500", "--json")
+    check(lines(out)[1]["cross_entropy"] is None and "front" not in lines(out)[1], "not asked for")
+    code, out, _ = run("dream", "block 2 [:, :, 0]", "--method", "swap", "--budget", "500")
+    check("nats" not in out, "no column where nothing was computed")
+    code, out, _ = run(*base, "--method", "epo", "--population", "3", "--children", "4", "--lambda", "0.5:2",
+                       "--restart-every", "0")
+    s = lines(out)[0]["settings"]
+    check((s["population"], s["children"], s["lambda_first"], s["lambda_last"], s["restart_every"], s["top_k"]) ==
+          (3, 4, 0.5, 2, 0, 512), f"epo: settings {s}")
+    for more in (["--tokens", "1"], ["--tokens", "1", "--bos", "off"], ["--tokens", "1:4"], ["--outliers", "drop"],
+                 ["--round-trip", "prefer"], ["--round-trip", "off"], ["--prefix", "ab", "--suffix", "cd"],
+                 ["--ascii", "--ban", "e"], ["--budget", "1"]):
+        for method in ("epo", "beam"):
+            code, out, err = run(*base, "--method", method, *more)
+            check(code == 0 and "NaN" not in out and len(lines(out)) >= 3, f"{method} {more}: {code} {err}")
+    expect_error(2, "lambda 0:2: expected both more than 0, or both 0", *base, "--method", "epo", "--lambda", "0:2")
+    expect_error(2, "lambda -1: expected 0 or more", *base, "--method", "auto", "--lambda=-1")
+    expect_error(2, "--population 0: ", *base, "--method", "epo", "--population", "0")
+    expect_error(1, r"only block 2 \[:, :, 0\]: a block alone, but the cross-entropy is of the whole model",
+                 "dream", "only block 2 [:, :, 0]", "--method", "beam")
+
+
 def test_constraints():
     base = ("dream", "block 1 [:, :, 3]", "--steps", "4", "--restarts", "2", "--start", "tokens", "--json")
     words = os.path.join(WORK, "words.txt")
@@ -516,5 +584,5 @@ def test_interrupt():
           f"Ctrl-C: {len(rows)} whole lines")
 
 
-run_tests(test_dream, test_dream_options, test_methods, test_constraints, test_hidden, test_near, test_effect, test_recover, test_others,
+run_tests(test_dream, test_dream_options, test_methods, test_fluent, test_constraints, test_hidden, test_near, test_effect, test_recover, test_others,
           test_errors, test_files, test_interrupt)

@@ -133,7 +133,8 @@ static void decode(struct published *p)
         for (int k = 0; k < PH_DECODES; k++)
             p->decoded[i][k] =
                 (ph_decoded){.decode = ph_decode_name((size_t)k), .ids = p->ids[k][i], .n = T};
-        sets[i] = (ph_candidates){p->decoded[i], PH_DECODES, p->rows[i].feature};
+        sets[i] = (ph_candidates){
+            .list = p->decoded[i], .count = PH_DECODES, .feature = p->rows[i].feature};
     }
     must(ph__rescore(sets, ROWS, p->scorer, &p->job, 0, &err), &err);
 }

@@ -437,7 +437,7 @@ ph_status ph__auto(ph_row *rows, int64_t n, ph_task *task, ph_error *err)
 
     PH_GO(climb_open(&c, rows, n, task, err));
     PH_GO(climb(&c, err));
-    ph__hunt_answer(&c.hunt, rows);
+    PH_GO(ph__hunt_answer(&c.hunt, rows, err));
 done:
     climb_close(&c);
     return st;

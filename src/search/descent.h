@@ -27,8 +27,9 @@ typedef struct ph_row {
     double soft;   /* the activation of e */
     int64_t forwards; /* tokens sent forward, a backward counting two; re-scoring not included … */
     int64_t naive;    /* … and if nothing had been shared; 0: the same */
-    ph_starts starts; /* of a search among tokens */
-    double cross;     /* cross-entropy of the ids, NaN: not looked at */
+    ph_starts starts;      /* of a search among tokens */
+    struct ph_find *front; /* n_front, allocated: the front of a feature, in its first row */
+    int64_t n_front;
 } ph_row;
 
 /* What the rows of a job have in common. */

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "search/baseline.h"
 #include "search/decode.h"
+#include "search/front.h"
 #include "search/hunt.h"
 #include "search/options.h"
 #include "search/rescore.h"
@@ -33,6 +34,7 @@ struct dream {
     ph_order order;
     size_t candidates; /* of a row: its decodes, and its method's own tokens */
     ph_lexicon *lexicon;
+    ph_fluent *fluent;   /* NULL: not asked for */
     ph_decoder *decoder; /* opened when the first descent is done */
     ph_dream_fn result;
     void *payload;
@@ -65,42 +67,24 @@ struct batch {
     ph_decoded *decoded; /* (rows,candidates) */
     ph_dream_row *found; /* (rows) */
     double *repeated;    /* (count) */
+    ph_printed *fronts;  /* (count) */
     double seconds;
 };
 
 /* ---- options ---- */
 
-/* Options of searches among tokens. */
-static ph_status check_hunt(struct dream *d, int64_t longest, ph_error *err)
+/* The cross-entropy of texts takes the whole model. */
+static ph_status open_fluent(struct dream *d, const ph_features *features, ph_error *err)
 {
-    const ph_dream_options *o = d->o;
-    ph_task *t = &d->task;
-
-    if (longest > PH_FIND_TOKENS) longest = PH_FIND_TOKENS;
-    t->shortest = t->longest = t->descent.T;
-    t->round_trip = o->round_trip      ? o->round_trip
-                    : d->method->hunts ? PH_ROUND_TRIP_REQUIRE
-                                       : PH_ROUND_TRIP_PREFER;
-    if (!ph_tokenizer_get_info(d->job.tokenizer)->encodes) t->round_trip = PH_ROUND_TRIP_OFF;
-    if (!d->method->hunts) {
-        if (o->tokens_to && o->tokens_to != o->tokens)
-            return ph__fail(err, PH_EINVAL, -1, "tokens %lld:%lld: method %s takes one length",
-                            (long long)o->tokens, (long long)o->tokens_to, d->method->name);
-        return PH_OK;
+    if (!d->task.fluent) return PH_OK;
+    for (size_t i = 0; i < ph_features_count(features); i++) {
+        const ph_feature *f = ph_features_at(features, i);
+        if (f->tap.only)
+            return ph__fail(err, PH_EUNSUPPORTED, -1,
+                            "%s: a block alone, but the cross-entropy is of the whole model",
+                            f->text);
     }
-    if (o->tokens_to) t->longest = o->tokens_to;
-    PH_TRY(ph__within("tokens", t->longest, longest, err));
-    if (t->longest < t->shortest)
-        return ph__fail(err, PH_EINVAL, -1, "tokens %lld:%lld: the second is the longest",
-                        (long long)t->shortest, (long long)t->longest);
-    if (!isfinite(o->seconds) || o->seconds < 0)
-        return ph__fail(err, PH_EINVAL, -1, "time %g: expected 0 or more seconds", o->seconds);
-    if (!isfinite(o->lambda) || o->lambda < 0)
-        return ph__fail(err, PH_EINVAL, -1, "lambda %g: expected 0 or more", o->lambda);
-    PH_TRY(ph__within("top-k", o->top_k, d->job.model->arch.V, err));
-    t->top_k = o->top_k < (int64_t)d->job.n_allowed ? o->top_k : (int64_t)d->job.n_allowed;
-    PH_TRY(ph__within("width", o->width, 1000000, err));
-    return ph__within("budget", o->budget, INT64_MAX, err);
+    return ph__fluent_open(&d->fluent, &d->job, d->task.longest, err);
 }
 
 static ph_status check_options(struct dream *d, ph_error *err)
@@ -119,7 +103,7 @@ static ph_status check_options(struct dream *d, ph_error *err)
     if (!isfinite(o->near_weight) || o->near_weight < 0)
         return ph__fail(err, PH_EINVAL, -1, "near weight %g: expected 0 or more", o->near_weight);
     PH_TRY(ph__within("tokens", d->task.descent.T, longest, err));
-    PH_TRY(check_hunt(d, longest, err));
+    PH_TRY(ph__task_limits(&d->task, d->method, longest, err));
     PH_TRY(ph__within("steps", o->steps, 1000000, err));
     PH_TRY(ph__within("restarts", d->restarts, 100000, err));
     return ph__within("top", o->top, 100000, err);
@@ -158,7 +142,9 @@ static ph_status prepare(struct dream *d, const ph_model *model, const ph_featur
     d->restarts = d->method->answers ? o->top + SPARE : o->restarts;
     d->task.answers = d->restarts;
     PH_TRY(check_options(d, err));
-    d->order = (ph_order){d->job.run.sign, d->task.round_trip, o->outliers};
+    PH_TRY(open_fluent(d, features, err));
+    d->order = (ph_order){d->job.run.sign, d->task.round_trip, o->outliers,
+                          d->task.fluent ? o->lambda : 0};
     d->candidates = d->method->names;
     if (d->method->descends) d->candidates += d->decode < 0 ? PH_DECODES : 1;
     PH_TRY(
@@ -179,6 +165,9 @@ static void batch_close(struct batch *b, const struct dream *d)
 {
     for (size_t i = 0; b->decoded && i < (size_t)b->rows * d->candidates; i++)
         ph__decoded_close(&b->decoded[i]);
+    for (size_t i = 0; b->fronts && i < b->count; i++) ph__front_close(&b->fronts[i]);
+    for (int64_t i = 0; b->row && i < b->rows; i++) ph__free(b->row[i].front);
+    ph__free(b->fronts);
     ph__free(b->row);
     ph__free(b->e);
     ph__free(b->curves);
@@ -203,6 +192,7 @@ static ph_status batch_new(struct batch *b, const struct dream *d, ph_error *err
     PH_TRY(PH_NEW(&b->decoded, rows * d->candidates, err));
     PH_TRY(PH_NEW(&b->found, rows, err));
     PH_TRY(PH_NEW(&b->repeated, b->count, err));
+    PH_TRY(PH_NEW(&b->fronts, b->count, err));
     if (!d->method->descends) return PH_OK;
     PH_TRY(PH_NEW(&b->e, n, err));
     PH_TRY(PH_NEW(&b->ids, rows * PH_DECODES * T, err));
@@ -215,7 +205,7 @@ static ph_status set_rows(struct batch *b, const struct dream *d, ph_error *err)
     for (int64_t i = 0; i < b->rows; i++) {
         const ph_feature *f = b->group->features[b->first + (size_t)(i / d->restarts)];
         ph_row *r = &b->row[i];
-        *r = (ph_row){.feature = f, .restart = i % d->restarts, .n = T, .cross = (double)NAN};
+        *r = (ph_row){.feature = f, .restart = i % d->restarts, .n = T};
         r->curve = b->curves + (size_t)i * b->points;
         if (d->method->names) r->ids = b->own + i * d->task.longest;
         if (d->method->descends) {
@@ -321,11 +311,22 @@ static ph_status rescore_rows(struct batch *b, struct dream *d, ph_error *err)
 
     PH_TRY(PH_NEW(&sets, b->count, err));
     for (size_t i = 0; i < b->count; i++)
-        sets[i] = (ph_candidates){b->decoded + i * per_feature, per_feature,
-                                  b->group->features[b->first + i]};
+        sets[i] = (ph_candidates){.list = b->decoded + i * per_feature,
+                                  .count = per_feature,
+                                  .feature = b->group->features[b->first + i],
+                                  .fluent = d->fluent,
+                                  .as_ids = d->task.round_trip == PH_ROUND_TRIP_OFF};
     ph_status st = ph__rescore(sets, b->count, d->task.scorer, &d->job, b->group->norm, err);
     ph__free(sets);
     return st;
+}
+
+static ph_status print_fronts(struct batch *b, struct dream *d, ph_error *err)
+{
+    for (size_t i = 0; d->fluent && i < b->count; i++)
+        PH_TRY(ph__front_print(&b->fronts[i], &b->row[(int64_t)i * d->restarts], d->task.scorer,
+                               d->fluent, &d->job, b->group->norm, &d->order, err));
+    return PH_OK;
 }
 
 /* ---- answers ---- */
@@ -335,11 +336,11 @@ static int64_t forwards_of(const struct batch *b, const struct dream *d, size_t 
     const size_t per_feature = (size_t)d->restarts * d->candidates;
     const ph_decoded *list = b->decoded + feature * per_feature;
     const ph_row *rows = b->row + (int64_t)feature * d->restarts;
-    int64_t n = d->task.descent.T; /* the repeated token */
+    int64_t n = d->task.descent.T + b->fronts[feature].tokens; /* the repeated token, the front */
 
     for (int64_t i = 0; i < d->restarts; i++)
         n += naive && rows[i].naive ? rows[i].naive : rows[i].forwards;
-    for (size_t i = 0; i < per_feature; i++) n += (int64_t)(list[i].n + list[i].n_text);
+    for (size_t i = 0; i < per_feature; i++) n += ph__rescore_cost(&list[i], d->fluent);
     return n;
 }
 
@@ -397,7 +398,9 @@ static ph_status report_row(const struct batch *b, struct dream *d, size_t featu
                                .budget = d->method->hunts ? d->task.reached : 0,
                                .starts = from->starts,
                                .specificity = specificity,
-                               .cross_entropy = from->cross,
+                               .cross_entropy = answer->cross_entropy,
+                               .front = rank ? NULL : b->fronts[feature].list,
+                               .n_front = rank ? 0 : b->fronts[feature].n,
                                .seconds = b->seconds / (double)b->count};
     if (d->result(&r, d->payload))
         return ph__fail(err, PH_ECANCELED, -1, "cancelled by the caller");
@@ -467,6 +470,7 @@ static ph_status run_batch(struct dream *d, struct group *g, size_t first, size_
     PH_GO(decode_rows(&b, d, err));
     PH_GO(score_repeated(&b, d, err));
     PH_GO(rescore_rows(&b, d, err));
+    PH_GO(print_fronts(&b, d, err));
     b.seconds = ph__now() - began;
     summarise_rows(&b, d);
     for (size_t i = 0; i < count; i++) PH_GO(report_feature(&b, d, i, err));
@@ -554,6 +558,7 @@ done:
     ph_session_close(&d.task.session);
     group_close(&g);
     ph__decoder_close(&d.decoder);
+    ph__fluent_close(&d.fluent);
     ph__lexicon_close(&d.lexicon);
     ph__scorer_close(&d.task.scorer);
     ph__encoded_close(&d.task.text);

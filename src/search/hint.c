@@ -143,23 +143,39 @@ static void select_first(ph_near *x, int64_t n, int64_t k)
     }
 }
 
-ph_status ph__hints_top(ph_hints *s, int32_t *top, int64_t k, const float *x, int64_t n,
-                        ph_error *err)
+/* The k best of a position's scores (V). */
+static void best_of(ph_hints *s, int32_t *top, int64_t k, const float *scores, const float *more,
+                    double weight)
 {
     const ph_job *job = s->job;
-    const int64_t V = ph__lexicon_vocab(s->lexicon), count = (int64_t)job->n_allowed;
+    const int64_t count = (int64_t)job->n_allowed;
+
+    for (int64_t c = 0; c < count; c++) {
+        const int32_t id = job->allowed[c];
+        s->best[c] = (ph_near){id, (double)scores[id] + (more ? weight * (double)more[id] : 0)};
+    }
+    select_first(s->best, count, k);
+    qsort(s->best, (size_t)k, sizeof *s->best, compare);
+    for (int64_t c = 0; c < k; c++) top[c] = s->best[c].id;
+}
+
+ph_status ph__hints_top_more(ph_hints *s, int32_t *top, int64_t k, const float *x,
+                             const float *more, double weight, int64_t n, ph_error *err)
+{
+    const int64_t V = ph__lexicon_vocab(s->lexicon);
 
     for (int64_t i = 0; i < n; i++) {
         const int64_t left = n - i;
         if (i % TILE == 0)
             PH_TRY(ph__lexicon_scores(s->lexicon, s->scores, x + i * s->C,
                                       left < TILE ? left : TILE, err));
-        for (int64_t c = 0; c < count; c++)
-            s->best[c] =
-                (ph_near){job->allowed[c], (double)s->scores[i % TILE * V + job->allowed[c]]};
-        select_first(s->best, count, k);
-        qsort(s->best, (size_t)k, sizeof *s->best, compare);
-        for (int64_t c = 0; c < k; c++) top[i * k + c] = s->best[c].id;
+        best_of(s, top + i * k, k, s->scores + i % TILE * V, more ? more + i * V : NULL, weight);
     }
     return PH_OK;
+}
+
+ph_status ph__hints_top(ph_hints *s, int32_t *top, int64_t k, const float *x, int64_t n,
+                        ph_error *err)
+{
+    return ph__hints_top_more(s, top, k, x, NULL, 0, n, err);
 }

@@ -29,5 +29,8 @@ ph_status ph__hints_run(ph_hints *s, const ph_hint_text *texts, int64_t n, ph_er
  * ties to the lower id; k ≤ the number of allowed tokens. */
 ph_status ph__hints_top(ph_hints *s, int32_t *top, int64_t k, const float *x, int64_t n,
                         ph_error *err);
+/* The same for x·w_t + weight * more[t], more (n,V). */
+ph_status ph__hints_top_more(ph_hints *s, int32_t *top, int64_t k, const float *x,
+                             const float *more, double weight, int64_t n, ph_error *err);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "search/front.h"
 #include "search/rescore.h"
 
 #include <math.h>
@@ -50,7 +51,7 @@ ph_status ph__hunt_open(ph_hunt *out, ph_row *rows, int64_t n, ph_task *task, in
 {
     ph_hunt h = {.task = task,
                  .count = n / task->answers,
-                 .fluent = task->o->fluent,
+                 .fluent = task->fluent,
                  .share = !task->o->alone,
                  .lambda = task->o->lambda,
                  .began = ph__now()};
@@ -66,7 +67,7 @@ ph_status ph__hunt_open(ph_hunt *out, ph_row *rows, int64_t n, ph_task *task, in
     PH_GO(take_wanted(&h, err));
     PH_GO(open_trials(&h, rows, parents, err));
     PH_GO(ph__hints_open(&h.hints, task->job, task->lexicon, rows[0].feature,
-                         h.count < 32 ? h.count : 32, task->longest, err));
+                         parents < 32 ? parents : 32, task->longest, err));
     *out = h;
     return PH_OK;
 done:
@@ -311,6 +312,7 @@ ph_status ph__hunt_run(ph_hunt *h, ph_error *err)
             if (own) note_start(h, &h->quarries[k], &offered);
             if (!own) offered.start = -1;
             show(h, &h->quarries[k], &offered);
+            if (h->fluent) ph__front_show(h, &h->quarries[k], &offered);
         }
     return PH_OK;
 }
@@ -368,14 +370,23 @@ static void spread(ph_starts *s)
     s->sd = s->n > 1 && s->sd > 0 ? sqrt(s->sd / (double)(s->n - 1)) : 0;
 }
 
-void ph__hunt_row(const ph_hunt *h, ph_row *row, int64_t i, const ph_find *f)
+/* A feature's front goes with its first row. */
+static ph_status take_front(ph_row *row, const ph_quarry *q, ph_error *err)
+{
+    const size_t n = (size_t)q->n_front;
+    PH_TRY(PH_NEW(&row->front, n, err));
+    memcpy(row->front, q->front, n * sizeof *q->front);
+    row->n_front = q->n_front;
+    return PH_OK;
+}
+
+ph_status ph__hunt_row(const ph_hunt *h, ph_row *row, int64_t i, const ph_find *f, ph_error *err)
 {
     const int64_t answers = h->task->answers;
     const ph_quarry *q = &h->quarries[i / answers];
 
     row->n = f->n;
     memcpy(row->ids, f->ids, (size_t)f->n * sizeof *f->ids);
-    row->cross = f->cross;
     row->forwards = i % answers ? 0 : q->spent;
     row->naive = i % answers ? 0 : q->naive;
     row->starts = (ph_starts){0};
@@ -388,6 +399,7 @@ void ph__hunt_row(const ph_hunt *h, ph_row *row, int64_t i, const ph_find *f)
         row->starts.sd += r->activation * r->activation;
     }
     spread(&row->starts);
+    return i % answers == 0 && h->fluent ? take_front(row, q, err) : PH_OK;
 }
 
 /* Where nothing that was asked for was found: the best single token, repeated. */
@@ -399,14 +411,15 @@ static ph_find nothing(const ph_hunt *h, const ph_quarry *q)
     return f;
 }
 
-void ph__hunt_answer(const ph_hunt *h, ph_row *rows)
+ph_status ph__hunt_answer(const ph_hunt *h, ph_row *rows, ph_error *err)
 {
     const int64_t answers = h->task->answers;
     for (int64_t i = 0; i < h->count * answers; i++) {
         const ph_quarry *q = &h->quarries[i / answers];
         const int64_t rank = i % answers < q->n_best ? i % answers : q->n_best - 1;
         const ph_find f = rank < 0 ? nothing(h, q) : q->best[rank];
-        ph__hunt_row(h, &rows[i], i, &f);
+        PH_TRY(ph__hunt_row(h, &rows[i], i, &f, err));
         rows[i].restart = f.start;
     }
+    return PH_OK;
 }

@@ -17,7 +17,8 @@
 enum {
     PH_FIND_TOKENS = 64, /* longest text of a search among tokens */
     PH_KEPT_FINDS = 16,  /* different texts that are remembered of a feature */
-    PH_STARTS = 32       /* starts of a search whose best texts are remembered */
+    PH_STARTS = 32,      /* starts of a search whose best texts are remembered */
+    PH_FRONT = 128       /* texts on the front of activation against cross-entropy */
 };
 
 /* A text that was evaluated for a feature. */
@@ -41,6 +42,8 @@ typedef struct ph_quarry {
     ph_find best[PH_KEPT_FINDS]; /* best first, no two more than half alike */
     ph_find reached[PH_STARTS];  /* the best from each start; n 0: none */
     int32_t n_best;
+    ph_find front[PH_FRONT]; /* front.h; empty where texts have no cross-entropy */
+    int32_t n_front;
 } ph_quarry;
 
 /* A text to evaluate for one feature. */
@@ -113,8 +116,8 @@ ph_status ph__hunt_random(ph_find *out, ph_hunt *h, ph_rng *rng, ph_error *err);
 bool ph__find_better(const ph_hunt *h, const ph_find *a, const ph_find *b);
 /* The best texts of every quarry into its rows, as many as it has; the last one again where there are
  * fewer. */
-void ph__hunt_answer(const ph_hunt *h, ph_row *rows);
-/* A row's answer, and what its feature's hunt has cost so far (in the first row of the feature). */
-void ph__hunt_row(const ph_hunt *h, ph_row *row, int64_t i, const ph_find *f);
+ph_status ph__hunt_answer(const ph_hunt *h, ph_row *rows, ph_error *err);
+/* A row's answer, and in the first row of a feature what its hunt has cost so far and its front. */
+ph_status ph__hunt_row(const ph_hunt *h, ph_row *row, int64_t i, const ph_find *f, ph_error *err);
 
 #endif

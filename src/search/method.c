@@ -85,6 +85,16 @@ static ph_status gumbel(ph_row *rows, int64_t n, ph_task *t, ph_error *err)
         .steps = 100, .restarts = 1, .eta_first = 1, .eta_last = 0.1, .optimizer = "gd",           \
         .start = "half"                                                                            \
     }
+#define EPO                                                                                        \
+    {                                                                                              \
+        .steps = 1000000, .restarts = 1, .eta_first = 1, .eta_last = 0.1, .optimizer = "gd",       \
+        .start = "half", .top_k = 512                                                              \
+    }
+#define BEAST                                                                                      \
+    {                                                                                              \
+        .steps = 100, .restarts = 1, .eta_first = 1, .eta_last = 0.1, .optimizer = "gd",           \
+        .start = "half", .width = 15                                                               \
+    }
 #define PEZ                                                                                        \
     {                                                                                              \
         .steps = 100, .restarts = 8, .eta_first = 0.1, .eta_last = 0.1, .optimizer = "adamw",      \
@@ -107,6 +117,22 @@ static const ph_method methods[] = {
      .hunts = true,
      .usual = TOKENS,
      .run = ph__swap},
+    {.name = "epo",
+     .names = true,
+     .complete = true,
+     .hunts = true,
+     .answers = true,
+     .fluent = true,
+     .usual = EPO,
+     .run = ph__epo},
+    {.name = "beam",
+     .names = true,
+     .complete = true,
+     .hunts = true,
+     .answers = true,
+     .fluent = true,
+     .usual = BEAST,
+     .run = ph__beam},
     {.name = "auto",
      .names = true,
      .complete = true,
@@ -116,6 +142,8 @@ static const ph_method methods[] = {
      .run = ph__auto}};
 #undef GBDA
 #undef PEZ
+#undef BEAST
+#undef EPO
 #undef TOKENS
 #undef PAGE
 enum { METHODS = sizeof methods / sizeof *methods };
@@ -129,6 +157,12 @@ bool ph_method_budget(const char *name)
 {
     const ph_method *m = ph__method_find(name);
     return m && m->hunts;
+}
+
+bool ph_method_fluent(const char *name)
+{
+    const ph_method *m = ph__method_find(name);
+    return m && m->fluent;
 }
 
 const ph_method *ph__method_find(const char *name)
@@ -151,6 +185,8 @@ void ph_dream_defaults(ph_dream_options *o)
     if (!o->optimizer) o->optimizer = m->usual.optimizer;
     if (!o->start) o->start = m->usual.start;
     if (o->top == 0) o->top = m->hunts ? 3 : 1;
+    if (o->top_k == 0) o->top_k = m->usual.top_k ? m->usual.top_k : 256;
+    if (o->width == 0) o->width = m->usual.width ? m->usual.width : 512;
     if (o->restarts && (m->descends || m->hunts)) return;
     o->restarts = m->descends && ph__text_start(o->start) ? 1 : m->usual.restarts;
 }

@@ -25,6 +25,7 @@ typedef struct ph_task {
     int64_t shortest, longest; /* tokens of a text */
     ph_round_trip round_trip;  /* never DEFAULT */
     int64_t top_k;             /* of o, no more than there are tokens */
+    bool fluent;               /* texts have a cross-entropy */
     double ordinary_norm;      /* of the tap, 0: not known */
     char **states;             /* n_states files of resume.h */
     size_t n_states;
@@ -41,6 +42,7 @@ typedef struct ph_manner {
     double eta_first, eta_last;
     bool rms; /* these are in units of the embedding's rms */
     const char *optimizer, *start;
+    int64_t top_k, width;
 } ph_manner;
 
 typedef struct ph_method {
@@ -50,6 +52,7 @@ typedef struct ph_method {
     bool complete; /* builds on the complete search */
     bool hunts;    /* evaluates variants of texts within a budget: hunt.h */
     bool answers;  /* its rows are its best texts, not its starts */
+    bool fluent;   /* looks at the texts' cross-entropy, asked for or not */
     ph_manner usual;
     ph_status (*run)(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
 } ph_method;
@@ -61,6 +64,9 @@ bool ph__text_start(const char *start);
 /* Points of a row's curve. */
 size_t ph__method_points(const ph_method *m, const ph_descent *d);
 
+/* Fill in lengths, round trip, top_k and fluent from the options, which are checked where they are of
+ * searches among tokens; longest: what the model has room for. */
+ph_status ph__task_limits(ph_task *task, const ph_method *m, int64_t longest, ph_error *err);
 /* Charge the task for all steps of n rows that began then. */
 void ph__method_charge(ph_task *task, int64_t n, double began);
 
@@ -72,6 +78,12 @@ ph_status ph__greedy(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
 
 /* Swaps of single tokens that the gradient proposes (swap.c). */
 ph_status ph__swap(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
+/* A population over a grid of weights of the cross-entropy (epo.c). */
+ph_status ph__epo(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
+/* Whether its options make sense. */
+ph_status ph__epo_check(const ph_dream_options *o, ph_error *err);
+/* Prefixes grown by tokens that the model itself proposes (beam.c). */
+ph_status ph__beam(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
 /* The default: lines of texts improved by variants of themselves (auto.c). */
 ph_status ph__auto(ph_row *rows, int64_t n, ph_task *task, ph_error *err);
 

@@ -70,6 +70,25 @@ static void read_items(ph_decoded *d, const ph_item items[2], double ordinary_no
     d->norm_ratio = ordinary_norm > 0 && seen->valid ? seen->norm / ordinary_norm : (double)NAN;
 }
 
+/* Of what has the activation that counts. */
+static ph_status find_cross(ph_decoded *d, const ph_encoded *e, const ph_candidates *set,
+                            ph_error *err)
+{
+    double *cross = &d->cross_entropy;
+
+    *cross = (double)NAN;
+    if (!set->fluent) return PH_OK;
+    if (set->as_ids || !isfinite(d->activation.text))
+        return ph__fluent_cross(cross, set->fluent, d->ids, d->n, NULL, 0, err);
+    return ph__fluent_cross(cross, set->fluent, d->text_ids, d->n_text, e->context, e->n_context,
+                            err);
+}
+
+int64_t ph__rescore_cost(const ph_decoded *d, bool fluent)
+{
+    return (int64_t)(d->n + d->n_text * (fluent ? 2 : 1));
+}
+
 ph_status ph__rescore(ph_candidates *sets, size_t n_sets, ph_scorer *scorer, const ph_job *job,
                       double ordinary_norm, ph_error *err)
 {
@@ -88,8 +107,10 @@ ph_status ph__rescore(ph_candidates *sets, size_t n_sets, ph_scorer *scorer, con
     PH_GO(ph__scorer_run(scorer, items, 2 * n, err));
     at = 0;
     for (size_t i = 0; i < n_sets; i++)
-        for (size_t k = 0; k < sets[i].count; k++, at++)
+        for (size_t k = 0; k < sets[i].count; k++, at++) {
             read_items(&sets[i].list[k], items + 2 * at, ordinary_norm);
+            PH_GO(find_cross(&sets[i].list[k], &encoded[at], &sets[i], err));
+        }
 done:
     for (size_t i = 0; encoded && i < n; i++)
         ph__free(encoded[i].context); /* ids went to the candidates */
@@ -98,17 +119,31 @@ done:
     return st;
 }
 
+double ph__counted(const ph_decoded *d, const ph_order *o)
+{
+    const bool ids = o->round_trip == PH_ROUND_TRIP_OFF || !isfinite(d->activation.text);
+    return ids ? d->activation.ids : d->activation.text;
+}
+
+/* A text without cross-entropy ranks last where that counts. */
+static double score(const ph_decoded *d, const ph_order *o)
+{
+    const double activation = o->sign * ph__counted(d, o);
+    if (o->lambda == 0) return activation;
+    return isfinite(d->cross_entropy) ? activation - o->lambda * d->cross_entropy
+                                      : (double)-INFINITY;
+}
+
 /* Higher is better, compared one after another. */
 static void keys(double out[5], const ph_decoded *d, const ph_order *o)
 {
-    const bool ids = o->round_trip == PH_ROUND_TRIP_OFF || !isfinite(d->activation.text);
     const bool outlier = o->outliers != PH_OUTLIERS_KEEP && d->norm_ratio > 3;
 
     out[0] = !d->violates && !(outlier && o->outliers == PH_OUTLIERS_DROP);
     out[1] = o->round_trip == PH_ROUND_TRIP_OFF || isfinite(d->activation.text);
     out[2] = o->round_trip == PH_ROUND_TRIP_OFF || d->round_trip;
     out[3] = !outlier;
-    out[4] = o->sign * (ids ? d->activation.ids : d->activation.text);
+    out[4] = score(d, o);
 }
 
 bool ph__better(const ph_decoded *a, const ph_decoded *b, const ph_order *order)

@@ -6,6 +6,7 @@
 #ifndef PH_RESCORE_H
 #define PH_RESCORE_H
 
+#include "search/fluent.h"
 #include "search/scorer.h"
 
 /* Candidates of one feature, `count` of them, n ids each. */
@@ -13,12 +14,16 @@ typedef struct ph_candidates {
     ph_decoded *list; /* decode, ids, n, special, violates and activation.soft set by the caller */
     size_t count;
     const ph_feature *feature;
+    ph_fluent *fluent; /* for the cross-entropy of the texts; NULL: not asked for */
+    bool as_ids;       /* of their ids, as round trips do not count */
 } ph_candidates;
 
 /* Fill in the rest of every candidate, its text against the job's constraints too; all sets are of one tap. ordinary_norm is what norm_ratio is
  * measured against. */
 ph_status ph__rescore(ph_candidates *sets, size_t n_sets, ph_scorer *scorer, const ph_job *job,
                       double ordinary_norm, ph_error *err);
+/* Tokens that this sent forward for a candidate. */
+int64_t ph__rescore_cost(const ph_decoded *d, bool fluent);
 /* Free what ph__rescore allocated in a candidate. */
 void ph__decoded_close(ph_decoded *d);
 
@@ -27,11 +32,15 @@ typedef struct ph_order {
     int sign;
     ph_round_trip round_trip; /* never DEFAULT */
     ph_outliers outliers;
+    double lambda; /* weight of the cross-entropy, which is known where this is not 0 */
 } ph_order;
 
+/* The activation that counts: the text's, or the ids' where there is none or round trips do not count. */
+double ph__counted(const ph_decoded *d, const ph_order *order);
+
 /* true if a is the better answer: one that keeps the constraints, survives its own printing and is no
- * outlier (norm_ratio ≤ 3), each as far as it was asked for, and has the higher text activation (the
- * ids' where round trips do not count) in the direction of sign. */
+ * outlier (norm_ratio ≤ 3), each as far as it was asked for, and has the higher activation in the
+ * direction of sign, less lambda times its cross-entropy. */
 bool ph__better(const ph_decoded *a, const ph_decoded *b, const ph_order *order);
 
 /* Share of a text's tokens that the other has, too: of the shorter one's, repetitions counting, or of the

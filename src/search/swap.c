@@ -1,8 +1,8 @@
 /* swap.c — greedy coordinate gradient: swaps of single tokens that the gradient proposes.
  *
  * In every step, for each position the top_k tokens by the gradient; `width` variants of one swap
- * each, position and token drawn uniformly; the best of them is the next text, better or not. The
- * best text of all is the answer. A text is evaluated once only.
+ * each, position and token drawn uniformly; the best of them is the next text, better or not (with
+ * `stay` only if it is better). The best text of all is the answer. A text is evaluated once only.
  * Source: Zou et al. 2023 (GCG, 2307.15043), algorithm 1.
  */
 #include "base/mem.h"
@@ -15,7 +15,9 @@ struct path {
     ph_find at, best;
     ph_rng rng;
     int32_t *top; /* (longest,top_k) */
+    int64_t made; /* variants of this step */
     bool moving;  /* there were variants left */
+    bool sloped;  /* top is of the text that it stands at */
     bool live;    /* takes part in this step */
 };
 
@@ -69,7 +71,13 @@ static ph_status keep_paths(struct swaps *s, ph_error *err)
             .quarry = quarry_of(s, i), .parent = -1, .keep = i, .find = s->paths[i].at};
         if (s->paths[i].live) PH_TRY(ph__hunt_keep(&s->hunt, &p, err));
     }
-    return ph__hunt_run(&s->hunt, err);
+    PH_TRY(ph__hunt_run(&s->hunt, err));
+    for (size_t j = 0; j < s->hunt.n; j++) {
+        struct path *p = &s->paths[s->hunt.list[j].keep];
+        p->at = s->hunt.list[j].find;
+        if (ph__find_better(&s->hunt, &p->at, &p->best)) p->best = p->at;
+    }
+    return PH_OK;
 }
 
 static ph_status start(struct swaps *s, ph_error *err)
@@ -95,16 +103,19 @@ static ph_status find_slopes(struct swaps *s, ph_error *err)
     PH_TRY(PH_NEW(&texts, (size_t)s->n, err));
     for (int64_t i = 0; i < s->n; i++) {
         const struct path *p = &s->paths[i];
-        if (!p->live) continue;
+        if (!p->live || p->sloped) continue;
         texts[n++] = (ph_hint_text){s->hunt.features[quarry_of(s, i)], p->at.ids, p->at.n,
                                     s->gradients + i * size};
         ph__hunt_charge(&s->hunt, quarry_of(s, i), 3 * s->task->longest);
     }
     PH_GO(ph__hints_run(s->hunt.hints, texts, n, err));
-    for (int64_t i = 0; i < s->n; i++)
-        if (s->paths[i].live)
-            PH_GO(ph__hints_top(s->hunt.hints, s->paths[i].top, s->task->top_k,
-                                s->gradients + i * size, s->paths[i].at.n, err));
+    for (int64_t i = 0; i < s->n; i++) {
+        struct path *p = &s->paths[i];
+        if (!p->live || p->sloped) continue;
+        PH_GO(ph__hints_top(s->hunt.hints, p->top, s->task->top_k, s->gradients + i * size, p->at.n,
+                            err));
+        p->sloped = true;
+    }
 done:
     ph__free(texts);
     return st;
@@ -114,9 +125,9 @@ static ph_status propose(struct swaps *s, int64_t i, ph_error *err)
 {
     struct path *p = &s->paths[i];
     const int64_t k = s->task->top_k, width = s->task->o->width;
-    int64_t made = 0;
 
-    for (int64_t tries = 0; made < width && tries < 8 * width; tries++) {
+    p->made = 0;
+    for (int64_t tries = 0; p->made < width && tries < 8 * width; tries++) {
         ph_proposal c = {.quarry = quarry_of(s, i),
                          .owner = i + 1,
                          .parent = i,
@@ -128,7 +139,7 @@ static ph_status propose(struct swaps *s, int64_t i, ph_error *err)
         c.find.ids[pos] = p->top[pos * (uint64_t)k + ph__rng_below(&p->rng, (uint64_t)k)];
         c.same = ph__hunt_same(&c.find, &p->at);
         PH_TRY(ph__hunt_propose(&taken, &s->hunt, &c, err));
-        made += taken;
+        p->made += taken;
     }
     return PH_OK;
 }
@@ -136,17 +147,22 @@ static ph_status propose(struct swaps *s, int64_t i, ph_error *err)
 /* Every path goes to the best of its variants. */
 static void move(struct swaps *s)
 {
+    const bool stay = s->task->o->stay;
+
     for (int64_t i = 0; i < s->n; i++)
-        if (s->paths[i].live) s->paths[i].at.score = (double)NAN;
+        if (s->paths[i].live && !stay) s->paths[i].at.score = (double)NAN;
     for (size_t j = 0; j < s->hunt.n; j++) {
         const ph_find *f = &s->hunt.list[j].find;
         struct path *p = &s->paths[s->hunt.list[j].source];
         if (!ph__find_better(&s->hunt, f, &p->at)) continue;
         p->at = *f;
+        p->sloped = false;
         if (ph__find_better(&s->hunt, f, &p->best)) p->best = *f;
     }
-    for (int64_t i = 0; i < s->n; i++)
-        if (s->paths[i].live) s->paths[i].moving = !isnan(s->paths[i].at.score);
+    for (int64_t i = 0; i < s->n; i++) {
+        struct path *p = &s->paths[i];
+        if (p->live) p->moving = p->made > 0 && !isnan(p->at.score);
+    }
 }
 
 static ph_status step(struct swaps *s, ph_error *err)
@@ -185,7 +201,8 @@ ph_status ph__swap(ph_row *rows, int64_t n, ph_task *task, ph_error *err)
             PH_GO(step(&s, err));
             PH_GO(ph__hunt_look(&go_on, &s.hunt, "swap", ph__hunt_done(&s.hunt), err));
         }
-    for (int64_t i = 0; i < n; i++) ph__hunt_row(&s.hunt, &rows[i], i, &s.paths[i].best);
+    for (int64_t i = 0; i < n; i++)
+        PH_GO(ph__hunt_row(&s.hunt, &rows[i], i, &s.paths[i].best, err));
 done:
     swaps_close(&s);
     return st;

@@ -33,6 +33,8 @@ struct ph_trials {
     ph_strand *strands;
     size_t *order; /* of the children of a call */
     size_t cap;
+    ph_behind_fn visit; /* NULL: none */
+    void *payload;
 };
 
 /* How many numbers a feature leaves at a token, and where they are among the K. */
@@ -119,6 +121,17 @@ void ph__trials_close(ph_trials **trials)
     ph__free(t->order);
     ph__free(t);
     *trials = NULL;
+}
+
+void ph__trials_watch(ph_trials *t, ph_behind_fn visit, void *payload)
+{
+    t->visit = visit;
+    t->payload = payload;
+}
+
+const float *ph__trials_first(const ph_trials *t)
+{
+    return ph__ragged_context(t->ragged, (int)t->n_taps);
 }
 
 /* ---- what a batch runs ---- */
@@ -324,6 +337,8 @@ ph_status ph__trials_run(ph_trials *t, const ph_child *children, size_t n, ph_tr
             measure(t, c->n, out + t->order[i] * t->o.count,
                     t->o.fluent ? &cross[t->order[i]] : NULL);
             at += ph__trials_cost(t, c);
+            if (t->visit && c->keep >= 0)
+                t->visit(c->keep, t->L + (at - 1) * t->o.job->model->arch.V, t->payload);
         }
     }
     return PH_OK;

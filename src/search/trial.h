@@ -42,6 +42,11 @@ void ph__trials_close(ph_trials **trials);
  * counting only behind a context, of -ln p(token | what stands before it). */
 ph_status ph__trials_run(ph_trials *t, const ph_child *children, size_t n, ph_trial *out,
                          double *cross, ph_error *err);
+/* With fluent: the scores (V) of the token behind every text that is kept go to a visitor … */
+typedef void (*ph_behind_fn)(int64_t keep, const float *scores, void *payload);
+void ph__trials_watch(ph_trials *t, ph_behind_fn visit, void *payload);
+/* … and these are those of a text's first token, NULL without a context. */
+const float *ph__trials_first(const ph_trials *t);
 /* Tokens that evaluating a child sends forward. */
 int64_t ph__trials_cost(const ph_trials *t, const ph_child *c);
 
