@@ -16,6 +16,7 @@ struct dream_command {
     struct ordinary ordinary;
     struct subject *subject; /* the model at work … */
     ph_corpus *corpus;       /* … and what its answers are compared with; NULL: nothing */
+    bool named, descends;    /* --method was given; an option of descents was */
     size_t features, rows;
     int width;
     bool marked_round, marked_norm;
@@ -52,7 +53,8 @@ static const struct argp_option options[] = {
     {"method", KEY_METHOD, "NAME", 0,
      "auto: a search among tokens that combines everything; swap: swaps of single tokens that the "
      "gradient proposes (GCG); greedy: append the best token, exact at every step; descent: the "
-     "page's, on the embedding; softmax: on a distribution over the vocabulary; pez: by the "
+     "page's, on the embedding, and chosen by its own options below; softmax: on a distribution "
+     "over the vocabulary; pez: by the "
      "gradient "
      "at the nearest tokens; gumbel: on logits under noise that cools down (auto)",
      0},
@@ -97,7 +99,9 @@ static const struct argp_option options[] = {
      "which is the answer (all)",
      0},
     {"top", KEY_TOP, "K", 0,
-     "Answers per feature, no two of which share more than half their tokens (3)", 0},
+     "Answers per feature, no two of which share more than half their tokens (3; 1 of a "
+     "descent)",
+     0},
     CORPUS_OPTION,
     {0}};
 
@@ -137,17 +141,32 @@ static double parse_seconds(struct argp_state *state, const char *arg)
     return v * unit;
 }
 
+/* Options that mean something to a descent only, and choose it where no method is named. */
+static bool of_descent(int key)
+{
+    static const int keys[] = {KEY_STEPS,  KEY_RESTARTS,  KEY_ETA,   KEY_OBJECTIVE, KEY_NEAR,
+                               KEY_TARGET, KEY_OPTIMIZER, KEY_START, KEY_DECODE};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (key == keys[i]) return true;
+    return false;
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct dream_command *d = state->input;
     ph_dream_options *o = &d->o;
+
+    d->descends |= of_descent(key);
 
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &d->common;
         state->child_inputs[1] = &d->allow;
         break;
-    case KEY_METHOD: o->method = arg; break;
+    case KEY_METHOD:
+        o->method = arg;
+        d->named = true;
+        break;
     case KEY_TOKENS: parse_lengths(state, arg, o); break;
     case KEY_STEPS: o->steps = parse_integer(state, "steps", arg, 1, INT64_MAX); break;
     case KEY_RESTARTS: o->restarts = parse_integer(state, "restarts", arg, 1, INT64_MAX); break;
@@ -176,7 +195,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_WIDTH: o->width = parse_integer(state, "width", arg, 1, INT64_MAX); break;
     case KEY_FLUENT: o->fluent = true; break;
     case KEY_CORPUS: ordinary_option(&d->ordinary, arg); break;
-    case ARGP_KEY_END: need_specs(&d->common, state); break;
+    case ARGP_KEY_END:
+        need_specs(&d->common, state);
+        if (d->descends && !d->named) o->method = "descent";
+        break;
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;
@@ -206,6 +228,8 @@ static const struct argp argp = {
     "  phosphene dream --objective cosine 'block 8 [:, :, 0:4]'\n"
     "  phosphene dream --start tokens --optimizer adam --eta 0.02:0.002 'block 4 [:, :, 0]'\n"
     "  phosphene dream --method greedy --letters --ban the 'block 8 [:, :, 0]'\n"
+    "  phosphene dream 'block 8 [:, -1, 3] - 0.5*block 8 [:, -1, 7]'\n"
+    "  phosphene dream 'dir:refusal.npy @ block 12 [:, -1]'\n"
     "  phosphene dream --tokens 12 --top 3 --json 'block 17 mlp [:, -1, 5]' > out.jsonl\n",
     children,
     NULL,
@@ -324,6 +348,8 @@ static void print_json(const struct dream_command *d, const ph_dream_result *r)
     json_object_set_new(line, "text", utf8(a->text, strlen(a->text)));
     json_object_set_new(line, "text_ids", integers(a->text_ids, a->n_text));
     json_object_set_new(line, "activation", activation(&a->activation, true));
+    if (!isnan(a->activation.post))
+        json_object_set_new(line, "post_activation", number(a->activation.post));
     json_object_set_new(line, "values", numbers(a->values, a->n));
     json_object_set_new(
         line, "max",
@@ -480,8 +506,9 @@ static void print_row(struct dream_command *d, const ph_dream_result *r)
     cell_number(r->z, "%+.1f", 7);
     printf("  %s %.2f\n", best ? best : "", r->best_token.value);
     if (a->violates) printf("  breaks a constraint: no answer keeps them all\n");
-    ordinary_print(d->corpus, subject_tokenizer(d->subject), r->feature, a->activation.text,
-                   d->common.run.sign);
+    if (r->rank == 0)
+        ordinary_print(d->corpus, subject_tokenizer(d->subject), r->feature, a->activation.text,
+                       d->common.run.sign);
     if (d->common.verbose) print_details(d, r);
     fflush(stdout);
     d->marked_round |= round_mark(d, a) != ' ';

@@ -165,7 +165,7 @@ static ph_status open_corpus(ph_corpus **out, const struct effect_command *s, ph
 
     for (size_t i = 0; (f = ph_features_at(s->subject->features, i)); i++) {
         const bool neuron = f->tap.place == PH_PLACE_NEURON;
-        if (!neuron && f->tap.place != PH_PLACE_BLOCK) continue;
+        if (f->n_terms || (!neuron && f->tap.place != PH_PLACE_BLOCK)) continue;
         if (f->tap.block > depth) depth = f->tap.block;
         neurons |= neuron;
     }

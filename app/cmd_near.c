@@ -416,6 +416,7 @@ static ph_status print_dream(struct near_command *s, ph_error *err)
 {
     ph_dream_options o = PH_DREAM_OPTIONS_INIT;
     o.run = s->common.run;
+    o.method = "descent"; /* it leaves an embedding */
     s->failed = PH_OK;
     s->err = err;
     const ph_status st =

@@ -39,7 +39,9 @@ static const struct argp score_argp = {
     "Examples:\n"
     "  phosphene score 'block 8 [:, :, 2]' 'The sky is blue.'\n"
     "  phosphene score --json 'block 8 [:, :, 0-99]' 'The sky is blue.'\n"
-    "  phosphene score 'block 8 neuron [:, :, 7]' --ids 504,6376,314\n",
+    "  phosphene score 'block 8 neuron [:, :, 7]' --ids 504,6376,314\n"
+    "  phosphene score 'block 8 [:, -1, 3] - 0.5*block 8 [:, -1, 7]' 'The sky is blue.'\n"
+    "  phosphene score 'logits [:, -1, \" Paris\"]' 'The capital of France is'\n",
     children,
     NULL,
     NULL};
@@ -84,6 +86,10 @@ static void print_json(const struct score_command *s, const ph_score_result *r)
     set_tokens(line, t, r->ids, r->n);
     json_object_set_new(line, "values", numbers(r->values, r->n));
     json_object_set_new(line, "activation", number(r->activation));
+    if (r->post_values) {
+        json_object_set_new(line, "post_values", numbers(r->post_values, r->n));
+        json_object_set_new(line, "post_activation", number(r->post));
+    }
     if (s->attribute) {
         json_object_set_new(line, "grad_norm", numbers(r->grad_norm, r->n));
         json_object_set_new(line, "grad_x_input", numbers(r->grad_x_input, r->n));
@@ -127,10 +133,13 @@ static const double *colour_by(const ph_score_result *r, bool attribute)
 
 static void print_table(const struct score_command *s, const ph_score_result *r)
 {
-    printf("%s   %s activation %.4f\n", r->feature->text,
+    printf("%s   %s activation %.4f", r->feature->text,
            ph_reduce_name(r->feature, s->common.run.reduce), r->activation);
+    if (r->post_values) printf(", behind the SAE's nonlinearity %.4f", r->post);
+    printf("\n");
     if (colours()) print_coloured(s, r, colour_by(r, s->attribute));
-    printf("  %4s %7s  %-24s %11s%s\n", "pos", "id", "token", "activation",
+    printf("  %4s %7s  %-24s %11s%s%s\n", "pos", "id", "token", "activation",
+           r->post_values ? "        post" : "",
            s->attribute ? "     |grad|  grad×input   occlusion  combined" : "");
     for (size_t i = 0; i < r->n; i++) {
         char *token = quoted_token(subject_tokenizer(s->subject), r->ids[i]);
@@ -138,6 +147,7 @@ static void print_table(const struct score_command *s, const ph_score_result *r)
         cell(token ? token : "", 24);
         printf(" ");
         cell_number(r->values[i], "%.4f", 11);
+        if (r->post_values) cell_number(r->post_values[i], "%.4f", 12);
         if (s->attribute) {
             cell_number(r->grad_norm[i], "%.4g", 11);
             cell_number(r->grad_x_input[i], "%+.4f", 12);

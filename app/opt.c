@@ -269,6 +269,33 @@ static void settle_models(struct common *c)
     }
 }
 
+/* "-block 8 [:, :, 3]", "-2*dir:x.npy @ embed" */
+static bool is_negated_spec(const char *arg)
+{
+    static const char *const begins[] = {"block",  "only",  "embed", "final",
+                                         "logits", "hook_", "dir:",  "sae:"};
+    if (*arg++ != '-' || !strpbrk(arg, "[@")) return false;
+    arg += strspn(arg, " ");
+    if (*arg >= '0' && *arg <= '9') return strchr(arg, '*') != NULL;
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
+        if (strncmp(arg, begins[i], strlen(begins[i])) == 0) return true;
+    return false;
+}
+
+/* A blank in front, which means nothing in a spec, makes it a word. */
+static void protect_negated(struct common *c, int argc, char **argv)
+{
+    const size_t most = sizeof c->negated / sizeof *c->negated;
+    size_t n = 0;
+    for (int i = 1; i < argc && n < most && strcmp(argv[i], "--") != 0; i++)
+        if (is_negated_spec(argv[i])) {
+            if (asprintf(&c->negated[n], " %s", argv[i]) > 0)
+                argv[i] = c->negated[n++];
+            else
+                c->negated[n] = NULL;
+        }
+}
+
 void parse_options(struct common *c, const struct argp *argp, int argc, char **argv)
 {
     const ph_run_options run = PH_RUN_OPTIONS_INIT;
@@ -282,6 +309,7 @@ void parse_options(struct common *c, const struct argp *argp, int argc, char **a
     c->command = argv[0];
     if (asprintf(&name, "phosphene %s", argv[0]) > 0) argv[0] = name;
     argp_err_exit_status = EXIT_USAGE;
+    protect_negated(c, argc, argv);
     argp_parse(argp, argc, argv, 0, NULL, c);
     argv[0] = (char *)(uintptr_t)c->command;
     free(name);
@@ -297,6 +325,7 @@ void common_free(struct common *c)
         free(c->models[i].path);
         free(c->models[i].shape);
     }
+    for (size_t i = 0; i < sizeof c->negated / sizeof *c->negated; i++) free(c->negated[i]);
     free(c->cache);
 }
 

@@ -41,14 +41,16 @@ struct common {
     ph_run_options run;
     char *cache; /* owned; NULL: none */
     bool json, quiet, verbose, no_cache;
-    char **words; /* positional arguments, borrowed from argv */
+    char *negated[16]; /* specs of argv that begin with a minus, owned */
+    char **words;      /* positional arguments, borrowed from argv */
     int n_words;
 };
 
 /* The common options, to be a child of a command's argp; its input is the struct common. */
 extern const struct argp common_argp;
 
-/* Defaults, then the command's own parser over argv; a mistake ends the program with status 2. */
+/* Defaults, then the command's own parser over argv; a mistake ends the program with status 2. A spec
+ * that begins with a minus, '-block 8 [:, :, 3]', is none of argp's options. */
 void parse_options(struct common *c, const struct argp *argp, int argc, char **argv);
 void common_free(struct common *c);
 

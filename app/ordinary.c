@@ -59,7 +59,7 @@ ph_status ordinary_open(ph_corpus **out, const struct ordinary *o, const struct 
     if (o->off || !ph_tokenizer_get_info(subject_tokenizer(s))->encodes) return PH_OK;
     if (!depth && s->features && !(depth = depth_of(s, &neurons))) return PH_OK;
     if (o->path) st = given_file(&text, &options.bytes, o->path, err);
-    options.run = c->run;
+    if (st == PH_OK) st = ph_features_run(&options.run, s->features, &c->run, err);
     options.text = text;
     options.depth = depth;
     options.neurons = neurons;

@@ -20,12 +20,14 @@ static char *join(char **words, int n)
 static ph_status open_one(struct subject *s, const struct common *c, int model, char **specs, int n,
                           ph_error *err)
 {
+    ph_run_options run;
     ph_status st = ph_model_open(&s->model, c->models[model].path, &c->models[model].options, err);
     if (st != PH_OK) return st;
     s->specs = join(specs, n);
     if (n) st = ph_features_parse(&s->features, ph_model_get_info(s->model), s->specs, err);
+    if (st == PH_OK) st = ph_features_run(&run, s->features, &c->run, err);
     if (st != PH_OK) return st;
-    return ph_context(&s->context, &s->n_context, s->model, &c->run, err);
+    return ph_context(&s->context, &s->n_context, s->model, &run, err);
 }
 
 ph_status subject_open(struct subject *s, const struct common *c, char **specs, int n,

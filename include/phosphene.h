@@ -131,6 +131,7 @@ typedef struct ph_model_info {
     int64_t block_parameters; /* weights of one block's matrices */
     size_t file_bytes;
     int threads;
+    const struct ph_tokenizer *tokenizer; /* NULL for a model without a vocabulary */
 } ph_model_info;
 
 typedef struct ph_tensor_info {
@@ -237,11 +238,28 @@ typedef struct ph_tap {
     int64_t block; /* 1 … blocks, 0 for embed, final and logits */
 } ph_tap;
 
-typedef struct ph_feature {
+/* One term of a sum: at each token the mean of some components of a place, or the product of its
+ * output with a direction, plus offset. */
+typedef struct ph_term {
+    double weight;
     ph_tap tap;
-    ph_range tokens;     /* {0, PH_END} is ":"; {-1, PH_END} is "-1" */
-    ph_range components; /* resolved: 0 ≤ begin < end ≤ width of the place */
-    const char *text;    /* canonical form, borrowed from the ph_features */
+    ph_range tokens, components; /* as below; with a direction all components */
+    const float *direction;      /* (width of the place), borrowed from the ph_features; or NULL */
+    double offset;               /* with a direction */
+    const struct ph_latent *latent; /* of an SAE, whose pre-activation this is; NULL: of none */
+    int64_t at; /* its place's first column among the outputs of the feature's taps side by side */
+} ph_term;
+
+typedef struct ph_feature {
+    ph_tap tap;      /* of a sum the deepest of its taps */
+    ph_range tokens; /* {0, PH_END} is ":"; {-1, PH_END} is "-1"; of a sum, its terms have theirs */
+    ph_range components;  /* resolved: 0 ≤ begin < end ≤ width of the place; of a sum {0, 0} */
+    const char *text;     /* canonical form, borrowed from the ph_features */
+    const ph_term *terms; /* n_terms; none where the feature is just components of one place */
+    size_t n_terms;
+    const ph_tap
+        *taps; /* n_taps different ones in the order that the model computes them; of a sum */
+    size_t n_taps;
 } ph_feature;
 
 typedef struct ph_features ph_features;
@@ -298,6 +316,10 @@ typedef struct ph_run_options {
         PH_BOS_AUTO, NULL, NULL, PH_REDUCE_DEFAULT, 1, 0, NULL, NULL, NULL                         \
     }
 
+/* The options under which features are measured: an SAE says whether it was trained on texts behind a
+ * BOS, and where nobody asks for one or for none, that counts. PH_EINVAL if two features disagree. */
+PH_API ph_status ph_features_run(ph_run_options *out, const ph_features *features,
+                                 const ph_run_options *options, ph_error *err);
 /* *ids = the context that stands before every text: BOS and prefix; ph_free. */
 PH_API ph_status ph_context(int32_t **ids, size_t *n, const ph_model *model,
                             const ph_run_options *options, ph_error *err);
@@ -370,7 +392,8 @@ typedef struct ph_dream_options {
     const char *start;  /* "half" N(1/2,1/20), "normal" N(0,1), "rms" N(0,rms), "tokens", "text:…"
                                (its own number of tokens counts then); NULL: the method's own */
     const char *decode; /* a name of ph_decode_name, or "all" */
-    int64_t top; /* answers per feature, no two of which share more than half their tokens; 3 */
+    int64_t top; /* answers per feature, no two of which share more than half their tokens; 0: 3,
+                           1 of a method that descends */
     const struct ph_corpus
         *corpus; /* norms of ordinary text for norm_ratio, and specificity; NULL: of random texts */
     ph_constraints constraints;
@@ -388,7 +411,7 @@ typedef struct ph_dream_options {
 #define PH_DREAM_OPTIONS_INIT                                                                      \
     {                                                                                              \
         sizeof(ph_dream_options), PH_RUN_OPTIONS_INIT, 5, 0, 0, 0, 0, false, false, 100.0, "auto", \
-            "l1", 0.0, NULL, NULL, "all", 3, NULL, PH_CONSTRAINTS_INIT, 0, 100000, 0.0, false,     \
+            "l1", 0.0, NULL, NULL, "all", 0, NULL, PH_CONSTRAINTS_INIT, 0, 100000, 0.0, false,     \
             PH_ROUND_TRIP_DEFAULT, PH_OUTLIERS_LAST, 256, 512, false, 0.0                          \
     }
 
@@ -414,6 +437,7 @@ typedef struct ph_activation {
     double text; /* of the printed text, tokenised again: the figure that counts */
     double ids;  /* of the decoded tokens */
     double soft; /* of the optimised embedding */
+    double post; /* of the text, SAE latents taken behind their nonlinearity; NaN without one */
 } ph_activation;
 
 /* One decode of one row. */
@@ -586,7 +610,10 @@ typedef struct ph_score_result {
     size_t n;
     const double *values; /* n: the feature at each token */
     double activation;
-    const double *grad_norm;    /* n, attribute only */
+    const double
+        *post_values;        /* n: the same, SAE latents taken behind their nonlinearity; or NULL */
+    double post;             /* … and the activation so; NaN without an SAE latent */
+    const double *grad_norm; /* n, attribute only */
     const double *grad_x_input; /* n, attribute only */
     const double *occlusion;    /* n, attribute only; NULL: there is no token to replace one by */
     const double *combined;     /* the same: shares that add up to 1, or all are 0 */
@@ -807,11 +834,13 @@ typedef struct ph_session_options {
     int64_t rows, tokens;   /* largest batch: B rows of T tokens each */
     const int32_t *context; /* ids that stand before every row; run once */
     size_t n_context;
-    bool gradient; /* backward will be called */
+    bool gradient;      /* backward will be called */
+    const ph_tap *taps; /* several at once, in place of tap: X is their outputs side by side … */
+    size_t n_taps; /* … W the sum of their widths; different ones, "only" all or none; 0: tap */
 } ph_session_options;
 #define PH_SESSION_OPTIONS_INIT                                                                    \
     {                                                                                              \
-        sizeof(ph_session_options), {PH_PLACE_BLOCK, false, 1}, 1, 5, NULL, 0, false               \
+        sizeof(ph_session_options), {PH_PLACE_BLOCK, false, 1}, 1, 5, NULL, 0, false, NULL, 0      \
     }
 
 PH_API ph_status ph_session_open(ph_session **out, const ph_model *model,

@@ -1,6 +1,6 @@
 /* gradcheck_model.c — the gradient of whole models against central differences, in double.
  *
- * For every tiny model, tap, objective, reduction and context: <dE,v> against
+ * For every tiny model, tap or sum of several, objective, reduction and context: <dE,v> against
  * [8 (f(E+hv) - f(E-hv)) - (f(E+2hv) - f(E-2hv))] / 12h for random unit directions v, on the ref64
  * backend. That quotient's truncation is of order h^4, so what is allowed is its rounding: 16 eps
  * times the sum of |terms| over 12h, and 1e-7 of the derivative itself.
@@ -8,6 +8,7 @@
 #include "base/rng.h"
 #include "feature/objective.h"
 #include "model/session.h"
+#include "search/job.h"
 
 #include <float.h>
 #include <math.h>
@@ -105,16 +106,12 @@ static void check_case(struct setup *s, ph_feature f, int objective, ph_reduce r
     for (int i = 0; i < DIRECTIONS; i++) check_direction(s, &rng, name);
 }
 
-static void check_tap(ph_model *model, const char *path, ph_tap tap, size_t n_context)
+static struct setup setup_open(ph_model *model, ph_session_options o, size_t n_context)
 {
-    static const ph_range tokens[] = {{0, PH_END}, {-1, PH_END}, {1, 3}};
-    const int32_t context[] = {5, 17};
+    static const int32_t context[] = {5, 17};
     ph_error err = {0};
     struct setup s = {.model = model, .C = model->arch.C};
-    ph_session_options o = PH_SESSION_OPTIONS_INIT;
-    char place[48], name[200];
 
-    o.tap = tap;
     o.rows = B;
     o.tokens = T;
     o.gradient = true;
@@ -128,6 +125,28 @@ static void check_tap(ph_model *model, const char *path, ph_tap tap, size_t n_co
     s.moved = room(B * T * s.C);
     s.dE = room(B * T * s.C);
     s.v = room(B * T * s.C);
+    return s;
+}
+
+static void setup_close(struct setup *s)
+{
+    free(s->X);
+    free(s->dX);
+    free(s->E);
+    free(s->moved);
+    free(s->dE);
+    free(s->v);
+    ph_session_close(&s->session);
+}
+
+static void check_tap(ph_model *model, const char *path, ph_tap tap, size_t n_context)
+{
+    static const ph_range tokens[] = {{0, PH_END}, {-1, PH_END}, {1, 3}};
+    ph_session_options o = PH_SESSION_OPTIONS_INIT;
+    char place[48], name[200];
+
+    o.tap = tap;
+    struct setup s = setup_open(model, o, n_context);
     ph__tap_name(place, tap);
     for (int objective = -1; objective < 4; objective++) {
         for (int reduce = PH_REDUCE_MEAN; reduce < PH_REDUCE_COUNT; reduce++) {
@@ -139,13 +158,48 @@ static void check_tap(ph_model *model, const char *path, ph_tap tap, size_t n_co
             check_case(&s, f, objective, (ph_reduce)reduce, reduce == 2 ? -1 : 1, name);
         }
     }
-    free(s.X);
-    free(s.dX);
-    free(s.E);
-    free(s.moved);
-    free(s.dE);
-    free(s.v);
-    ph_session_close(&s.session);
+    setup_close(&s);
+}
+
+/* Sums: all places at once, at different depths; terms apart; directions; latents, whose input is
+ * normalised. The files are of model c's width. */
+static const char *const sums[] = {
+    "block 1 [:, :, 3] - 0.5*block 2 [:, :, 7]",
+    "-block 2 [:, 1:4, 0:5]",
+    "-0.5*embed [:, :, 1] + block 1 attn [:, :, 2] - 2*block 1 neuron [:, :, 3] + "
+    "block 1 mlp [:, :, 4] + 0.25*block 1 [:, :, 5] - block 2 attn [:, :, 6] + "
+    "block 2 neuron [:, :, 7] - block 2 mlp [:, :, 8] + block 2 [:, :, 9] + final [:, :, 10] - "
+    "0.125*logits [:, :, 11]",
+    "logits [:, -1, 11] - logits [:, -1, 12]",
+    "final [:, :, 3] - logits [:, :, 11]",
+    "block 1 [:, 0:2, 3] - 3*block 2 [:, -2:, 7] + block 1 neuron [:, :, 3]",
+    "only block 2 mlp [:, :, 3] - only block 2 attn [:, :, 4] + only block 2 neuron [:, :, 5]"};
+static const char *const file_sums[] = {
+    "dir:tests/data/sae/directions.npy#1 @ block 1 - 0.5*dir:tests/data/sae/directions.npy#2 @ "
+    "block 2 mlp [:, 1:]",
+    "sae:tests/data/sae/jumprelu [:, :, 3] - 0.5*sae:tests/data/sae/gated [:, :, 4]",
+    "sae:tests/data/sae/layer_norm [:, :, 3] + block 2 [:, :, 1]",
+    "sae:tests/data/sae/constant_norm [:, :, 3] - 2*sae:tests/data/sae/scaled [:, :, 3]"};
+
+static void check_sum(ph_model *model, const char *path, const char *spec, size_t n_context)
+{
+    ph_features *features = NULL;
+    ph_session_options o = PH_SESSION_OPTIONS_INIT;
+    ph_error err = {0};
+    char name[300];
+
+    must(ph_features_parse(&features, ph_model_get_info(model), spec, &err), &err);
+    const ph_feature *f = ph_features_at(features, 0);
+    ph__session_at(&o, f);
+    struct setup s = setup_open(model, o, n_context);
+    for (int objective = -1; objective < 4; objective++)
+        for (int reduce = PH_REDUCE_DEFAULT; reduce < PH_REDUCE_COUNT; reduce++) {
+            snprintf(name, sizeof name, "%s %.180s context=%zu objective=%d reduce=%d", path, spec,
+                     n_context, objective, reduce);
+            check_case(&s, *f, objective, (ph_reduce)reduce, reduce == 2 ? -1 : 1, name);
+        }
+    setup_close(&s);
+    ph_features_close(&features);
 }
 
 static void check_model(const char *path)
@@ -165,6 +219,9 @@ static void check_model(const char *path)
     for (size_t i = 0; i < sizeof taps / sizeof *taps; i++)
         for (size_t context = 0; context <= 2; context += 2)
             check_tap(model, path, taps[i], context);
+    for (size_t i = 0; i < sizeof sums / sizeof *sums; i++) check_sum(model, path, sums[i], 2);
+    for (size_t i = 0; model->arch.C == 36 && i < sizeof file_sums / sizeof *file_sums; i++)
+        check_sum(model, path, file_sums[i], i % 2);
     ph_model_close(&model);
 }
 

@@ -110,6 +110,71 @@ static ph_status call_features(ph_error *err)
     return st;
 }
 
+static int on_scan(const ph_scan_result *r, void *payload)
+{
+    (void)r;
+    ++*(int *)payload;
+    return 0;
+}
+
+/* Of model c's width, which the files have; its first block is all that is run. */
+static ph_status with_sums(ph_status (*work)(ph_model *m, ph_features *f, ph_error *err),
+                           ph_error *err)
+{
+    ph_model *m = NULL;
+    ph_features *f = NULL;
+    ph_status st = ph_model_open(&m, "tests/data/llama_c.gguf", &one_thread, err);
+    if (st == PH_OK)
+        st = ph_features_parse(&f, ph_model_get_info(m),
+                               "sae:tests/data/sae/topk_norms [:, :, 1] - "
+                               "0.5*dir:\"tests/data/sae/directions.npy\"#1 @ embed, "
+                               "sae:tests/data/sae/gated [:, :, 0-2], logits [:, :, \"a\"], "
+                               "dir:tests/data/sae/directions.safetensors @ block 1",
+                               err);
+    if (st == PH_OK && work) st = work(m, f, err);
+    ph_features_close(&f);
+    ph_model_close(&m);
+    return st;
+}
+
+static ph_status call_sums(ph_error *err)
+{
+    return with_sums(NULL, err);
+}
+
+static int on_sum(const ph_score_result *r, void *payload)
+{
+    (void)r;
+    ++*(int *)payload;
+    return 0;
+}
+
+static ph_status score_sums(ph_model *m, ph_features *f, ph_error *err)
+{
+    const int32_t ids[] = {5, 6};
+    const ph_text text = {.ids = ids, .n_ids = 2};
+    int results = 0;
+    return ph_score(m, f, &text, NULL, on_sum, &results, err);
+}
+
+static ph_status call_score_sums(ph_error *err)
+{
+    return with_sums(score_sums, err);
+}
+
+static ph_status scan_sums(ph_model *m, ph_features *f, ph_error *err)
+{
+    ph_scan_options o = PH_SCAN_OPTIONS_INIT;
+    int results = 0;
+    o.run.cache = "build/oom-cache";
+    return ph_scan(m, f, &o, on_scan, &results, err);
+}
+
+static ph_status call_scan_sums(ph_error *err)
+{
+    return with_sums(scan_sums, err);
+}
+
 static ph_status call_context(ph_error *err)
 {
     ph_run_options run = PH_RUN_OPTIONS_INIT;
@@ -138,6 +203,7 @@ static ph_status call_dream(ph_error *err)
 {
     ph_dream_options o = PH_DREAM_OPTIONS_INIT;
     int results = 0;
+    o.method = "descent";
     o.steps = 2;
     o.restarts = 2;
     o.tokens = 3;
@@ -150,6 +216,7 @@ static ph_status call_dream_text(ph_error *err)
 {
     ph_dream_options o = PH_DREAM_OPTIONS_INIT;
     int results = 0;
+    o.method = "descent";
     o.steps = 1;
     o.start = "text:abc";
     o.decode = "euclid";
@@ -178,6 +245,31 @@ static ph_status call_dream_gumbel(ph_error *err)
     return dream_by("gumbel", err);
 }
 
+static ph_status hunt_by(const char *method, ph_error *err)
+{
+    ph_dream_options o = PH_DREAM_OPTIONS_INIT;
+    int results = 0;
+    o.method = method;
+    o.tokens = 2;
+    o.tokens_to = 3;
+    o.budget = 600;
+    o.top = 1;
+    o.top_k = 4;
+    o.width = 8;
+    o.fluent = true;
+    return ph_dream(model, features, &o, on_dream, &results, NULL, err);
+}
+
+static ph_status call_dream_auto(ph_error *err)
+{
+    return hunt_by("auto", err);
+}
+
+static ph_status call_dream_swap(ph_error *err)
+{
+    return hunt_by("swap", err);
+}
+
 static ph_status call_dream_constrained(ph_error *err)
 {
     static const char *const ban[] = {"z"};
@@ -192,13 +284,6 @@ static ph_status call_dream_constrained(ph_error *err)
     o.constraints.n_ban = 1;
     o.constraints.contains = "a";
     return ph_dream(model, features, &o, on_dream, &results, NULL, err);
-}
-
-static int on_scan(const ph_scan_result *r, void *payload)
-{
-    (void)r;
-    ++*(int *)payload;
-    return 0;
 }
 
 static ph_status call_scan(ph_error *err)
@@ -380,6 +465,9 @@ static const struct call {
              {"ph_tokenizer_decode", call_decode},
              {"ph_utf8_clean", call_clean},
              {"ph_features_parse", call_features},
+             {"ph_features_parse, files", call_sums},
+             {"ph_score of sums", call_score_sums},
+             {"ph_scan of sums", call_scan_sums},
              {"ph_context", call_context},
              {"ph_model_sha256", call_sha256},
              {"ph_session_*", call_session},
@@ -395,6 +483,8 @@ static const struct call {
              {"ph_dream from a text", call_dream_text},
              {"ph_dream by pez", call_dream_pez},
              {"ph_dream by gumbel", call_dream_gumbel},
+             {"ph_dream by auto", call_dream_auto},
+             {"ph_dream by swap", call_dream_swap},
              {"ph_dream, constrained", call_dream_constrained},
              {"ph_recover", call_recover},
              {"ph_recover, sequential", call_recover_sequential},

@@ -240,7 +240,7 @@ def test_near():
     found = [r for r in rows if r["type"] == "near" and "position" in r]
     pairs = [r for r in rows if r["type"] == "pair"]
     check(code == 0 and len(found) == 5 and len(pairs) == 10, f"near --from-dream: {code} {err}")
-    code, dream, _ = run("dream", "block 1 [:, :, 3]", "--json")
+    code, dream, _ = run("dream", "block 1 [:, :, 3]", "--method", "descent", "--json")
     dream = lines(dream)[1]
     check([r["id"] for r in found] == dream["ids"], "near --from-dream: the dream's own answer")
     check([r["cosine"][0]["id"] for r in found] == [x["id"] for x in dream["nearest"]] and

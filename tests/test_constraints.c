@@ -252,6 +252,8 @@ static void check_dream(const ph_model *model, const char *method, const ph_cons
     o.method = method;
     o.steps = 6;
     o.restarts = 3;
+    o.budget = 1500;
+    o.top = 1;
     o.start = "tokens";
     o.constraints = *c;
     must(ph_features_parse(&f, ph_model_get_info(model), "block 1 [:, :, 0-1], final [:, -1, 4]",

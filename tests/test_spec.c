@@ -151,30 +151,31 @@ static void assert_field(const char *spec, size_t i, ph_feature want)
     ph_features_close(&features);
 }
 
+#define FEATURE(...) ((ph_feature){__VA_ARGS__, NULL, 0, NULL, 0})
+
 static void test_fields(void **state)
 {
     (void)state;
     const ph_tap b8 = {PH_PLACE_BLOCK, false, 8};
-    assert_field("block 8 [:, :, 5]", 0, (ph_feature){b8, {0, PH_END}, {5, 6}, NULL});
-    assert_field("block 8 [:, -1, :]", 0, (ph_feature){b8, {-1, PH_END}, {0, 4096}, NULL});
-    assert_field("block 8 [:, -1:, 7:]", 0, (ph_feature){b8, {-1, PH_END}, {7, 4096}, NULL});
-    assert_field("block 8 [:, -3, 0:4]", 0, (ph_feature){b8, {-3, -2}, {0, 4}, NULL});
-    assert_field("block 8 [:, -3:-1, 5]", 0, (ph_feature){b8, {-3, -1}, {5, 6}, NULL});
-    assert_field("block 8 [:, 2:, 5]", 0, (ph_feature){b8, {2, PH_END}, {5, 6}, NULL});
-    assert_field("block 8 [:, :3, 5]", 0, (ph_feature){b8, {0, 3}, {5, 6}, NULL});
-    assert_field("block 8 [:, 2:-1, 5]", 0, (ph_feature){b8, {2, -1}, {5, 6}, NULL});
-    assert_field("block 8 [:, 0-1, 3-5]", 4, (ph_feature){b8, {1, 2}, {4, 5}, "block 8 [:, 1, 4]"});
+    assert_field("block 8 [:, :, 5]", 0, FEATURE(b8, {0, PH_END}, {5, 6}, NULL));
+    assert_field("block 8 [:, -1, :]", 0, FEATURE(b8, {-1, PH_END}, {0, 4096}, NULL));
+    assert_field("block 8 [:, -1:, 7:]", 0, FEATURE(b8, {-1, PH_END}, {7, 4096}, NULL));
+    assert_field("block 8 [:, -3, 0:4]", 0, FEATURE(b8, {-3, -2}, {0, 4}, NULL));
+    assert_field("block 8 [:, -3:-1, 5]", 0, FEATURE(b8, {-3, -1}, {5, 6}, NULL));
+    assert_field("block 8 [:, 2:, 5]", 0, FEATURE(b8, {2, PH_END}, {5, 6}, NULL));
+    assert_field("block 8 [:, :3, 5]", 0, FEATURE(b8, {0, 3}, {5, 6}, NULL));
+    assert_field("block 8 [:, 2:-1, 5]", 0, FEATURE(b8, {2, -1}, {5, 6}, NULL));
+    assert_field("block 8 [:, 0-1, 3-5]", 4, FEATURE(b8, {1, 2}, {4, 5}, "block 8 [:, 1, 4]"));
     assert_field("only block 32 neuron [:, :, 11007]", 0,
-                 (ph_feature){{PH_PLACE_NEURON, true, 32}, {0, PH_END}, {11007, 11008}, NULL});
+                 FEATURE({PH_PLACE_NEURON, true, 32}, {0, PH_END}, {11007, 11008}, NULL));
     assert_field("logits [:, 4, 31999]", 0,
-                 (ph_feature){{PH_PLACE_LOGITS, false, 0}, {4, 5}, {31999, 32000}, NULL});
+                 FEATURE({PH_PLACE_LOGITS, false, 0}, {4, 5}, {31999, 32000}, NULL));
     assert_field("embed [:, :, 1], final [:, :, 2]", 1,
-                 (ph_feature){{PH_PLACE_FINAL, false, 0}, {0, PH_END}, {2, 3}, NULL});
+                 FEATURE({PH_PLACE_FINAL, false, 0}, {0, PH_END}, {2, 3}, NULL));
     assert_field("blocks.7.hook_resid_post[:, -1, 2000]", 0,
-                 (ph_feature){b8, {-1, PH_END}, {2000, 2001}, "block 8 [:, -1, 2000]"});
-    assert_field(
-        "block 1 [:, 9223372036854775805, 0]", 0,
-        (ph_feature){{PH_PLACE_BLOCK, false, 1}, {INT64_MAX - 2, INT64_MAX - 1}, {0, 1}, NULL});
+                 FEATURE(b8, {-1, PH_END}, {2000, 2001}, "block 8 [:, -1, 2000]"));
+    assert_field("block 1 [:, 9223372036854775805, 0]", 0,
+                 FEATURE({PH_PLACE_BLOCK, false, 1}, {INT64_MAX - 2, INT64_MAX - 1}, {0, 1}, NULL));
 }
 
 static void test_width(void **state)
@@ -330,7 +331,11 @@ static void test_print(void **state)
     const ph_feature f = {{PH_PLACE_NEURON, true, INT64_MAX},
                           {INT64_MIN, -1000000000000000000},
                           {INT64_MIN, -1000000000000000000},
-                          NULL};
+                          NULL,
+                          NULL,
+                          0,
+                          NULL,
+                          0};
     const size_t n = ph__feature_print(text, &f, 5);
     assert_string_equal(text, "only block 9223372036854775807 neuron "
                               "[:, -9223372036854775808:-1000000000000000000, "

@@ -203,6 +203,10 @@ int main(void)
         check(paths[i], NULL, "block 1 neuron [:, :, 0-1]", PH_BOS_OFF, true, 2e-5);
         check(paths[i], "ref64", "block 1 attn [:, :, 0]", PH_BOS_AUTO, true, OUTPUTS);
         check(paths[i], "ref64", "only block 2 mlp [:, :, 0]", PH_BOS_OFF, false, OUTPUTS);
+        check(paths[i], "ref64",
+              "block 1 [:, :, 3] - 0.5*block 2 [:, :, 4], block 1 [:, -1, 1] + block 2 [:, 0, 2], "
+              "block 2 [:, 0:2, 1] + 2*block 1 [:, :, 1]",
+              PH_BOS_AUTO, true, OUTPUTS);
         check(paths[i], "ref64", "logits [:, :, 3]", PH_BOS_AUTO, false, OUTPUTS);
     }
     printf("%d compared, %d failed\n", compared, failed);

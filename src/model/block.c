@@ -81,9 +81,18 @@ behind_mlp:
     /* 11 */ op->add_fwd(s->out, s->mid, t->branch, N * a->C, st);
 }
 
-void ph__block_backward(ph_real *dx, const ph_real *seed, const ph_block_state *s,
-                        ph_block_scratch *t, const ph_block_weights *w, ph_place start,
-                        const ph_run *r)
+/* dh for the neurons' seed on top of what came from behind. */
+static const ph_real *add_neurons(const ph_real *dh, const ph_real *seed, ph_block_scratch *t,
+                                  const ph_run *r)
+{
+    if (!seed) return dh;
+    r->backend->ops.add_fwd(t->h, dh, seed, r->B * r->T * r->arch->F, r->stream);
+    return t->h;
+}
+
+void ph__block_backward(ph_real *dx, const ph_real *seed, const ph_block_seeds *inside,
+                        const ph_block_state *s, ph_block_scratch *t, const ph_block_weights *w,
+                        ph_place start, const ph_run *r)
 {
     const ph_arch *a = r->arch;
     const struct ph_ops *op = &r->backend->ops;
@@ -98,6 +107,8 @@ void ph__block_backward(ph_real *dx, const ph_real *seed, const ph_block_state *
     if (start != PH_PLACE_ATTN) {
         /* 10 */ if (start != PH_PLACE_NEURON)
             op->matmul(t->h, 0, seed, w->down_t, N, st);
+        if (inside->mlp) op->matmul(t->h, 1, inside->mlp, w->down_t, N, st);
+        dh = add_neurons(dh, inside->neuron, t, r);
         /* 9 */ op->gated_bwd(t->dgu, dh, s->gu, a->gate, N, a->F, st);
         /* 8 */ op->matmul(t->normed, 0, t->dgu, w->gu_t, N, st);
         /* 7 */ op->rmsnorm_bwd(dx, stream, t->normed, s->mid, w->ffn_norm, s->r2, N, a->C, st);
@@ -105,6 +116,7 @@ void ph__block_backward(ph_real *dx, const ph_real *seed, const ph_block_state *
         stream = 1;
     }
     /* 5 */ op->matmul(t->o, 0, seed, w->o_t, N, st);
+    if (inside->attn) op->matmul(t->o, 1, inside->attn, w->o_t, N, st);
     /* 4 */ op->attention_bwd(d.q, d.k, d.v, 0, t->o, s->p, x.q, x.k, x.v, s->kc, s->vc,
                               score_scale(a), B, T, P, a->H, a->Hkv, a->D, x.ld, st);
     /* 3 */ op->rope_bwd(d.q, r->cos, r->sin, a->rope, P, B, T, a->H, a->D, a->rope_dims, x.ld, st);

@@ -45,16 +45,22 @@ typedef struct ph_block_scratch {
     ph_real *dgu;    /* (N,2F) */
 } ph_block_scratch;
 
+/* Gradients that enter inside a block, at its places: NULL where there is none. */
+typedef struct ph_block_seeds {
+    const ph_real *attn, *neuron, *mlp; /* (N,C), (N,F), (N,C) */
+} ph_block_seeds;
+
 /* Run a block up to a place (BLOCK: all of it), from its input (`from` EMBED) or going on behind the
  * place `from` where an earlier call stopped. The place's output: BLOCK s->out, ATTN and MLP
  * scratch->branch, NEURON scratch->h. */
 void ph__block_forward(ph_block_state *s, ph_block_scratch *scratch, const ph_block_weights *w,
                        ph_place from, ph_place stop, const ph_run *run);
 /* dx (N,C) in and out: holds the gradient at the block's output for BLOCK, and the one at its input
- * afterwards. For the other places `seed` is the gradient there and dx is only written. */
-void ph__block_backward(ph_real *dx, const ph_real *seed, const ph_block_state *s,
-                        ph_block_scratch *scratch, const ph_block_weights *w, ph_place start,
-                        const ph_run *run);
+ * afterwards. For the other places `seed` is the gradient there and dx is only written. `inside`:
+ * gradients at places before `start`, added. */
+void ph__block_backward(ph_real *dx, const ph_real *seed, const ph_block_seeds *inside,
+                        const ph_block_state *s, ph_block_scratch *scratch,
+                        const ph_block_weights *w, ph_place start, const ph_run *run);
 /* Make every product of a block that is packed ready for N rows. */
 ph_status ph__block_prepare(ph_stream *stream, const ph_backend *be, const ph_block_weights *w,
                             int64_t N, bool gradient, ph_error *err);

@@ -255,6 +255,7 @@ static ph_status fill_info(ph_model *m, const char *path, ph_error *err)
                               .name = m->strings[1],
                               .family = a->family,
                               .backend = m->backend->name,
+                              .tokenizer = m->tokenizer,
                               .blocks = a->blocks,
                               .width = a->C,
                               .heads = a->H,

@@ -132,6 +132,9 @@ static ph_status ragged_new(ph_ragged **out, const ph_model *model, const ph_rag
     ph_status st = PH_OK;
     const int64_t room = model->arch.context_length - (int64_t)o->n_context;
 
+    if (o->n_taps > PH_RAGGED_TAPS)
+        return ph__fail(err, PH_EUNSUPPORTED, -1, "%d places at once: at most %d", o->n_taps,
+                        PH_RAGGED_TAPS);
     if (o->longest < 1 || o->longest > room)
         return ph__fail(err, PH_ERANGE, -1,
                         "%lld tokens and %zu of context: this model's context "
@@ -348,10 +351,22 @@ ph_status ph__ragged_run(ph_ragged *r, const ph_strand *strands, int64_t n, ph_e
     return run(r, strands, n, r->P, err);
 }
 
-void ph__ragged_read(const ph_ragged *r, int i, float *X)
+int64_t ph__ragged_width(const ph_ragged *r, int i)
 {
-    const size_t n = (size_t)(r->N * width_of(r, r->taps[i].place));
-    r->model->backend->read(X, output_of(r, i), n, r->model->backend);
+    return width_of(r, r->taps[i].place);
+}
+
+void ph__ragged_read(const ph_ragged *r, int i, float *X, int64_t ld)
+{
+    ph_backend *be = r->model->backend;
+    const int64_t W = ph__ragged_width(r, i);
+
+    if (ld == W) {
+        be->read(X, output_of(r, i), (size_t)(r->N * W), be);
+        return;
+    }
+    for (int64_t n = 0; n < r->N; n++)
+        be->read(X + n * ld, ph__at(be, output_of(r, i), n * W), (size_t)W, be);
 }
 
 const float *ph__ragged_context(const ph_ragged *r, int i)

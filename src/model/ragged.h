@@ -21,7 +21,7 @@ typedef struct ph_ragged_options {
     int64_t longest; /* text, without the context */
     int64_t slots;   /* texts that can be kept */
 } ph_ragged_options;
-enum { PH_RAGGED_TAPS = 4 };
+enum { PH_RAGGED_TAPS = 16 };
 
 /* n tokens that stand behind the first `past` tokens of the text in a slot. */
 typedef struct ph_strand {
@@ -38,8 +38,10 @@ void ph__ragged_close(ph_ragged **ragged);
 /* Run strands, together at most as many tokens as were asked room for. Neighbours with the same
  * slot, past and n share their work. */
 ph_status ph__ragged_run(ph_ragged *r, const ph_strand *strands, int64_t n, ph_error *err);
-/* The i-th tap's output (tokens of the last run, its width), in the order of the strands. */
-void ph__ragged_read(const ph_ragged *r, int i, float *X);
+int64_t ph__ragged_width(const ph_ragged *r, int i); /* of the i-th tap */
+/* The i-th tap's output (tokens of the last run, its width), in the order of the strands; `ld` apart
+ * from token to token in X. */
+void ph__ragged_read(const ph_ragged *r, int i, float *X, int64_t ld);
 
 /* The same at the context's last token (its width); NULL without context. Borrowed. */
 const float *ph__ragged_context(const ph_ragged *r, int i);

@@ -21,7 +21,8 @@
 
 struct ph_session {
     const ph_model *model;
-    ph_tap tap;
+    ph_tap tap;          /* the deepest, where there are several */
+    ph_taps taps;        /* those, if there are */
     int64_t first, last; /* blocks to run, from 1; last < first: none */
     int64_t rows, B;     /* largest batch, and the one last written */
     bool gradient;
@@ -63,7 +64,9 @@ static void layout(ph_session *s, ph_arena *a)
         ph__take(a, &s->scratch.dqkv, N, (m->H + 2 * m->Hkv) * m->D);
         ph__take(a, &s->scratch.dgu, N, 2 * m->F);
         ph__take(a, &s->dx, N, m->C);
-        ph__take(a, &s->seed, N, ph__session_width(s));
+        if (!s->taps.n) ph__take(a, &s->seed, N, ph__session_width(s));
+        for (size_t i = 0; i < s->taps.n; i++)
+            ph__take(a, &s->taps.slots[i].seed, N, s->taps.slots[i].width);
     } else {
         ph__take(a, &s->other, N, m->C);
     }
@@ -108,33 +111,19 @@ static ph_status get_memory(ph_session *s, ph_error *err)
     a.base = s->memory;
     layout(s, &a);
     share_buffers(s);
-    return PH_OK;
+    if (!s->taps.n) return PH_OK;
+    ph_tap_slot *end = ph__taps_find(&s->taps, s->tap.place, s->tap.block);
+    if (s->tap.place == PH_PLACE_BLOCK) end->seed = s->dx; /* where back() begins */
+    return PH_NEW(&s->taps.X, (size_t)(s->rows * s->run.T * s->taps.width), err);
 }
 
 /* ---- open ---- */
 
-void ph__tap_name(char out[48], ph_tap tap)
-{
-    static const char *const names[PH_PLACE_COUNT] = {
-        [PH_PLACE_BLOCK] = "",         [PH_PLACE_ATTN] = " attn",  [PH_PLACE_MLP] = " mlp",
-        [PH_PLACE_NEURON] = " neuron", [PH_PLACE_EMBED] = "embed", [PH_PLACE_FINAL] = "final",
-        [PH_PLACE_LOGITS] = "logits"};
-    if (tap.block)
-        snprintf(out, 48, "%sblock %lld%s", tap.only ? "only " : "", (long long)tap.block,
-                 names[tap.place]);
-    else
-        snprintf(out, 48, "%s", names[tap.place]);
-}
-
 static ph_status check_options(const ph_session_options *o, const ph_model *m, ph_error *err)
 {
     const ph_arch *a = &m->arch;
-    const bool in_block = o->tap.place <= PH_PLACE_NEURON;
 
-    if ((unsigned)o->tap.place >= PH_PLACE_COUNT || (in_block && o->tap.block < 1) ||
-        (in_block && o->tap.block > a->blocks))
-        return ph__fail(err, PH_ERANGE, -1, "block %lld: this model has blocks 1 to %lld",
-                        (long long)o->tap.block, (long long)a->blocks);
+    if (!o->n_taps) PH_TRY(ph__tap_check(o->tap, a, err));
     if (o->rows < 1 || o->rows > INT32_MAX)
         return ph__fail(err, PH_EINVAL, -1, "%lld rows: expected at least 1", (long long)o->rows);
     if (o->tokens < 1)
@@ -204,6 +193,10 @@ static ph_status run_blocks(ph_session *s, ph_session *keys_of, double *line, ph
         const ph_block_weights *w = s->weights[n - s->first];
         const ph_place stop = stop_of(s, n),
                        pause = n == s->watch_at.block ? s->watch_at.place : stop;
+        if (s->taps.n) {
+            ph__taps_forward(&s->taps, n, state, &s->scratch, w, stop, &s->run, s->model->backend);
+            continue;
+        }
         ph__block_forward(state, &s->scratch, w, PH_PLACE_EMBED, pause, &s->run);
         if (keys_of) copy_keys(keys_of, &keys_of->states[n - s->first], state->qkv, line);
         if (s->watch && (s->watch_at.block == 0 || s->watch_at.block == n))
@@ -248,6 +241,7 @@ static ph_status session_new(ph_session **out, const ph_model *model, const ph_s
     PH_TRY(PH_NEW(&s, 1, err));
     *s = (ph_session){.model = model, .tap = o->tap, .rows = o->rows, .gradient = o->gradient};
     s->run = (ph_run){.arch = &model->arch, .backend = model->backend, .T = o->tokens};
+    if (o->n_taps) PH_GO(ph__taps_open(&s->taps, &s->tap, o->taps, o->n_taps, &model->arch, err));
     choose_blocks(s);
     s->run.P = s->last < s->first ? 0 : (int64_t)o->n_context;
     const size_t blocks = (size_t)(s->last - s->first + 1);
@@ -289,6 +283,7 @@ void ph_session_close(ph_session **session)
     ph_backend *be = s->model->backend;
     be->stream_close(&s->run.stream, be);
     be->release(be, s->memory);
+    ph__taps_close(&s->taps);
     ph__free(s->states);
     ph__free(s->weights);
     ph__free(s);
@@ -299,8 +294,7 @@ void ph_session_close(ph_session **session)
 
 int64_t ph__session_width(const ph_session *s)
 {
-    const ph_arch *a = &s->model->arch;
-    return s->tap.place == PH_PLACE_NEURON ? a->F : s->tap.place == PH_PLACE_LOGITS ? a->V : a->C;
+    return s->taps.n ? s->taps.width : ph__tap_width(&s->model->arch, s->tap.place);
 }
 
 static size_t elements(const ph_session *s, int64_t width)
@@ -378,7 +372,7 @@ void ph__session_write64(ph_session *s, const double *E, int64_t B)
 ph_status ph__session_run(ph_session *s, ph_error *err)
 {
     const ph_arch *a = &s->model->arch;
-    const ph_backend *be = s->model->backend;
+    ph_backend *be = s->model->backend;
     const int64_t N = s->B * s->run.T;
 
     PH_TRY(run_blocks(s, NULL, NULL, err));
@@ -387,13 +381,29 @@ ph_status ph__session_run(ph_session *s, ph_error *err)
         be->ops.rmsnorm_fwd(s->final, s->final_r, s->stream_out, s->head->norm, a->norm_eps, N,
                             a->C, s->run.stream);
     if (s->logits) be->ops.matmul(s->logits, 0, s->final, s->head->out, N, s->run.stream);
-    return be->stream_status(s->run.stream, err);
+    PH_TRY(be->stream_status(s->run.stream, err));
+    ph__taps_read(&s->taps, PH_PLACE_EMBED, 0, s->x0, N, be);
+    ph__taps_read(&s->taps, PH_PLACE_FINAL, 0, s->final, N, be);
+    ph__taps_read(&s->taps, PH_PLACE_LOGITS, 0, s->logits, N, be);
+    return PH_OK;
 }
 
 void ph__session_read64(const ph_session *s, double *X)
 {
+    if (s->taps.n) {
+        memcpy(X, s->taps.X, elements(s, s->taps.width) * sizeof *X);
+        return;
+    }
     s->model->backend->read64(X, tap_output(s), elements(s, ph__session_width(s)),
                               s->model->backend);
+}
+
+/* The gradient at the output scores and at the final norm: NULL where there is none. */
+static const ph_real *head_seed(const ph_session *s, ph_place place)
+{
+    if (!s->taps.n) return s->tap.place == place ? s->seed : NULL;
+    const ph_tap_slot *slot = ph__taps_find(&s->taps, place, 0);
+    return slot ? slot->seed : NULL;
 }
 
 /* The head's backward pass: the gradient at the last block's output into dx. */
@@ -401,24 +411,39 @@ static void head_backward(ph_session *s, int64_t N)
 {
     const ph_arch *a = &s->model->arch;
     const struct ph_ops *op = &s->model->backend->ops;
-    const ph_real *dfinal = s->seed;
+    const ph_real *dfinal = head_seed(s, PH_PLACE_FINAL), *dlogits = head_seed(s, PH_PLACE_LOGITS);
 
-    if (s->logits) {
-        op->matmul(s->scratch.normed, 0, s->seed, s->head->out_t, N, s->run.stream);
+    if (dlogits) {
+        op->matmul(s->scratch.normed, 0, dlogits, s->head->out_t, N, s->run.stream);
+        if (dfinal)
+            op->add_fwd(s->scratch.normed, s->scratch.normed, dfinal, N * a->C, s->run.stream);
         dfinal = s->scratch.normed;
     }
     op->rmsnorm_bwd(s->dx, 0, dfinal, s->stream_out, s->head->norm, s->final_r, N, a->C,
                     s->run.stream);
 }
 
-/* From the gradient in `seed` (or in dx, where the tap is on the stream) back to the embeddings. */
+/* From the gradient in `seed` (or in dx, where the tap is on the stream), or from the seeds of
+ * several taps, back to the embeddings. */
 static ph_status back(ph_session *s, ph_error *err)
 {
-    if (s->final) head_backward(s, s->B * s->run.T);
-    for (int64_t n = s->last; n >= s->first; n--)
-        ph__block_backward(s->dx, s->seed, &s->states[n - s->first], &s->scratch,
-                           s->weights[n - s->first], stop_of(s, n), &s->run);
-    return s->model->backend->stream_status(s->run.stream, err);
+    static const ph_block_seeds none;
+    const ph_backend *be = s->model->backend;
+    const int64_t N = s->B * s->run.T;
+
+    if (s->final) head_backward(s, N);
+    for (int64_t n = s->last; n >= s->first; n--) {
+        const ph_block_weights *w = s->weights[n - s->first];
+        const ph_block_state *state = &s->states[n - s->first];
+        if (s->taps.n)
+            ph__taps_backward(&s->taps, n, s->dx, state, &s->scratch, w, stop_of(s, n), &s->run);
+        else
+            ph__block_backward(s->dx, s->seed, &none, state, &s->scratch, w, stop_of(s, n),
+                               &s->run);
+    }
+    const ph_tap_slot *embed = ph__taps_find(&s->taps, PH_PLACE_EMBED, 0);
+    if (embed) be->ops.add_fwd(s->dx, s->dx, embed->seed, N * s->model->arch.C, s->run.stream);
+    return be->stream_status(s->run.stream, err);
 }
 
 static ph_real *seed_place(ph_session *s)
@@ -429,7 +454,10 @@ static ph_real *seed_place(ph_session *s)
 ph_status ph__session_back64(ph_session *s, const double *dX, ph_error *err)
 {
     ph_backend *be = s->model->backend;
-    be->write64(seed_place(s), dX, elements(s, ph__session_width(s)), be);
+    if (s->taps.n)
+        ph__taps_write(&s->taps, dX, s->B * s->run.T, be);
+    else
+        be->write64(seed_place(s), dX, elements(s, ph__session_width(s)), be);
     return back(s, err);
 }
 
@@ -455,7 +483,10 @@ ph_status ph_session_forward(ph_session *s, float *X, const float *E, int64_t B,
                         (long long)s->rows);
     ph__session_write(s, E, B);
     PH_TRY(ph__session_run(s, err));
-    s->model->backend->read(X, tap_output(s), elements(s, W), s->model->backend);
+    if (s->taps.n)
+        for (size_t i = 0; i < elements(s, W); i++) X[i] = (float)s->taps.X[i];
+    else
+        s->model->backend->read(X, tap_output(s), elements(s, W), s->model->backend);
     for (int64_t i = 0, n = (int64_t)elements(s, W); i < n; i++) {
         if (isfinite(X[i])) continue;
         ph__tap_name(tap, s->tap);
@@ -471,8 +502,13 @@ ph_status ph_session_backward(ph_session *s, float *dE, const float *dX, ph_erro
     if (!s->gradient || s->B == 0)
         return ph__fail(err, PH_EINVAL, -1,
                         "backward needs a session with gradient, and a forward call before it");
-    be->write(seed_place(s), dX, elements(s, ph__session_width(s)), be);
-    PH_TRY(back(s, err));
+    if (s->taps.n) {
+        for (size_t i = 0; i < elements(s, s->taps.width); i++) s->taps.X[i] = (double)dX[i];
+        PH_TRY(ph__session_back64(s, s->taps.X, err)); /* what X held was handed out */
+    } else {
+        be->write(seed_place(s), dX, elements(s, ph__session_width(s)), be);
+        PH_TRY(back(s, err));
+    }
     ph__session_gradient(s, dE);
     return PH_OK;
 }

@@ -6,7 +6,7 @@
 #ifndef PH_SESSION_H
 #define PH_SESSION_H
 
-#include "model/block.h"
+#include "model/taps.h"
 
 void ph__session_write(ph_session *s, const float *E, int64_t B);
 void ph__session_write64(ph_session *s, const double *E, int64_t B);
@@ -20,7 +20,8 @@ void ph__session_gradient(const ph_session *s, float *dE);
 void ph__session_gradient64(const ph_session *s, double *dE);
 
 /* A watcher is called after every block of every run with the number of the block; it may read what
- * the block computed, and change the stream that the next one gets. NULL: none. */
+ * the block computed, and change the stream that the next one gets. NULL: none. Not for a session of
+ * several taps. */
 typedef ph_status (*ph_watch_fn)(ph_session *s, int64_t block, void *payload, ph_error *err);
 void ph__session_watch(ph_session *s, ph_watch_fn watch, void *payload);
 /* The same, but called once a run: when `at` (a place in a block) has just been computed, before the
@@ -34,8 +35,5 @@ void ph__session_read_block64(const ph_session *s, int64_t block, ph_place place
 void ph__session_write_block64(ph_session *s, int64_t block, ph_place place, const double *X);
 
 int64_t ph__session_width(const ph_session *s); /* W */
-
-/* The name of a tap for messages: "block 8", "only block 3 mlp", "final". */
-void ph__tap_name(char out[48], ph_tap tap);
 
 #endif

@@ -8,6 +8,7 @@
  */
 #include "base/clock.h"
 #include "base/mem.h"
+#include "search/leads.h"
 #include "search/resume.h"
 
 #include <math.h>
@@ -17,12 +18,17 @@
 enum {
     LINES = 3,        /* of a feature */
     WIDTH = 128,      /* variants of a step */
+    BEGINNINGS = 16,  /* texts of which a line begins with the best */
     STALE = 8,        /* steps without success after which a line begins anew */
     TOP = 256,        /* tokens that the gradient proposes at a position */
     NEAR = 32,        /* neighbours of a token in the embedding */
     KNOWN = 4096,     /* best single tokens that are proposed */
     BEAMS = 4,        /* prefixes that are kept */
     FOLLOWERS = 1024, /* tokens tried behind each */
+    REPEATED = 8,     /* best single tokens that are tried repeated */
+    DESCENTS = 4,     /* of pez … */
+    STEPS = 40,       /* … and their steps */
+    LEADS = 2 + DESCENTS,
     SAVE_SECONDS = 20
 };
 
@@ -52,6 +58,8 @@ struct climber {
     struct line *line; /* of this step */
     int32_t known[KNOWN];
     int32_t n_known;
+    ph_find leads[LEADS]; /* texts that lines begin from, as long as there are any */
+    int32_t n_leads, taken;
     int32_t starts;
     double won[SOURCES], cost[SOURCES];
 };
@@ -218,29 +226,27 @@ static ph_status vary_line(struct climb *c, int64_t i, ph_error *err)
     return PH_OK;
 }
 
-/* Texts with which a line may begin. */
+/* Texts with which a line may begin anew: disturbed copies of good ones, or known tokens. */
 static ph_status begin_line(struct climb *c, int64_t i, ph_error *err)
 {
     struct climber *k = &c->climbers[i];
     ph_quarry *q = &c->hunt.quarries[i];
-    const int32_t kind = k->starts++;
+    const int32_t start = k->starts++, spare = (int32_t)(c->task->longest - c->task->shortest) + 1;
     int32_t made = 0;
 
-    for (int32_t tries = 0; made < 16 && tries < 64; tries++) {
-        ph_proposal p = {.quarry = i, .parent = -1, .keep = -1, .source = -1, .find.start = kind};
+    for (int32_t tries = 0; made < BEGINNINGS && tries < 4 * BEGINNINGS; tries++) {
+        ph_proposal p = {.quarry = i, .parent = -1, .keep = -1, .source = -1};
         bool taken;
-        if (kind > 1 && q->n_best && uniform(&q->rng) < 0.7) {
+        if (q->n_best && uniform(&q->rng) < 0.7) {
             p.find = *other_text(q, &q->rng);
             for (int32_t n = 1 + below(&q->rng, 2); n >= 0; n--)
                 p.find.ids[below(&q->rng, p.find.n)] = known_token(k, &q->rng);
         } else {
-            p.find.n =
-                (int32_t)(c->task->shortest +
-                          below(&q->rng, (int32_t)(c->task->longest - c->task->shortest) + 1));
-            const int32_t id = k->known[tries % k->n_known];
-            for (int32_t t = 0; t < p.find.n; t++)
-                p.find.ids[t] = kind == 0 ? id : known_token(k, &q->rng);
+            p.find.n = (int32_t)c->task->shortest + below(&q->rng, spare);
+            for (int32_t t = 0; t < p.find.n; t++) p.find.ids[t] = known_token(k, &q->rng);
         }
+        p.find.start = start;
+        PH_TRY(ph__hunt_mend(&c->hunt, &p.find, &q->rng, err));
         PH_TRY(ph__hunt_propose(&taken, &c->hunt, &p, err));
         made += taken;
     }
@@ -301,6 +307,9 @@ static struct line *choose_line(struct climb *c, int64_t i)
     struct line *best = NULL;
     for (int j = 0; j < LINES; j++) {
         struct line *l = &k->lines[j];
+        if (!l->begun && k->taken < k->n_leads)
+            *l = (struct line){
+                .at = k->leads[k->taken++], .begun = true, .top = l->top, .near = l->near};
         if (!l->begun) return l;
         if (!best || ph__find_better(&c->hunt, &l->at, &best->at)) best = l;
     }
@@ -396,16 +405,82 @@ static ph_status grow_beams(struct climb *c, int64_t i, ph_find *beams, int32_t 
     return PH_OK;
 }
 
+static void add_lead(const struct climb *c, int64_t i, const ph_find *f)
+{
+    struct climber *k = &c->climbers[i];
+    if (!isnan(f->score) && f->n >= c->task->shortest && k->n_leads < LEADS)
+        k->leads[k->n_leads++] = *f;
+}
+
 static ph_status run_beams(struct climb *c, int64_t i, ph_error *err)
 {
-    const struct climber *k = &c->climbers[i];
+    struct climber *k = &c->climbers[i];
     ph_find beams[BEAMS];
     int32_t n = 0;
 
     for (; n < BEAMS && n < k->n_known; n++)
-        beams[n] = (ph_find){.n = 1, .ids = {k->known[n]}, .trips = true};
+        beams[n] = (ph_find){.n = 1, .ids = {k->known[n]}, .trips = true, .start = k->starts};
+    k->starts++;
+    if (c->hunt.n_wanted) return PH_OK; /* most prefixes lack it */
     for (int64_t length = 2; length <= c->task->longest && n; length++)
         PH_TRY(grow_beams(c, i, beams, &n, err));
+    if (n && c->task->longest > 1) add_lead(c, i, &beams[0]);
+    return PH_OK;
+}
+
+/* The best of what was just evaluated for a quarry becomes a lead. */
+static void add_best(struct climb *c, int64_t i)
+{
+    const ph_find *best = NULL;
+    for (size_t j = 0; j < c->hunt.n; j++) {
+        const ph_proposal *p = &c->hunt.list[j];
+        if (p->quarry == i && (!best || ph__find_better(&c->hunt, &p->find, best))) best = &p->find;
+    }
+    if (best) add_lead(c, i, best);
+}
+
+static ph_status run_repeated(struct climb *c, int64_t i, ph_error *err)
+{
+    struct climber *k = &c->climbers[i];
+
+    c->hunt.n = 0;
+    for (int32_t j = 0; j < REPEATED && j < k->n_known; j++) {
+        ph_proposal p = {.quarry = i, .parent = -1, .keep = -1, .find.start = k->starts};
+        p.find.n = (int32_t)c->task->shortest;
+        for (int32_t t = 0; t < p.find.n; t++) p.find.ids[t] = k->known[j];
+        PH_TRY(ph__hunt_propose(NULL, &c->hunt, &p, err));
+    }
+    k->starts++;
+    PH_TRY(ph__hunt_run(&c->hunt, err));
+    add_best(c, i);
+    return PH_OK;
+}
+
+/* Every descent is a lead of its own. */
+static ph_status run_descents(struct climb *c, ph_error *err)
+{
+    const int64_t count = c->hunt.count * DESCENTS, T = c->task->longest;
+    ph_status st = PH_OK;
+    int32_t *ids = NULL;
+
+    PH_GO(PH_NEW(&ids, (size_t)(count * T), err));
+    PH_GO(ph__leads(ids, &c->hunt, DESCENTS, STEPS, err));
+    c->hunt.n = 0;
+    for (int64_t i = 0; i < count; i++) {
+        ph_proposal p = {.quarry = i / DESCENTS, .parent = -1, .keep = -1};
+        p.find.start = c->climbers[p.quarry].starts++;
+        p.find.n = (int32_t)T;
+        memcpy(p.find.ids, ids + i * T, (size_t)T * sizeof *ids);
+        PH_GO(ph__hunt_mend(&c->hunt, &p.find, &c->hunt.quarries[p.quarry].rng, err));
+        PH_GO(ph__hunt_propose(NULL, &c->hunt, &p, err));
+    }
+    PH_GO(ph__hunt_run(&c->hunt, err));
+    for (size_t j = 0; j < c->hunt.n; j++)
+        add_lead(c, c->hunt.list[j].quarry, &c->hunt.list[j].find);
+done:
+    ph__free(ids);
+    if (st != PH_ECANCELED) return st;
+    c->task->stopped = true; /* what was found so far counts */
     return PH_OK;
 }
 
@@ -497,11 +572,12 @@ static ph_status begin(struct climb *c, bool *go_on, const char *path, ph_error 
     PH_TRY(ph__resume_load(&found, path, &c->hunt, parts, sizeof parts / sizeof *parts, err));
     set_lists(c);
     for (int64_t i = 0; i < c->hunt.count && *go_on && !found; i++) {
+        PH_TRY(run_repeated(c, i, err));
         PH_TRY(run_beams(c, i, err));
         PH_TRY(
             ph__hunt_look(go_on, &c->hunt, "beam", (double)(i + 1) / (double)c->hunt.count, err));
     }
-    return PH_OK;
+    return *go_on && !found ? run_descents(c, err) : PH_OK;
 }
 
 static ph_status climb(struct climb *c, ph_error *err)
@@ -514,7 +590,8 @@ static ph_status climb(struct climb *c, ph_error *err)
     PH_GO(PH_NEW(&live, (size_t)c->hunt.count, err));
     PH_GO(ph__resume_path(&path, &c->hunt, "auto", err));
     PH_GO(begin(c, &go_on, path, err));
-    if (!go_on) goto done; /* in the beams: they begin anew */
+    go_on &= !c->task->stopped;
+    if (!go_on) goto done; /* before the rounds: they begin anew */
     do
         while (go_on && choose_live(c, live)) {
             PH_GO(step(c, live, err));

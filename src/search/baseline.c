@@ -65,8 +65,8 @@ ph_status ph__baseline(ph_moments *out, double *norm, ph_scorer *s, const ph_job
     for (size_t i = 0; i < tokens; i++)
         ids[i] = job->ordinary[ph__rng_below(&rng, job->n_ordinary)];
     state.regions = regions;
-    PH_GO(ph__scorer_texts(s, features[0]->tap, ids, PH_RANDOM_TEXTS, T, "random texts", visit,
-                           &state, err));
+    PH_GO(ph__scorer_texts(s, features[0], ids, PH_RANDOM_TEXTS, T, "random texts", visit, &state,
+                           err));
     for (size_t i = 0; i < count; i++)
         out[i] = moments(state.activations + i * PH_RANDOM_TEXTS, PH_RANDOM_TEXTS);
     qsort(state.norms, state.n_norms, sizeof *state.norms, compare);

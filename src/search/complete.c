@@ -61,23 +61,30 @@ struct visit {
     size_t first;
 };
 
+static double value_of(const ph_feature *f, const double *X, int64_t W)
+{
+    const ph_region r = {
+        .last = 1, .reduce = PH_REDUCE_LAST, .sign = 1, .terms = f->terms, .n_terms = f->n_terms};
+    return ph__measure(&r, NULL, X, 1, W).activation;
+}
+
 static void visit(int64_t row, const double *X, int64_t W, void *payload)
 {
     const struct visit *v = payload;
-    (void)W;
     for (size_t i = 0; i < v->c->count; i++) {
         ph_tally *t = &v->c->tallies[i];
         double sum = 0;
         for (int64_t k = t->begin; k < t->end; k++) sum += X[k];
-        const double value = sum / (double)(t->end - t->begin);
+        const double value = t->of ? value_of(t->of, X, W) : sum / (double)(t->end - t->begin);
         add_value(t, (int32_t)row, value, v->job->is_ordinary[row]);
         if (v->values && i >= v->first)
             v->values[(i - v->first) * (size_t)v->c->V + (size_t)row] = (float)value;
     }
 }
 
+/* values (count - first, V), NULL allowed: of the tallies from `first` on */
 static ph_status search(ph_complete *c, float *values, size_t first, ph_scorer *s,
-                        const ph_job *job, ph_tap tap, ph_error *err)
+                        const ph_job *job, const ph_feature *at, ph_error *err)
 {
     ph_status st = PH_OK;
     int32_t *ids = NULL;
@@ -85,7 +92,7 @@ static ph_status search(ph_complete *c, float *values, size_t first, ph_scorer *
 
     PH_GO(PH_NEW(&ids, (size_t)c->V, err));
     for (int64_t i = 0; i < c->V; i++) ids[i] = (int32_t)i;
-    PH_GO(ph__scorer_texts(s, tap, ids, c->V, 1, "complete search", visit, &v, err));
+    PH_GO(ph__scorer_texts(s, at, ids, c->V, 1, "complete search", visit, &v, err));
 done:
     ph__free(ids);
     return st;
@@ -198,52 +205,84 @@ done:
 
 /* ---- */
 
-/* ---- values: a file of V floats for each feature ---- */
+/* ---- a file for each feature: sums, and the values of every token ---- */
 
-static ph_status values_path(char **out, const ph_job *job, ph_tap tap, const ph_tally *t,
-                             ph_error *err)
+/* Keyed by its text and by what its files say. */
+
+static ph_status feature_path(char **out, const ph_job *job, const ph_feature *f,
+                              const char *ending, ph_error *err)
 {
-    char digest[33], name[48];
-    const int64_t run[2] = {t->begin, t->end};
-    ph__tap_name(name, tap);
-    PH_TRY(ph__cache_key(digest, job, name, run, sizeof run, err));
-    return ph__printf(out, err, "%s/%s.singles", job->run.cache, digest);
+    ph_status st = PH_OK;
+    ph_str bytes = {0};
+    char digest[33];
+    const ph_model_info *info = ph_model_get_info(job->model);
+
+    for (size_t i = 0; i < f->n_terms; i++) {
+        const ph_term *t = &f->terms[i];
+        const size_t W = (size_t)ph_place_width(info, t->tap.place);
+        double how[2] = {0, 0};
+        if (t->latent) ph__latent_normalisation(how, t->latent);
+        PH_GO(ph__str_add(&bytes, &t->offset, sizeof t->offset, err));
+        PH_GO(ph__str_add(&bytes, how, sizeof how, err));
+        if (t->direction) PH_GO(ph__str_add(&bytes, t->direction, W * sizeof *t->direction, err));
+    }
+    PH_GO(ph__cache_key(digest, job, f->text, bytes.data, bytes.size, err));
+    PH_GO(ph__printf(out, err, "%s/%s.%s", job->run.cache, digest, ending));
+done:
+    ph__str_close(&bytes);
+    return st;
 }
 
-/* *found: all of them were there. */
-static ph_status values_read(bool *found, float *values, const ph_complete *c, const ph_job *job,
-                             ph_tap tap, ph_error *err)
+/* *found: the V values of all features were there. */
+static ph_status values_read(bool *found, float *values, const ph_job *job,
+                             const ph_feature *const *features, size_t count, ph_error *err)
 {
-    const size_t bytes = (size_t)c->V * sizeof *values;
+    const size_t V = (size_t)job->model->arch.V;
 
     *found = true;
-    for (size_t i = 0; i < c->count && *found; i++) {
+    for (size_t i = 0; i < count && *found; i++) {
         ph_map map = {0};
         char *path = NULL;
-        PH_TRY(values_path(&path, job, tap, &c->tallies[i], err));
-        *found = ph__map_open(&map, path, NULL) == PH_OK && map.size == bytes;
-        if (*found) memcpy(values + i * (size_t)c->V, map.bytes, bytes);
+        PH_TRY(feature_path(&path, job, features[i], "singles", err));
+        *found = ph__map_open(&map, path, NULL) == PH_OK && map.size == V * sizeof *values;
+        if (*found) memcpy(values + i * V, map.bytes, map.size);
         ph__map_close(&map);
         ph__free(path);
     }
     return PH_OK;
 }
 
-static ph_status values_write(const float *values, const ph_complete *c, const ph_job *job,
-                              ph_tap tap, ph_error *err)
+static ph_status values_write(const float *values, const ph_job *job,
+                              const ph_feature *const *features, size_t count, ph_error *err)
 {
-    for (size_t i = 0; i < c->count; i++) {
+    const size_t V = (size_t)job->model->arch.V;
+
+    for (size_t i = 0; i < count; i++) {
         char *path = NULL;
-        PH_TRY(values_path(&path, job, tap, &c->tallies[i], err));
-        (void)ph__file_write(path, values + i * (size_t)c->V, (size_t)c->V * sizeof *values, NULL);
+        PH_TRY(feature_path(&path, job, features[i], "singles", err));
+        (void)ph__file_write(path, values + i * V, V * sizeof *values, NULL);
         ph__free(path);
     }
     return PH_OK;
 }
 
+/* Tallies for these features; true if there are sums among them. */
+static bool ask(ph_complete *c, const ph_feature *const *features)
+{
+    bool sums = false;
+    for (size_t i = 0; i < c->count; i++) {
+        c->tallies[i].begin = features[i]->components.begin;
+        c->tallies[i].end = features[i]->components.end;
+        c->tallies[i].of = features[i]->n_terms ? features[i] : NULL;
+        sums |= features[i]->n_terms > 0;
+    }
+    return sums;
+}
+
 /* The asked features, and beside them every single component of the tap. */
 static ph_status wide_search(ph_complete *all, float *values, const ph_complete *asked,
-                             ph_scorer *s, const ph_job *job, ph_tap tap, int64_t W, ph_error *err)
+                             ph_scorer *s, const ph_job *job, const ph_feature *at, int64_t W,
+                             ph_error *err)
 {
     PH_TRY(tallies_new(all, (size_t)W + asked->count, PH_TALLY_KEPT, asked->V, err));
     for (int64_t i = 0; i < W; i++) {
@@ -254,7 +293,7 @@ static ph_status wide_search(ph_complete *all, float *values, const ph_complete 
         all->tallies[(size_t)W + i].begin = asked->tallies[i].begin;
         all->tallies[(size_t)W + i].end = asked->tallies[i].end;
     }
-    return search(all, values, (size_t)W, s, job, tap, err);
+    return search(all, values, (size_t)W, s, job, at, err);
 }
 
 static void copy_tally(ph_tally *to, const ph_tally *from)
@@ -270,8 +309,8 @@ static void copy_tally(ph_tally *to, const ph_tally *from)
 }
 
 /* Through the cache: look there, else search for the whole tap and keep that. */
-static ph_status cached(ph_complete *c, float *values, ph_scorer *s, const ph_job *job, ph_tap tap,
-                        int64_t W, ph_error *err)
+static ph_status cached(ph_complete *c, float *values, ph_scorer *s, const ph_job *job,
+                        const ph_feature *const *features, int64_t W, ph_error *err)
 {
     ph_status st = PH_OK;
     ph_complete all = {0};
@@ -279,36 +318,76 @@ static ph_status cached(ph_complete *c, float *values, ph_scorer *s, const ph_jo
     bool found = true;
     const int32_t kept = (int32_t)(PH_TALLY_KEPT < c->V ? PH_TALLY_KEPT : c->V);
 
-    PH_GO(cache_path(&path, job, tap, err));
-    if (values) PH_GO(values_read(&found, values, c, job, tap, err));
+    PH_GO(cache_path(&path, job, features[0]->tap, err));
+    if (values) PH_GO(values_read(&found, values, job, features, c->count, err));
     if (found && cache_read(c, path, kept)) goto done; /* else all is written anew below */
-    PH_GO(wide_search(&all, values, c, s, job, tap, W, err));
+    PH_GO(wide_search(&all, values, c, s, job, features[0], W, err));
     for (size_t i = 0; i < c->count; i++) copy_tally(&c->tallies[i], &all.tallies[(size_t)W + i]);
     (void)cache_write(&all, path, NULL); /* a full disk costs time next time, not the answer */
-    if (values) PH_GO(values_write(values, c, job, tap, err));
+    if (values) PH_GO(values_write(values, job, features, c->count, err));
 done:
     ph__complete_close(&all);
     ph__free(path);
     return st;
 }
 
+/* One tally of a search as a search of its own. */
+static ph_complete single(ph_complete *c, size_t i)
+{
+    return (ph_complete){.tallies = c->tallies + i, .count = 1, .V = c->V};
+}
+
+/* Look for every feature; if one is missing, search for all and keep each. */
+static ph_status cached_sums(ph_complete *c, float *values, ph_scorer *s, const ph_job *job,
+                             const ph_feature *const *features, ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_complete all = {0};
+    char **paths = NULL;
+    bool found = true;
+    const int32_t kept = (int32_t)(PH_TALLY_KEPT < c->V ? PH_TALLY_KEPT : c->V);
+
+    PH_GO(PH_NEW(&paths, c->count, err));
+    if (values) PH_GO(values_read(&found, values, job, features, c->count, err));
+    for (size_t i = 0; i < c->count; i++) {
+        ph_complete one = single(c, i);
+        PH_GO(feature_path(&paths[i], job, features[i], "scan", err));
+        found = found && cache_read(&one, paths[i], kept);
+    }
+    if (found) goto done;
+    PH_GO(tallies_new(&all, c->count, PH_TALLY_KEPT, c->V, err));
+    ask(&all, features);
+    PH_GO(search(&all, values, 0, s, job, features[0], err));
+    for (size_t i = 0; i < c->count; i++) {
+        const ph_complete one = single(&all, i);
+        copy_tally(&c->tallies[i], &all.tallies[i]);
+        (void)cache_write(&one, paths[i], NULL);
+    }
+    if (values) PH_GO(values_write(values, job, features, c->count, err));
+done:
+    ph__complete_close(&all);
+    for (size_t i = 0; paths && i < c->count; i++) ph__free(paths[i]);
+    ph__free(paths);
+    return st;
+}
+
 ph_status ph__complete(ph_complete *out, float *values, ph_scorer *s, const ph_job *job,
                        const ph_feature *const *features, size_t count, int64_t top, ph_error *err)
 {
-    const ph_tap tap = features[0]->tap;
-    const int64_t W = ph_place_width(ph_model_get_info(job->model), tap.place);
+    const ph_feature *at = features[0];
+    const int64_t W = ph_place_width(ph_model_get_info(job->model), at->tap.place);
+    const bool keeps = job->run.cache && top <= PH_TALLY_KEPT;
     ph_complete c = {0};
     ph_status st = PH_OK;
 
     PH_GO(tallies_new(&c, count, top, job->model->arch.V, err));
-    for (size_t i = 0; i < count; i++) {
-        c.tallies[i].begin = features[i]->components.begin;
-        c.tallies[i].end = features[i]->components.end;
-    }
-    if (job->run.cache && top <= PH_TALLY_KEPT && W <= MAX_CACHED)
-        PH_GO(cached(&c, values, s, job, tap, W, err));
+    const bool sums = ask(&c, features);
+    if (keeps && sums)
+        PH_GO(cached_sums(&c, values, s, job, features, err));
+    else if (keeps && W <= MAX_CACHED)
+        PH_GO(cached(&c, values, s, job, features, W, err));
     else
-        PH_GO(search(&c, values, 0, s, job, tap, err));
+        PH_GO(search(&c, values, 0, s, job, at, err));
     *out = c;
     return PH_OK;
 done:

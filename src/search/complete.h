@@ -11,9 +11,10 @@
 
 enum { PH_TALLY_KEPT = 32 }; /* length of the lists that the cache holds */
 
-/* What a complete search says of one run of components [begin, end), averaged. */
+/* What a complete search says of one run of components [begin, end), averaged, or of a sum. */
 typedef struct ph_tally {
     int64_t begin, end;
+    const ph_feature *of; /* the sum; NULL: components */
     double sum, squares;
     ph_near best, worst;   /* among ordinary tokens */
     ph_near *top, *bottom; /* n each: highest first, lowest first; ties by lower id */

@@ -143,10 +143,12 @@ static ph_status prepare(struct dream *d, const ph_model *model, const ph_featur
                          ph_error *err)
 {
     const ph_dream_options *o = d->o;
+    ph_run_options run;
 
     d->method = ph__method_find(o->method);
     if (!d->method) return ph__unknown("method", o->method, ph_method_name, err);
-    PH_TRY(ph__job_open(&d->job, model, &o->run, err));
+    PH_TRY(ph_features_run(&run, features, &o->run, err));
+    PH_TRY(ph__job_open(&d->job, model, &run, err));
     PH_TRY(ph__job_allow(&d->job, &o->constraints, err));
     d->task.job = &d->job;
     d->task.o = o;
@@ -234,7 +236,7 @@ static ph_status measure_group(struct group *g, struct dream *d, ph_error *err)
     PH_TRY(PH_NEW(&g->random, g->count, err));
     PH_TRY(ph__baseline(g->random, &g->norm, d->task.scorer, &d->job, g->features, g->count,
                         d->task.descent.T, err));
-    if (d->o->corpus) {
+    if (d->o->corpus && g->features[0]->n_taps <= 1) {
         const double ordinary = ph_corpus_norm(d->o->corpus, g->features[0]->tap);
         if (isfinite(ordinary)) g->norm = ordinary;
     }
@@ -487,7 +489,7 @@ static ph_status open_session(struct group *g, struct dream *d, ph_error *err)
 
     if (rows > all) rows = all;
     d->task.session_rows = rows < 1 ? 1 : rows;
-    o.tap = g->features[0]->tap;
+    ph__session_at(&o, g->features[0]);
     o.rows = d->task.session_rows;
     o.tokens = d->task.descent.T;
     o.context = d->job.context;

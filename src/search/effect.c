@@ -118,6 +118,11 @@ static ph_status check_features(const ph_features *features, ph_error *err)
 {
     const ph_feature *f;
     for (size_t i = 0; (f = ph_features_at(features, i)); i++) {
+        if (f->n_terms)
+            return ph__fail(err, PH_EUNSUPPORTED, -1,
+                            "%s: the effect of components of one place is known, not of sums, "
+                            "directions and SAE latents",
+                            f->text);
         if (f->tap.only)
             return ph__fail(err, PH_EUNSUPPORTED, -1,
                             "%s: a block alone is not followed by a next token", f->text);

@@ -17,9 +17,7 @@ static void visit(int64_t i, const double *X, int64_t W, void *payload)
 {
     struct pass *p = payload;
     for (int64_t k = 0; k < p->n; k++) {
-        ph_region here = p->rows[k]->region;
-        here.first = 0;
-        here.last = 1;
+        const ph_region here = ph__region_single(&p->rows[k]->region);
         const double v = ph__measure(&here, NULL, X, 1, W).activation;
         if (here.sign * v > here.sign * p->best[k].value)
             p->best[k] = (ph_near){p->job->allowed[i], v};
@@ -31,8 +29,8 @@ static ph_status append(struct pass *p, const ph_task *t, size_t length, ph_erro
 {
     for (int64_t k = 0; k < p->n; k++)
         p->best[k] = (ph_near){p->job->allowed[0], -p->rows[k]->region.sign * (double)INFINITY};
-    PH_TRY(ph__scorer_next(t->scorer, p->rows[0]->feature->tap, p->rows[0]->ids, length,
-                           p->job->allowed, (int64_t)p->job->n_allowed, "greedy", visit, p, err));
+    PH_TRY(ph__scorer_next(t->scorer, p->rows[0]->feature, p->rows[0]->ids, length, p->job->allowed,
+                           (int64_t)p->job->n_allowed, "greedy", visit, p, err));
     for (int64_t k = 0; k < p->n; k++) {
         p->rows[k]->ids[length] = p->best[k].id;
         p->rows[k]->curve[length] = p->best[k].value;

@@ -20,8 +20,8 @@ struct ph_hints {
     ph_near *best;  /* (n_allowed) */
 };
 
-ph_status ph__hints_open(ph_hints **out, const ph_job *job, ph_lexicon *lexicon, ph_tap tap,
-                         int64_t rows, int64_t longest, ph_error *err)
+ph_status ph__hints_open(ph_hints **out, const ph_job *job, ph_lexicon *lexicon,
+                         const ph_feature *at, int64_t rows, int64_t longest, ph_error *err)
 {
     ph_session_options o = PH_SESSION_OPTIONS_INIT;
     ph_hints *s = NULL;
@@ -30,7 +30,7 @@ ph_status ph__hints_open(ph_hints **out, const ph_job *job, ph_lexicon *lexicon,
     PH_GO(PH_NEW(&s, 1, err));
     *s = (ph_hints){
         .job = job, .lexicon = lexicon, .rows = rows, .longest = longest, .C = job->model->arch.C};
-    o.tap = tap;
+    ph__session_at(&o, at);
     o.rows = rows;
     o.tokens = longest;
     o.context = job->context;

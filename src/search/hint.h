@@ -18,10 +18,10 @@ typedef struct ph_hint_text {
         *gradient; /* (n,C) of sign × activation; 0 where the feature's region is not in the text */
 } ph_hint_text;
 
-/* For texts of at most `longest` tokens and features of one tap, `rows` of them at once. Borrows
+/* For texts of at most `longest` tokens and features of the same taps as `at`, `rows` of them at once. Borrows
  * job and lexicon. */
-ph_status ph__hints_open(ph_hints **out, const ph_job *job, ph_lexicon *lexicon, ph_tap tap,
-                         int64_t rows, int64_t longest, ph_error *err);
+ph_status ph__hints_open(ph_hints **out, const ph_job *job, ph_lexicon *lexicon,
+                         const ph_feature *at, int64_t rows, int64_t longest, ph_error *err);
 void ph__hints_close(ph_hints **hints);
 ph_status ph__hints_run(ph_hints *s, const ph_hint_text *texts, int64_t n, ph_error *err);
 

@@ -12,6 +12,20 @@ enum { ROUND = 512 }; /* token-forwards of a quarry between two looks at the clo
 
 /* ---- open ---- */
 
+/* The tokens of what every text has to contain. */
+static ph_status take_wanted(ph_hunt *h, ph_error *err)
+{
+    const ph_task *t = h->task;
+    const ph_constraints *c = t->job->constraints;
+
+    if (!c || !c->contains) return PH_OK;
+    PH_TRY(ph_tokenizer_encode(&h->wanted, &h->n_wanted, t->job->tokenizer, c->contains,
+                               strlen(c->contains), 0, err));
+    if ((int64_t)h->n_wanted <= t->longest) return PH_OK;
+    return ph__fail(err, PH_EINVAL, -1, "contains: that text has %zu tokens, the searched one %lld",
+                    h->n_wanted, (long long)t->longest);
+}
+
 static ph_status open_trials(ph_hunt *h, const ph_row *rows, int64_t parents, ph_error *err)
 {
     const ph_task *t = h->task;
@@ -49,8 +63,9 @@ ph_status ph__hunt_open(ph_hunt *out, ph_row *rows, int64_t n, ph_task *task, in
         h.quarries[i].singles = task->singles ? task->singles + i * task->job->model->arch.V : NULL;
         h.quarries[i].rng = ph__rng(task->job->run.seed, ((uint64_t)1 << 41) + (uint64_t)i);
     }
+    PH_GO(take_wanted(&h, err));
     PH_GO(open_trials(&h, rows, parents, err));
-    PH_GO(ph__hints_open(&h.hints, task->job, task->lexicon, rows[0].feature->tap,
+    PH_GO(ph__hints_open(&h.hints, task->job, task->lexicon, rows[0].feature,
                          h.count < 32 ? h.count : 32, task->longest, err));
     *out = h;
     return PH_OK;
@@ -66,6 +81,7 @@ void ph__hunt_close(ph_hunt *h)
     ph__free(h->features);
     ph__free(h->quarries);
     ph__free(h->list);
+    ph__free(h->wanted);
     ph__free(h->seen);
     ph__free(h->results);
     ph__free(h->cross);
@@ -174,6 +190,19 @@ int64_t ph__hunt_same(const ph_find *text, const ph_find *parent)
     return n < text->n ? n : text->n - 1;
 }
 
+ph_status ph__hunt_mend(const ph_hunt *h, ph_find *text, ph_rng *rng, ph_error *err)
+{
+    const int64_t room = text->n - (int64_t)h->n_wanted;
+    bool fits = true;
+
+    if (h->n_wanted == 0 || room < 0) return PH_OK;
+    PH_TRY(ph__job_fits(&fits, h->task->job, text->ids, (size_t)text->n, err));
+    if (fits) return PH_OK;
+    memcpy(text->ids + ph__rng_below(rng, (uint64_t)room + 1), h->wanted,
+           h->n_wanted * sizeof *h->wanted);
+    return PH_OK;
+}
+
 ph_status ph__hunt_random(ph_find *out, ph_hunt *h, ph_rng *rng, ph_error *err)
 {
     const ph_task *t = h->task;
@@ -184,6 +213,7 @@ ph_status ph__hunt_random(ph_find *out, ph_hunt *h, ph_rng *rng, ph_error *err)
         out->n = (int32_t)(t->shortest + (int64_t)ph__rng_below(rng, lengths));
         for (int32_t i = 0; i < out->n; i++)
             out->ids[i] = t->job->allowed[ph__rng_below(rng, t->job->n_allowed)];
+        PH_TRY(ph__hunt_mend(h, out, rng, err));
         if (t->round_trip != PH_ROUND_TRIP_REQUIRE) break;
         PH_TRY(ph__job_trips(&out->trips, t->job, out->ids, (size_t)out->n, err));
         if (out->trips) break;
@@ -360,13 +390,23 @@ void ph__hunt_row(const ph_hunt *h, ph_row *row, int64_t i, const ph_find *f)
     spread(&row->starts);
 }
 
+/* Where nothing that was asked for was found: the best single token, repeated. */
+static ph_find nothing(const ph_hunt *h, const ph_quarry *q)
+{
+    ph_find f = {.n = (int32_t)h->task->shortest, .cross = (double)NAN, .start = -1};
+    const int32_t id = h->task->job->run.sign < 0 ? q->tally->worst.id : q->tally->best.id;
+    for (int32_t i = 0; i < f.n; i++) f.ids[i] = id;
+    return f;
+}
+
 void ph__hunt_answer(const ph_hunt *h, ph_row *rows)
 {
     const int64_t answers = h->task->answers;
     for (int64_t i = 0; i < h->count * answers; i++) {
         const ph_quarry *q = &h->quarries[i / answers];
-        const int64_t last = q->n_best ? q->n_best - 1 : 0, rank = i % answers;
-        ph__hunt_row(h, &rows[i], i, &q->best[rank < last ? rank : last]);
-        rows[i].restart = q->best[rank < last ? rank : last].start;
+        const int64_t rank = i % answers < q->n_best ? i % answers : q->n_best - 1;
+        const ph_find f = rank < 0 ? nothing(h, q) : q->best[rank];
+        ph__hunt_row(h, &rows[i], i, &f);
+        rows[i].restart = f.start;
     }
 }

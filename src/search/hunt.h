@@ -64,6 +64,8 @@ typedef struct ph_hunt {
     double began;
     ph_trials *trials;
     ph_hints *hints;
+    int32_t *wanted; /* n_wanted tokens that every text has to have in it, as text */
+    size_t n_wanted;
     ph_proposal *list; /* n that wait to be evaluated, or just were */
     size_t n, cap;
     uint64_t *seen; /* hash set of the texts that were evaluated */
@@ -102,6 +104,8 @@ double ph__hunt_done(const ph_hunt *h);
 
 /* Leading tokens of `text` that are its parent's, fewer than all of them: something must be run. */
 int64_t ph__hunt_same(const ph_find *text, const ph_find *parent);
+/* Put the text that --contains asks for somewhere into a text that lacks it. */
+ph_status ph__hunt_mend(const ph_hunt *h, ph_find *text, ph_rng *rng, ph_error *err);
 /* A random text of allowed tokens that may be proposed, if one is found; its length is random too. */
 ph_status ph__hunt_random(ph_find *out, ph_hunt *h, ph_rng *rng, ph_error *err);
 

@@ -361,17 +361,35 @@ ph_status ph__job_region(ph_region *out, const ph_job *job, const ph_feature *f,
     return ph__region(out, f, T, job->run.reduce, job->run.sign, err);
 }
 
-bool ph__same_tap(ph_tap a, ph_tap b)
+const ph_tap *ph__taps_of(const ph_feature *f, size_t *n)
 {
-    return a.place == b.place && a.only == b.only && a.block == b.block;
+    *n = f->n_taps ? f->n_taps : 1;
+    return f->n_taps ? f->taps : &f->tap;
+}
+
+void ph__session_at(ph_session_options *o, const ph_feature *f)
+{
+    o->tap = f->tap;
+    o->taps = f->n_taps > 1 ? f->taps : NULL;
+    o->n_taps = f->n_taps > 1 ? f->n_taps : 0;
+}
+
+bool ph__same_taps(const ph_feature *a, const ph_feature *b)
+{
+    size_t n, m;
+    const ph_tap *s = ph__taps_of(a, &n), *t = ph__taps_of(b, &m);
+    if (n != m) return false;
+    for (size_t i = 0; i < n; i++)
+        if (s[i].place != t[i].place || s[i].only != t[i].only || s[i].block != t[i].block)
+            return false;
+    return true;
 }
 
 size_t ph__same_tap_run(const ph_features *features, size_t first, const ph_feature **run)
 {
     size_t n = 0;
     const ph_feature *f;
-    while ((f = ph_features_at(features, first + n)) &&
-           (n == 0 || ph__same_tap(f->tap, run[0]->tap)))
+    while ((f = ph_features_at(features, first + n)) && (n == 0 || ph__same_taps(f, run[0])))
         run[n++] = f;
     return n;
 }

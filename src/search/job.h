@@ -63,9 +63,13 @@ ph_status ph__job_open_text(ph_job *out, int32_t **ids, size_t *n, const ph_mode
 /* Region of a feature under the job's reduce and sign. */
 ph_status ph__job_region(ph_region *out, const ph_job *job, const ph_feature *f, int64_t T,
                          ph_error *err);
-bool ph__same_tap(ph_tap a, ph_tap b);
-/* Features of one tap share their work: how many there are one after another in the list from
- * `first` on, and those. */
+/* The taps that a feature looks at, n of them. */
+const ph_tap *ph__taps_of(const ph_feature *f, size_t *n);
+/* A session that reads what a feature looks at. */
+void ph__session_at(ph_session_options *o, const ph_feature *f);
+/* Do two features look at the same taps? Then they share sessions, and are said to be of one tap. */
+bool ph__same_taps(const ph_feature *a, const ph_feature *b);
+/* How many features of one tap there are one after another in the list from `first` on, and those. */
 size_t ph__same_tap_run(const ph_features *features, size_t first, const ph_feature **run);
 
 #endif

@@ -156,6 +156,7 @@ void ph_dream_defaults(ph_dream_options *o)
     }
     if (!o->optimizer) o->optimizer = m->usual.optimizer;
     if (!o->start) o->start = m->usual.start;
+    if (o->top == 0) o->top = m->hunts ? 3 : 1;
     if (o->restarts && (m->descends || m->hunts)) return;
     o->restarts = m->descends && ph__text_start(o->start) ? 1 : m->usual.restarts;
 }

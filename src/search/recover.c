@@ -105,6 +105,10 @@ static ph_status check_region(const struct recovery *v, const ph_feature *f, ph_
     const int64_t T = (int64_t)v->n;
     ph_region r;
 
+    if (f->n_terms)
+        return ph__fail(err, PH_EUNSUPPORTED, -1,
+                        "%s: a text is recovered from the output of one place, not from a sum",
+                        f->text);
     PH_TRY(ph__job_region(&r, &v->job, f, T, err));
     if ((!v->exact && !v->o->sequential) || (r.first == 0 && r.last == T)) return PH_OK;
     return ph__fail(err, PH_EINVAL, -1,
@@ -156,10 +160,7 @@ ph_status ph__target_session(ph_session **out, ph_target *t, const int32_t *begi
 
 ph_region ph__single(const ph_target *t)
 {
-    ph_region r = t->region;
-    r.first = 0;
-    r.last = 1;
-    return r;
+    return ph__region_single(&t->region);
 }
 
 /* X (rows,T,W) of embeddings E (rows,T,C), T as the session has it, checked to be finite. */

@@ -54,7 +54,8 @@ static ph_status add_items(ph_item items[2], ph_encoded *e, ph_decoded *d, const
                          .ids = d->text_ids,
                          .n = d->n_text,
                          .context = e->context,
-                         .n_context = e->n_context};
+                         .n_context = e->n_context,
+                         .behind = true};
     return PH_OK;
 }
 
@@ -63,6 +64,7 @@ static void read_items(ph_decoded *d, const ph_item items[2], double ordinary_no
     const ph_item *seen = items[1].valid ? &items[1] : &items[0];
     d->activation.ids = items[0].valid ? items[0].measured.activation : (double)NAN;
     d->activation.text = items[1].valid ? items[1].measured.activation : (double)NAN;
+    d->activation.post = items[1].valid ? items[1].post : (double)NAN;
     d->max = items[0].measured.extreme;
     d->max_pos = items[0].measured.pos;
     d->norm_ratio = ordinary_norm > 0 && seen->valid ? seen->norm / ordinary_norm : (double)NAN;
@@ -119,21 +121,25 @@ bool ph__better(const ph_decoded *a, const ph_decoded *b, const ph_order *order)
     return false;
 }
 
-static bool in(int32_t id, const int32_t *list, size_t n)
+static size_t times(int32_t id, const int32_t *list, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        if (list[i] == id) return true;
-    return false;
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++) count += list[i] == id;
+    return count;
 }
 
 double ph__overlap(const int32_t *a, size_t n, const int32_t *b, size_t m)
 {
-    size_t common = 0, in_a = 0, in_b = 0;
+    size_t common = 0, in_a = 0, in_b = 0, places = 0;
     for (size_t i = 0; i < n; i++) {
-        if (in(a[i], a, i)) continue;
+        const size_t before = times(a[i], a, i), there = times(a[i], b, m);
+        places += before < there;
+        if (before) continue;
         in_a++;
-        common += in(a[i], b, m);
+        common += there > 0;
     }
-    for (size_t i = 0; i < m; i++) in_b += !in(b[i], b, i);
-    return (double)common / (double)(in_a < in_b ? in_a : in_b);
+    for (size_t i = 0; i < m; i++) in_b += !times(b[i], b, i);
+    const double kinds = (double)common / (double)(in_a < in_b ? in_a : in_b);
+    const double tokens = (double)places / (double)(n < m ? n : m);
+    return kinds > tokens ? kinds : tokens;
 }

@@ -34,7 +34,8 @@ typedef struct ph_order {
  * ids' where round trips do not count) in the direction of sign. */
 bool ph__better(const ph_decoded *a, const ph_decoded *b, const ph_order *order);
 
-/* Share of the smaller text's different tokens that the other text has, too. */
+/* Share of a text's tokens that the other has, too: of the shorter one's, repetitions counting, or of the
+ * fewer different ones, whichever is more. */
 double ph__overlap(const int32_t *a, size_t n, const int32_t *b, size_t m);
 
 #endif

@@ -38,13 +38,15 @@ ph_status ph_scan(const ph_model *model, const ph_features *features,
     ph_scorer *scorer = NULL;
     ph_complete found = {0};
     const ph_feature **chunk = NULL;
+    ph_run_options run;
     ph_status st = PH_OK;
 
     if (!options) options = &defaults;
     if (options->top < 1 || options->top > 1000000)
         return ph__fail(err, PH_EINVAL, -1, "%lld tokens in a list: expected 1 to 1000000",
                         (long long)options->top);
-    PH_GO(ph__job_open(&job, model, &options->run, err));
+    PH_GO(ph_features_run(&run, features, &options->run, err));
+    PH_GO(ph__job_open(&job, model, &run, err));
     PH_GO(check_tokens(features, &job, err));
     PH_GO(ph__scorer_open(&scorer, &job, err));
     PH_GO(PH_NEW(&chunk, ph_features_count(features), err));

@@ -18,6 +18,7 @@ struct attribution {
     int64_t W;
     double *X;      /* (n,W) */
     double *values; /* (n) */
+    double *post;   /* (n) behind the nonlinearity of SAEs */
     /* ---- with gradient */
     float *E, *dE;             /* (n,C) */
     double *dX;                /* (n,W) */
@@ -33,6 +34,7 @@ static void attribution_close(struct attribution *a)
     ph__free(a->regions);
     ph__free(a->X);
     ph__free(a->values);
+    ph__free(a->post);
     ph__free(a->E);
     ph__free(a->dE);
     ph__free(a->dX);
@@ -60,7 +62,7 @@ static ph_status run_text(struct attribution *a, bool gradient, ph_error *err)
     ph_session_options o = PH_SESSION_OPTIONS_INIT;
     const ph_job *job = a->job;
 
-    o.tap = a->features[0]->tap;
+    ph__session_at(&o, a->features[0]);
     o.tokens = (int64_t)a->n;
     o.context = job->context;
     o.n_context = job->n_context;
@@ -68,6 +70,7 @@ static ph_status run_text(struct attribution *a, bool gradient, ph_error *err)
     PH_TRY(ph_session_open(&a->session, job->model, &o, err));
     a->W = ph__session_width(a->session);
     PH_TRY(PH_NEW(&a->values, a->n, err));
+    PH_TRY(PH_NEW(&a->post, a->n, err));
     PH_TRY(PH_NEW(&a->X, a->n * (size_t)a->W, err));
     PH_TRY(PH_NEW(&a->E, a->n * (size_t)job->model->arch.C, err));
     PH_TRY(ph_model_embed(job->model, a->E, a->ids, a->n, err));
@@ -107,8 +110,8 @@ static ph_status occlude(struct attribution *a, ph_error *err)
         ids[row * n + row] = blank;
     }
     PH_GO(ph__scorer_open(&scorer, a->job, err));
-    PH_GO(ph__scorer_texts(scorer, a->features[0]->tap, ids, (int64_t)n, (int64_t)n, "occlusion",
-                           visit, a, err));
+    PH_GO(ph__scorer_texts(scorer, a->features[0], ids, (int64_t)n, (int64_t)n, "occlusion", visit,
+                           a, err));
 done:
     ph__scorer_close(&scorer);
     ph__free(ids);
@@ -181,15 +184,19 @@ static ph_status report(struct attribution *a, size_t feature, bool gradient, ph
 {
     const ph_feature *f = a->features[feature];
     const ph_measured m = ph__measure(&a->regions[feature], a->values, a->X, (int64_t)a->n, a->W);
+    ph_measured post;
 
     if (!isfinite(m.activation))
         return ph__fail(err, PH_ENUMERIC, -1, "%s is NaN or infinite on this text", f->text);
+    PH_TRY(ph__measure_post(&post, &a->regions[feature], a->post, a->X, (int64_t)a->n, a->W, err));
     if (gradient) PH_TRY(attribute(a, feature, m.activation, err));
     const ph_score_result r = {.feature = f,
                                .ids = a->ids,
                                .n = a->n,
                                .values = a->values,
                                .activation = m.activation,
+                               .post_values = isnan(post.activation) ? NULL : a->post,
+                               .post = post.activation,
                                .grad_norm = a->norm,
                                .grad_x_input = a->product,
                                .occlusion = a->occlusion,
@@ -209,8 +216,10 @@ static ph_status report_all(const ph_model *model, const ph_features *features, 
     struct attribution a = {0};
     const char *stage = gradient ? "attribute" : "score";
     const size_t count = ph_features_count(features);
+    ph_run_options run;
 
-    PH_GO(ph__job_open_text(&job, &ids, &n, model, text, options, err));
+    PH_GO(ph_features_run(&run, features, options, err));
+    PH_GO(ph__job_open_text(&job, &ids, &n, model, text, &run, err));
     for (size_t i = 0; i < count; i += a.count) {
         attribution_close(&a);
         a = (struct attribution){.job = &job, .ids = ids, .n = n};

@@ -11,7 +11,7 @@ enum { BATCH_TOKENS = 512, KEPT = 8 };
 /* A session with the host memory that one of its batches needs. */
 struct seat {
     ph_session *session;
-    ph_tap tap;
+    const ph_feature *at; /* whose tap it runs to, borrowed */
     int64_t rows, T, W;
     int32_t *ids; /* (rows,T) */
     float *E;     /* (rows,T,C) */
@@ -36,15 +36,15 @@ static void seat_close(struct seat *s)
     *s = (struct seat){0};
 }
 
-static ph_status seat_open(struct seat *out, const ph_job *job, ph_tap tap, int64_t T,
+static ph_status seat_open(struct seat *out, const ph_job *job, const ph_feature *at, int64_t T,
                            const int32_t *context, size_t n_context, ph_error *err)
 {
     ph_status st = PH_OK;
     const int64_t rows = T < BATCH_TOKENS ? BATCH_TOKENS / T : 1;
-    struct seat s = {.tap = tap, .rows = rows, .T = T};
+    struct seat s = {.at = at, .rows = rows, .T = T};
     ph_session_options o = PH_SESSION_OPTIONS_INIT;
 
-    o.tap = tap;
+    ph__session_at(&o, at);
     o.rows = rows;
     o.tokens = T;
     o.context = context;
@@ -61,12 +61,13 @@ done:
     return st;
 }
 
-static ph_status find_seat(struct seat **out, ph_scorer *s, ph_tap tap, int64_t T, ph_error *err)
+static ph_status find_seat(struct seat **out, ph_scorer *s, const ph_feature *at, int64_t T,
+                           ph_error *err)
 {
     struct seat *oldest = &s->seats[0];
     for (int i = 0; i < KEPT; i++) {
         struct seat *c = &s->seats[i];
-        if (c->session && c->T == T && ph__same_tap(c->tap, tap)) {
+        if (c->session && c->T == T && ph__same_taps(c->at, at)) {
             c->used = ++s->clock;
             *out = c;
             return PH_OK;
@@ -74,7 +75,7 @@ static ph_status find_seat(struct seat **out, ph_scorer *s, ph_tap tap, int64_t 
         if (c->used < oldest->used) oldest = c;
     }
     seat_close(oldest);
-    PH_TRY(seat_open(oldest, s->job, tap, T, s->job->context, s->job->n_context, err));
+    PH_TRY(seat_open(oldest, s->job, at, T, s->job->context, s->job->n_context, err));
     oldest->used = ++s->clock;
     *out = oldest;
     return PH_OK;
@@ -116,7 +117,7 @@ static ph_status forward(ph_scorer *s, struct seat *seat, int64_t B, ph_error *e
     for (size_t i = 0; i < n * (size_t)seat->W; i++) sum += seat->X[i] * 0;
     if (sum == 0) return PH_OK;
     char tap[48];
-    ph__tap_name(tap, seat->tap);
+    ph__tap_name(tap, seat->at->tap);
     return ph__fail(err, PH_ENUMERIC, -1, "the output of %s is NaN or infinite on a text", tap);
 }
 
@@ -154,11 +155,17 @@ static double largest_norm(const ph_region *r, const double *X, int64_t W)
     return largest;
 }
 
-static void read_item(ph_item *item, const ph_region *r, const double *X, int64_t W)
+static ph_status read_item(ph_item *item, const ph_region *r, const double *X, int64_t W,
+                           ph_error *err)
 {
+    ph_measured post = {0};
+
     item->measured = ph__measure(r, item->values, X, (int64_t)item->n, W);
     item->norm = largest_norm(r, X, W);
     item->valid = true;
+    if (item->behind) PH_TRY(ph__measure_post(&post, r, NULL, X, (int64_t)item->n, W, err));
+    item->post = post.activation;
+    return PH_OK;
 }
 
 /* Run the items named by `batch` through a seat. */
@@ -175,7 +182,7 @@ static ph_status run_batch(ph_scorer *s, struct seat *seat, ph_item *items, cons
         ph_item *item = &items[batch[b]];
         ph_region r;
         PH_TRY(ph__job_region(&r, s->job, item->feature, (int64_t)item->n, err));
-        read_item(item, &r, seat->X + b * seat->T * seat->W, seat->W);
+        PH_TRY(read_item(item, &r, seat->X + b * seat->T * seat->W, seat->W, err));
     }
     return PH_OK;
 }
@@ -184,7 +191,7 @@ static ph_status run_like(ph_scorer *s, ph_item *items, size_t count, size_t fir
                           size_t *batch, ph_error *err)
 {
     const ph_item *model = &items[first];
-    const ph_tap tap = model->feature->tap;
+    const ph_feature *at = model->feature;
     const size_t n_context = model->context ? model->n_context : s->job->n_context;
     const int64_t T = batch_length(s->job, model, n_context);
     struct seat own = {0}, *seat = &own;
@@ -192,9 +199,9 @@ static ph_status run_like(ph_scorer *s, ph_item *items, size_t count, size_t fir
     int64_t B = 0;
 
     if (model->context)
-        PH_GO(seat_open(&own, s->job, tap, T, model->context, n_context, err));
+        PH_GO(seat_open(&own, s->job, at, T, model->context, n_context, err));
     else
-        PH_GO(find_seat(&seat, s, tap, T, err));
+        PH_GO(find_seat(&seat, s, at, T, err));
     for (size_t i = first; i < count; i++) {
         if (done[i] || batch_length(s->job, &items[i], n_context) != T) continue;
         if (!same_context(&items[i], model)) continue;
@@ -257,15 +264,16 @@ static ph_status run_texts(ph_scorer *s, struct seat *seat, const int32_t *ids, 
     return ph__job_progress(s->job, stage, 1, err);
 }
 
-ph_status ph__scorer_texts(ph_scorer *s, ph_tap tap, const int32_t *ids, int64_t rows, int64_t T,
-                           const char *stage, ph_row_fn visit, void *payload, ph_error *err)
+ph_status ph__scorer_texts(ph_scorer *s, const ph_feature *at, const int32_t *ids, int64_t rows,
+                           int64_t T, const char *stage, ph_row_fn visit, void *payload,
+                           ph_error *err)
 {
     struct seat *seat = NULL;
-    PH_TRY(find_seat(&seat, s, tap, T, err));
+    PH_TRY(find_seat(&seat, s, at, T, err));
     return run_texts(s, seat, ids, rows, stage, visit, payload, err);
 }
 
-ph_status ph__scorer_next(ph_scorer *s, ph_tap tap, const int32_t *begin, size_t length,
+ph_status ph__scorer_next(ph_scorer *s, const ph_feature *at, const int32_t *begin, size_t length,
                           const int32_t *ids, int64_t n, const char *stage, ph_row_fn visit,
                           void *payload, ph_error *err)
 {
@@ -277,7 +285,7 @@ ph_status ph__scorer_next(ph_scorer *s, ph_tap tap, const int32_t *begin, size_t
     PH_GO(PH_NEW(&context, before + length, err));
     if (before) memcpy(context, s->job->context, before * sizeof *context);
     if (length) memcpy(context + before, begin, length * sizeof *context);
-    PH_GO(seat_open(&seat, s->job, tap, 1, context, before + length, err));
+    PH_GO(seat_open(&seat, s->job, at, 1, context, before + length, err));
     PH_GO(run_texts(s, &seat, ids, n, stage, visit, payload, err));
 done:
     seat_close(&seat);

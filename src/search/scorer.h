@@ -12,9 +12,11 @@ typedef struct ph_item {
     const int32_t *context; /* NULL: the job's */
     size_t n_context;
     double *values; /* n, NULL allowed: the feature at each token */
+    bool behind;    /* measure behind the nonlinearity of SAEs too */
     /* ---- */
     bool valid; /* false: the text has no such token, nothing else is written */
     ph_measured measured;
+    double post; /* where asked for: the activation behind the nonlinearity, NaN without one */
     double norm; /* largest Euclidean norm of the tap's output over the region's tokens */
 } ph_item;
 
@@ -30,13 +32,15 @@ ph_status ph__scorer_run(ph_scorer *s, ph_item *items, size_t count, ph_error *e
 /* Tokens sent forward so far. */
 int64_t ph__scorer_tokens(const ph_scorer *s);
 
-/* Run `rows` texts of T ids each through a tap and hand X (T,W) of each row to a visitor. */
+/* Run `rows` texts of T ids each through the tap of feature `at` and hand X (T,W) of each row to a
+ * visitor. */
 typedef void (*ph_row_fn)(int64_t row, const double *X, int64_t W, void *payload);
-ph_status ph__scorer_texts(ph_scorer *s, ph_tap tap, const int32_t *ids, int64_t rows, int64_t T,
-                           const char *stage, ph_row_fn visit, void *payload, ph_error *err);
+ph_status ph__scorer_texts(ph_scorer *s, const ph_feature *at, const int32_t *ids, int64_t rows,
+                           int64_t T, const char *stage, ph_row_fn visit, void *payload,
+                           ph_error *err);
 /* The same for n single tokens, each behind the job's context and `length` more ids, whose keys and
  * values are computed once. */
-ph_status ph__scorer_next(ph_scorer *s, ph_tap tap, const int32_t *begin, size_t length,
+ph_status ph__scorer_next(ph_scorer *s, const ph_feature *at, const int32_t *begin, size_t length,
                           const int32_t *ids, int64_t n, const char *stage, ph_row_fn visit,
                           void *payload, ph_error *err);
 

@@ -46,8 +46,9 @@ ph_status ph__specificity(ph_specificity *out, ph_scorer *s, const ph_job *job,
     const bool place = f->tap.place == PH_PLACE_BLOCK || f->tap.place == PH_PLACE_NEURON;
 
     *out = (ph_specificity){.z = (double)NAN};
-    if (!corpus || !place || f->tap.only || f->components.end != f->components.begin + 1)
+    if (!corpus || !place || f->tap.only || f->n_terms ||
+        f->components.end != f->components.begin + 1)
         return PH_OK;
     if (n == 0 || ph__job_region(&r, job, f, (int64_t)n, NULL) != PH_OK) return PH_OK;
-    return ph__scorer_texts(s, f->tap, ids, 1, (int64_t)n, "specificity", visit, &m, err);
+    return ph__scorer_texts(s, f, ids, 1, (int64_t)n, "specificity", visit, &m, err);
 }

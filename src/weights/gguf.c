@@ -156,8 +156,7 @@ static int compare_names(const void *pa, const void *pb)
     return order ? order : (a->item > b->item) - (a->item < b->item);
 }
 
-/* Sort; the entry that repeats the name before it, NULL if all are different. */
-static const ph_name *sort_index(ph_name *index, size_t n)
+const ph_name *ph__index_sort(ph_name *index, size_t n)
 {
     if (n) qsort(index, n, sizeof *index, compare_names);
     for (size_t i = 1; i < n; i++)
@@ -247,7 +246,7 @@ static ph_status take_values(ph_weights *w, cursor *c, size_t n)
 
     PH_TRY(PH_NEW(&w->value_index, n, c->err));
     for (size_t i = 0; i < n; i++) w->value_index[i] = (ph_name){w->values[i].key, i};
-    const ph_name *twice = sort_index(w->value_index, n);
+    const ph_name *twice = ph__index_sort(w->value_index, n);
     if (twice)
         return ph__fail(c->err, PH_EFORMAT, (int64_t)w->values[twice->item].pos,
                         "key %.*s: is there twice", (int)twice->name.size, twice->name.data);
@@ -397,7 +396,7 @@ static ph_status index_tensors(ph_weights *w, const span *spans, ph_error *err)
     PH_TRY(PH_NEW(&w->tensor_index, w->n_tensors, err));
     for (size_t i = 0; i < w->n_tensors; i++)
         w->tensor_index[i] = (ph_name){{w->names[i], strlen(w->names[i])}, i};
-    const ph_name *twice = sort_index(w->tensor_index, w->n_tensors);
+    const ph_name *twice = ph__index_sort(w->tensor_index, w->n_tensors);
     if (twice)
         return ph__fail(err, PH_EFORMAT, (int64_t)spans[twice->item].pos,
                         "tensor %s: is there twice", twice->name.data);

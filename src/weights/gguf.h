@@ -69,6 +69,8 @@ struct ph_weights {
 /* Fill the empty *w from w->file. On failure *w holds what was read so far, to be closed. */
 ph_status ph__gguf_parse(ph_weights *w, ph_error *err);
 
+/* Sort an index; the entry that repeats the name before it, NULL if all are different. */
+const ph_name *ph__index_sort(ph_name *index, size_t n);
 /* SIZE_MAX if there is none of that name. */
 size_t ph__gguf_find(const ph_name *index, size_t n, const char *name);
 const char *ph__gguf_value_type_name(ph_gguf_type type);

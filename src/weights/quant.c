@@ -61,6 +61,15 @@ static void dequant_bf16(float *restrict out, const uint8_t *restrict in, int64_
     }
 }
 
+static void dequant_f64(float *restrict out, const uint8_t *restrict in, int64_t blocks)
+{
+    for (int64_t i = 0; i < blocks; i++) {
+        double x;
+        memcpy(&x, in + 8 * i, sizeof x);
+        out[i] = (float)x;
+    }
+}
+
 /* ---- blocks of 32: byte j holds weight j in its low half, weight j + 16 in its high half ---- */
 
 struct block_q4_0 { /* d (q - 8) */
@@ -278,6 +287,7 @@ static const ph_quant quants[PH_DTYPE_COUNT] = {
     [PH_Q4_K] = {"Q4_K", 12, 256, sizeof(struct block_q4_k), dequant_q4_k},
     [PH_Q5_K] = {"Q5_K", 13, 256, sizeof(struct block_q5_k), dequant_q5_k},
     [PH_Q6_K] = {"Q6_K", 14, 256, sizeof(struct block_q6_k), dequant_q6_k},
+    [PH_F64] = {"F64", -1, 1, 8, dequant_f64},
 };
 
 /* Also the numbers that GGUF has given up. */
@@ -301,7 +311,7 @@ const ph_quant *ph__quant(ph_dtype type)
 int ph__quant_from_gguf(int64_t number)
 {
     for (int i = 0; i < PH_DTYPE_COUNT; i++)
-        if (quants[i].gguf == number) return i;
+        if (number >= 0 && quants[i].gguf == number) return i;
     return -1;
 }
 

@@ -6,7 +6,7 @@
 
 typedef struct ph_quant {
     const char *name;   /* "Q4_K" */
-    int64_t gguf;       /* GGUF's number of the type */
+    int64_t gguf;       /* GGUF's number of the type, -1: none that is read */
     int64_t block;      /* weights in a block */
     size_t block_bytes; /* bytes of a block */
     void (*dequant)(float *out, const uint8_t *in, int64_t blocks);

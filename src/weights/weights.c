@@ -1,7 +1,8 @@
-/* weights.c — opens model files; finds their tensors and metadata by name. */
+/* weights.c — opens files of weights; finds their tensors and metadata by name. */
 #include "weights/weights.h"
 
 #include "weights/gguf.h"
+#include "weights/safetensors.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,10 +24,11 @@ static ph_status parse(ph_weights **out, const char *name, const uint8_t *bytes,
     ph_status st = PH_OK;
     ph_weights *w = NULL;
 
-    if (size < 4 || memcmp(bytes, "GGUF", 4) != 0) return refuse_magic(name, bytes, size, err);
+    const bool gguf = size >= 4 && memcmp(bytes, "GGUF", 4) == 0;
+    if (!gguf && !ph__is_safetensors(bytes, size)) return refuse_magic(name, bytes, size, err);
     PH_GO(PH_NEW(&w, 1, err));
     w->file = (ph_bytes){(const char *)bytes, size};
-    PH_GO(ph__gguf_parse(w, err));
+    PH_GO(gguf ? ph__gguf_parse(w, err) : ph__safetensors_parse(w, err));
     *out = w;
     w = NULL;
 done:

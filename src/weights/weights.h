@@ -1,4 +1,4 @@
-/* weights.h — what a model file holds: named tensors and metadata, checked, nothing converted.
+/* weights.h — what a file of weights holds: named tensors and metadata, checked, not converted.
  *
  * Tensors and strings are borrowed from the mapped file. Rooms above ask for tensors by the shape
  * and for keys by the type they expect; a mismatch is an error that names the tensor or key.
@@ -20,6 +20,7 @@ typedef enum ph_dtype { /* our own numbering; quant.c maps GGUF's numbers to it 
                         PH_Q4_K,
                         PH_Q5_K,
                         PH_Q6_K,
+                        PH_F64, /* not of GGUF */
                         PH_DTYPE_COUNT
 } ph_dtype;
 
@@ -40,7 +41,7 @@ typedef struct ph_bytes {
 
 typedef struct ph_weights ph_weights;
 
-/* Open a model file by its first bytes. On success *out is owned by the caller. */
+/* Open a GGUF or safetensors file, told by its first bytes. On success *out is owned by the caller. */
 ph_status ph__weights_open(ph_weights **out, const char *path, ph_error *err);
 /* The same from memory that outlives *out (fuzzing, tests). */
 ph_status ph__weights_parse(ph_weights **out, const uint8_t *bytes, size_t size, ph_error *err);

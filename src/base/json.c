@@ -1,0 +1,29 @@
+/* json.c — JSON texts, read with jansson. */
+#include "base/json.h"
+
+/* jansson repeats bytes of the text in its messages. */
+static void make_printable(char *s)
+{
+    for (; *s; s++)
+        if (*s < 0x20 || *s > 0x7e) *s = '?';
+}
+
+ph_status ph__json_parse(json_t **out, const char *text, size_t bytes, const char *subject,
+                         ph_error *err)
+{
+    json_error_t e = {.text = ""};
+    json_t *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &e);
+
+    if (!root && json_error_code(&e) == json_error_out_of_memory)
+        return ph__fail_memory(err, bytes);
+    make_printable(e.text);
+    if (!root)
+        return ph__fail(err, PH_EFORMAT, e.position, "%s: not JSON, line %d: %.100s", subject,
+                        e.line, e.text);
+    if (!json_is_object(root)) {
+        json_decref(root);
+        return ph__fail(err, PH_EFORMAT, 0, "%s: expected a JSON object", subject);
+    }
+    *out = root;
+    return PH_OK;
+}

@@ -1,0 +1,15 @@
+/* json.h — JSON texts, read with jansson. */
+#ifndef PH_JSON_H
+#define PH_JSON_H
+
+#include "base/err.h"
+
+#include <jansson.h>
+
+/* *out, to be given back with json_decref, = the object that `bytes` bytes hold. Names that repeat
+ * are refused, as is anything behind it but blanks. `subject` is what messages call the text;
+ * PH_EFORMAT with the byte. */
+ph_status ph__json_parse(json_t **out, const char *text, size_t bytes, const char *subject,
+                         ph_error *err);
+
+#endif
