@@ -24,6 +24,7 @@ struct compare_command {
     bool curve;
     int64_t seeds, tokens;
     struct subject *subject; /* the model at work: */
+    ph_run_options run;      /* as all its features want it */
     ph_features **one;       /* (features) each alone … */
     const char **names;      /* … and what it is called */
     struct scoreboard board;
@@ -171,7 +172,7 @@ static const struct argp argp = {
 static ph_dream_options dream_options(const struct compare_command *c, const char *method)
 {
     ph_dream_options o = PH_DREAM_OPTIONS_INIT;
-    o.run = c->common.run;
+    o.run = c->run;
     o.constraints = c->allow.c;
     o.method = method;
     o.tokens = c->tokens;
@@ -317,7 +318,7 @@ static ph_status open_board(struct compare_command *c, ph_error *err)
         const ph_status st = ph_features_parse(&c->one[i], info, c->names[i], err);
         if (st != PH_OK) return st;
     }
-    return PH_OK;
+    return ph_features_run(&c->run, c->subject->features, &c->common.run, err);
 }
 
 static void close_board(struct compare_command *c)
