@@ -146,8 +146,7 @@ static void check_greedy(const char *path, const char *spec, int sign)
         same(what, g.ids[t], id, 0);
         same(what, g.curve[t], sign * best, 1e-5);
     }
-    same("greedy: forwards", (double)g.forwards,
-         (double)((T - 1) * (int64_t)g.job.n_ordinary), 0);
+    same("greedy: forwards", (double)g.forwards, (double)((T - 1) * (int64_t)g.job.n_ordinary), 0);
     same("greedy: the scan apart", (double)g.scan, (double)ph_model_get_info(g.model)->vocab, 0);
     close_given(&g);
 }
