@@ -32,14 +32,7 @@ struct compare_command {
     double spent, total; /* budgets of the runs that are done, and of all */
 };
 
-enum {
-    KEY_METHODS = 2000,
-    KEY_BUDGET,
-    KEY_BUDGETS,
-    KEY_CURVE,
-    KEY_SEEDS,
-    KEY_TOKENS,
-};
+enum { KEY_METHODS = 2000, KEY_BUDGET, KEY_BUDGETS, KEY_CURVE, KEY_SEEDS, KEY_TOKENS };
 
 static const struct argp_option options[] = {
     {"methods", KEY_METHODS, "NAME,…", 0, "Which methods (all of dream's)", 0},
@@ -347,6 +340,7 @@ static json_t *settings(const struct compare_command *c)
 static ph_status begin(struct compare_command *c, ph_error *err)
 {
     if (c->common.json) return subject_run_line(c->subject, &c->common, settings(c), err);
+    if (c->subject->letter[0] > 'A') printf("\n");
     subject_title(c->subject);
     printf(" · %lld tokens", (long long)c->tokens);
     subject_context(c->subject);
@@ -363,7 +357,8 @@ static int on_progress(const char *stage, double done, void *payload)
     const struct compare_command *c = payload;
     (void)stage;
     (void)done;
-    return c->common.run.progress("compare", c->spent / c->total, c->common.run.progress_payload);
+    return ferror(stdout) ||
+           c->common.run.progress("compare", c->spent / c->total, c->common.run.progress_payload);
 }
 
 /* A method without steps and budget does the same at every seed and budget: once is enough. */
@@ -422,7 +417,7 @@ static ph_status run_cells(struct compare_command *c, ph_error *err)
 
     c->spent = c->total = 0;
     for (size_t b = 0; b < k->budgets; b++)
-        c->total += (double)(c->budgets[b] * (int64_t)(k->methods * k->features * k->seeds));
+        c->total += (double)c->budgets[b] * (double)(k->methods * k->features * k->seeds);
     for (size_t s = 0; s < k->seeds; s++)
         for (size_t f = 0; f < k->features; f++)
             for (size_t b = 0; st == PH_OK && b < k->budgets; b++) st = run_cell(c, s, f, b, err);

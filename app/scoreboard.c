@@ -180,9 +180,9 @@ static void print_standings(const struct scoreboard *b, size_t budget, const str
 {
     char text[48];
 
-    printf("\nbudget %s · %zu feature%s · %zu cells (feature and seed)\n",
+    printf("\nbudget %s · %zu feature%s · %zu cell%s (feature and seed)\n",
            thousands(text, (double)b->budgets[budget]), list->features,
-           list->features == 1 ? "" : "s", list->cells);
+           list->features == 1 ? "" : "s", list->cells, list->cells == 1 ? "" : "s");
     printf("%-10s%6s%8s%8s%17s%12s %9s%9s%s\n", "method", "rank", "wins", "share", "95 %",
            "forwards", "scan", "seconds", b->rival < b->contest.methods ? "  against auto" : "");
     for (size_t i = 0; i < b->contest.methods; i++) print_standing(b, budget, &list[i]);
