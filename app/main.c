@@ -17,6 +17,7 @@ static const struct command commands[] = {
     {"recover", "find a text again from the hidden layer it produced", cmd_recover},
     {"info", "the model: family, sizes, tensors, memory a job needs", cmd_info},
     {"tokenize", "text to token ids and pieces, and back", cmd_tokenize},
+    {"compare", "methods side by side: ranks, win rates, activation against cost", cmd_compare},
     {"bench", "how fast this machine is, and what share of that descent reaches", cmd_bench},
 };
 

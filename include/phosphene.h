@@ -435,6 +435,9 @@ PH_API const char *ph_method_name(size_t i);
 PH_API bool ph_method_budget(const char *name);
 /* Whether it looks at the texts' cross-entropy, asked for or not. */
 PH_API bool ph_method_fluent(const char *name);
+/* Whether a method descends: by steps, from random starts. One that does neither draws nothing at
+ * random and costs what it costs. */
+PH_API bool ph_method_steps(const char *name);
 PH_API const char *ph_objective_name(size_t i);
 PH_API const char *ph_optimizer_name(size_t i);
 PH_API const char *ph_start_name(size_t i);
@@ -518,6 +521,7 @@ typedef struct ph_dream_result {
     const float *embedding; /* (n_nearest,C) what was found */
     int64_t token_forwards; /* spent on this feature; a backward counts two */
     int64_t naive_forwards; /* the same if every text had been run whole */
+    int64_t scan_forwards;  /* of the complete search that the method builds on; in neither */
     int64_t budget;         /* of a search among tokens: the one that repeats it; else 0 */
     ph_starts starts;
     ph_specificity specificity; /* of the answer's ids */

@@ -57,6 +57,7 @@ struct given {
     float e[T * WIDTH];
     double soft;
     int64_t forwards; /* without the re-scoring; of one restart */
+    int64_t scan;
 };
 
 static int keep(const ph_dream_result *r, void *payload)
@@ -71,6 +72,7 @@ static int keep(const ph_dream_result *r, void *payload)
                r->n_nearest * (size_t)ph_model_get_info(g->model)->width * sizeof *g->e);
     g->soft = r->answer->activation.soft;
     g->forwards = r->token_forwards - T; /* the repeated token */
+    g->scan = r->scan_forwards;
     for (size_t i = 0; i < r->n_decodes; i++)
         g->forwards -= (int64_t)(r->decodes[i].n + r->decodes[i].n_text);
     return 0;
@@ -144,8 +146,8 @@ static void check_greedy(const char *path, const char *spec, int sign)
         same(what, g.ids[t], id, 0);
         same(what, g.curve[t], sign * best, 1e-5);
     }
-    same("greedy: forwards", (double)g.forwards,
-         (double)ph_model_get_info(g.model)->vocab + (T - 1) * (double)g.job.n_ordinary, 0);
+    same("greedy: forwards", (double)g.forwards, (double)((T - 1) * (int64_t)g.job.n_ordinary), 0);
+    same("greedy: the scan apart", (double)g.scan, (double)ph_model_get_info(g.model)->vocab, 0);
     close_given(&g);
 }
 

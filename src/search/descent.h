@@ -27,6 +27,7 @@ typedef struct ph_row {
     double soft;   /* the activation of e */
     int64_t forwards; /* tokens sent forward, a backward counting two; re-scoring not included … */
     int64_t naive;    /* … and if nothing had been shared; 0: the same */
+    int64_t scan;     /* tokens of the complete search that it was built on */
     ph_starts starts;      /* of a search among tokens */
     struct ph_find *front; /* n_front, allocated: the front of a feature, in its first row */
     int64_t n_front;

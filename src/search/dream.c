@@ -207,6 +207,7 @@ static ph_status set_rows(struct batch *b, const struct dream *d, ph_error *err)
         ph_row *r = &b->row[i];
         *r = (ph_row){.feature = f, .restart = i % d->restarts, .n = T};
         r->curve = b->curves + (size_t)i * b->points;
+        if (d->method->complete) r->scan = d->job.model->arch.V;
         if (d->method->names) r->ids = b->own + i * d->task.longest;
         if (d->method->descends) {
             r->e = b->e + i * T * C;
@@ -395,6 +396,7 @@ static ph_status report_row(const struct batch *b, struct dream *d, size_t featu
                                .embedding = from->e,
                                .token_forwards = forwards_of(b, d, feature, false),
                                .naive_forwards = forwards_of(b, d, feature, true),
+                               .scan_forwards = from->scan,
                                .budget = d->method->hunts ? d->task.reached : 0,
                                .starts = from->starts,
                                .specificity = specificity,

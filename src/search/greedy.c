@@ -56,14 +56,16 @@ static void gather(struct pass *p, ph_row *rows, int64_t first, int64_t n, size_
 static ph_status begin(struct pass *p, ph_row *rows, int64_t n, const ph_task *t, ph_error *err)
 {
     if (t->job->allowed != t->job->ordinary) {
-        for (p->n = 0; p->n < n; p->n++) p->rows[p->n] = &rows[p->n];
+        for (p->n = 0; p->n < n; p->n++) {
+            p->rows[p->n] = &rows[p->n];
+            rows[p->n].scan = 0;
+        }
         return append(p, t, 0, err);
     }
     for (int64_t i = 0; i < n; i++) {
         const ph_near best = rows[i].region.sign < 0 ? t->tally[i].worst : t->tally[i].best;
         rows[i].ids[0] = best.id;
         rows[i].curve[0] = best.value;
-        rows[i].forwards += t->job->model->arch.V;
     }
     return PH_OK;
 }

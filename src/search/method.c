@@ -172,6 +172,12 @@ const ph_method *ph__method_find(const char *name)
     return NULL;
 }
 
+bool ph_method_steps(const char *name)
+{
+    const ph_method *m = ph__method_find(name);
+    return m && m->descends;
+}
+
 void ph_dream_defaults(ph_dream_options *o)
 {
     const ph_method *m = ph__method_find(o->method);
