@@ -9,9 +9,8 @@ The cross-entropy needs all blocks, so all are run. Children that do not survive
 dropped before they are paid for. The answer is the strongest text evaluated, whatever its fluency.
 """
 
-import oracle
 import torch
-from peer import OutOfBudget, Target
+from peer import OutOfBudget, Target, oracle
 
 POPULATION, CHILDREN, TOP_K, RESTART = 8, 32, 512, 30
 LAMBDA = torch.logspace(-1, 1, POPULATION)

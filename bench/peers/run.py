@@ -11,6 +11,7 @@ difference between a long and a short search, so that loading and yardsticks can
 
 import argparse
 import datetime
+import importlib.metadata
 import json
 import os
 import platform
@@ -20,8 +21,8 @@ import sys
 
 import epo
 import gcg
-import oracle
 import peer
+from peer import oracle
 
 TOKENS, LIMIT = 5, 1e-3
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -149,7 +150,7 @@ def speed_table(feature, rows):
 def report(args, ph, model, rows, timed, tried):
     run = ph.lines("score", "block 1 [:, :, 0]", "a")[0]
     commit = subprocess.run(["git", "-C", HERE, "describe", "--always", "--dirty"], capture_output=True, text=True)
-    versions = ", ".join(f"{k} {v}" for k, v in {**oracle.versions(), "nanogcg": "0.3.0"}.items())
+    versions = ", ".join(f"{k} {v}" for k, v in {**oracle.versions(), "nanogcg": importlib.metadata.version("nanogcg")}.items())
     choice = min(tried, key=tried.get)
     yield "# Search: phosphene beside its peers"
     yield ""
@@ -163,8 +164,9 @@ def report(args, ph, model, rows, timed, tried):
     if args.quick:
         yield "- **a quick run**: three features and a small budget, a check that all works; no evidence"
     yield from ("", "## Activation of the text at equal token-forwards", "", *quality_table(rows))
+    yield from ("", "## Seconds per candidate")
     for feature, turns in timed:
-        yield from ("", "## Seconds per candidate", "", *speed_table(feature, turns))
+        yield from ("", *speed_table(feature, turns))
 
 
 def main():
@@ -185,8 +187,8 @@ def main():
     model, ph = peer.Model(args.model), Phosphene(args)
     tried = peer.tune(model)
     rows = [quality(ph, model, f, args) for f in features]
-    middle = min(features, key=lambda f: abs(f[0] - 8))
-    timed = [(middle, speed(ph, model, middle, 2 if args.quick else 4, 20000 if args.quick else 40000))]
+    turns, length, places = (2, 20000, [(8, 0)]) if args.quick else (4, 40000, [(8, 0), (30, 0)])
+    timed = [(f, speed(ph, model, f, turns, length)) for f in places]
     with open(args.output, "w") as out:
         out.write("\n".join(report(args, ph, model, rows, timed, tried)) + "\n")
     return 0
