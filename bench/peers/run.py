@@ -80,10 +80,9 @@ def quality(ph, model, feature, args):
 
 
 def ours(ph, feature, budget):
-    """Seconds and texts evaluated. A step's naive cost is 5 + 15 for its text and gradient, 5 a variant."""
+    """Seconds and texts evaluated: a step runs its text and gradient, 5 + 15, and WIDTH variants, 5 each."""
     d = ph.dream(feature, "swap", budget)
-    steps = -(-d["naive_forwards"] // (TOKENS * (peer.WIDTH + 4)))
-    return d["seconds"], d["naive_forwards"] / TOKENS - 4 * steps
+    return d["seconds"], peer.WIDTH * (d["naive_forwards"] // (TOKENS * (peer.WIDTH + 4)))
 
 
 def theirs(model, feature, budget):
