@@ -1,0 +1,197 @@
+"""phosphene against its peers at equal token-forwards; writes bench/RESULTS-search.md.
+
+    run.py PHOSPHENE [-m MODEL.gguf] [--features 8:0,17:33,…] [--budget N] [--seed N] [--quick]
+           [--charge-scan] [--output FILE]
+
+Every feature is searched by `phosphene dream --method auto`, by nanoGCG and by EPO, which get as many
+token-forwards as auto really spent. Every final text's activation in PyTorch must be `phosphene score`'s,
+to 1e-3 relative. Then the seconds per candidate: swap and nanoGCG, same width, in turns A B A B; each the
+difference between a long and a short search, so that loading and yardsticks cancel. Exit status 0: written.
+"""
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+
+import epo
+import gcg
+import peer
+from peer import oracle
+
+TOKENS, LIMIT = 5, 1e-3
+HERE = os.path.dirname(os.path.abspath(__file__))
+PEERS = {"nanogcg": gcg.search, "epo": epo.search}
+
+
+def default_features(n):
+    """Spread over blocks 1 to 30; the components follow no pattern of ours."""
+    return [(1 + 29 * i // (n - 1), (191 * i + 7) % 576) for i in range(n)]
+
+
+def spec(feature):
+    return f"block {feature[0]} [:, :, {feature[1]}]"
+
+
+class Phosphene:
+    def __init__(self, args):
+        self.path, self.tail = args.phosphene, ["--json", "-q", "-m", args.model]
+        self.seed = ["--seed", str(args.seed)]
+
+    def lines(self, *cmd):
+        done = subprocess.run([self.path, *cmd, *self.tail], capture_output=True, check=True)
+        return [json.loads(line) for line in done.stdout.decode().splitlines()]
+
+    def dream(self, feature, method, budget):
+        options = ["--no-share", "--top", "1", "--tokens", str(TOKENS), "--budget", str(budget), *self.seed]
+        return self.lines("dream", "--method", method, *options, spec(feature))[1]
+
+    def score(self, feature, ids):
+        return self.lines("score", spec(feature), "--ids", ",".join(map(str, ids)))[1]["activation"]
+
+
+def agree(ph, model, feature, ids, claimed, who):
+    """The claimed activation of a final text, phosphene score and plain PyTorch are one figure."""
+    for figure in (claimed, peer.score(model, *feature, ids)):
+        want = ph.score(feature, ids)
+        assert abs(figure - want) <= LIMIT * max(1, abs(want)), (spec(feature), who, ids, figure, want)
+
+
+def quality(ph, model, feature, args):
+    d = ph.dream(feature, "auto", args.budget)
+    agree(ph, model, feature, d["text_ids"], d["activation"]["text"], "auto")
+    row = {"feature": feature, "auto": d["activation"]["text"], "spent": d["token_forwards"],
+           "seconds": {"auto": d["seconds"]}, "texts": {"auto": d["text"]}}  # fmt: skip
+    more = model.lm.config.vocab_size if args.charge_scan else 0
+    for name, search in PEERS.items():
+        r = search(model, *feature, TOKENS, max(args.budget, d["token_forwards"]) + more, args.seed)
+        agree(ph, model, feature, r["ids"], r["activation"], name)
+        row[name], row["seconds"][name], row["texts"][name] = r["activation"], r["seconds"], r["text"]
+    print({k: row[k] for k in ("feature", "auto", *PEERS, "seconds")}, file=sys.stderr, flush=True)
+    return row
+
+
+# ---- seconds per candidate -----------------------------------------------------------------------
+
+
+def ours(ph, feature, budget):
+    """Seconds and texts evaluated: a step runs its text and gradient, 5 + 15, and WIDTH variants, 5 each."""
+    d = ph.dream(feature, "swap", budget)
+    return d["seconds"], peer.WIDTH * (d["naive_forwards"] // (TOKENS * (peer.WIDTH + 4)))
+
+
+def theirs(model, feature, budget):
+    r = gcg.search(model, *feature, TOKENS, budget)
+    return r["seconds"], r["candidates"], r["forward_seconds"]
+
+
+def per_candidate(short, long):
+    return (long[0] - short[0]) / (long[1] - short[1])
+
+
+def speed(ph, model, feature, turns, length):
+    """Seconds per candidate of swap, nanogcg and nanogcg's forward passes alone, one row a turn."""
+    rows = []
+    for _ in range(turns):
+        a = per_candidate(*(ours(ph, feature, n) for n in (5000, length)))
+        short, long = (theirs(model, feature, n) for n in (5000, length))
+        forward = (long[2] - short[2]) / (long[1] - short[1])
+        rows.append((a, per_candidate(short, long), forward))
+    return rows
+
+
+# ---- the report ----------------------------------------------------------------------------------
+
+
+def cell(text):
+    return "`" + json.dumps(text, ensure_ascii=False)[1:-1].replace("|", "\\|").replace("`", "ˋ") + "`"
+
+
+def cpu():
+    with open("/proc/cpuinfo") as f:
+        name = [line.split(":")[1].strip() for line in f if line.startswith("model name")]
+    return f"{name[0] if name else platform.processor()}, {os.cpu_count()} cores"
+
+
+def quality_table(rows):
+    names = ("auto", *PEERS)
+    yield "| feature | " + " | ".join(names) + " | token-forwards | s " + " / ".join(names) + " | auto's text |"
+    yield "|---|" + "---|" * (len(names) + 3)
+    for r in rows:
+        figures = [f"**{r[n]:.2f}**" if r[n] == max(r[m] for m in names) else f"{r[n]:.2f}" for n in names]
+        seconds = " / ".join(f"{r['seconds'][n]:.0f}" for n in names)
+        yield f"| {spec(r['feature'])} | " + " | ".join(figures) + f" | {r['spent']:,} | {seconds} | {cell(r['texts']['auto'])} |"
+    yield ""
+    for n in PEERS:
+        won, ratio = sum(r["auto"] > r[n] for r in rows), statistics.median(r["auto"] / r[n] for r in rows if r[n] > 0)
+        yield f"- `auto` beats {n} on {won} of {len(rows)} features ({100 * won / len(rows):.0f} %); median ratio of activations {ratio:.2f}"
+    best = sum(r["auto"] > max(r[n] for n in PEERS) for r in rows)
+    yield f"- `auto` beats all peers on {best} of {len(rows)} features (**{100 * best / len(rows):.0f} %**; wanted: 80 %)"
+
+
+def speed_table(feature, rows):
+    yield f"{spec(feature)}, width {peer.WIDTH}, {TOKENS} tokens, milliseconds per candidate, in turns:"
+    yield ""
+    yield "| turn | phosphene swap | nanogcg | its forward passes alone | ratio | ratio to the passes alone |"
+    yield "|---|---|---|---|---|---|"
+    for i, (a, b, f) in enumerate(rows):
+        yield f"| {i + 1} | {1e3 * a:.3f} | {1e3 * b:.3f} | {1e3 * f:.3f} | {a / b:.2f} | {a / f:.2f} |"
+    yield ""
+    whole, bare = (statistics.median(r[0] / r[k] for r in rows) for k in (1, 2))
+    yield f"- median ratio **{whole:.2f}** (wanted: at most 0.5); to PyTorch's forward passes alone {bare:.2f}"
+
+
+def report(args, ph, model, rows, timed, tried):
+    run = ph.lines("score", "block 1 [:, :, 0]", "a")[0]
+    commit = subprocess.run(["git", "-C", HERE, "describe", "--always", "--dirty"], capture_output=True, text=True)
+    versions = ", ".join(f"{k} {v}" for k, v in {**oracle.versions(), "nanogcg": importlib.metadata.version("nanogcg")}.items())
+    choice = min(tried, key=tried.get)
+    yield "# Search: phosphene beside its peers"
+    yield ""
+    yield "Written by `bench/peers/run.py`; what is compared, and what was decided, is in `bench/peers/README.md`."
+    yield ""
+    yield f"- {datetime.date.today()}, commit {commit.stdout.strip()}, phosphene {run['version']} on {run['machine']}"
+    yield f"- {cpu()}; {versions}"
+    yield f"- {os.path.basename(args.model)}, {TOKENS} tokens, seed {args.seed}, budget {args.budget:,}" + (
+        f"; peers get {model.lm.config.vocab_size:,} more, the price of the scan that auto is not charged" if args.charge_scan else "")  # fmt: skip
+    yield f"- PyTorch tuned: {choice[0]} threads, {choice[1]} attention, batches of {choice[2]} (best of {len(tried)} tried)"
+    if args.quick:
+        yield "- **a quick run**: three features and a small budget, a check that all works; no evidence"
+    yield from ("", "## Activation of the text at equal token-forwards", "", *quality_table(rows))
+    yield from ("", "## Seconds per candidate")
+    for feature, turns in timed:
+        yield from ("", *speed_table(feature, turns))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("phosphene")
+    parser.add_argument("-m", "--model", default=os.environ.get("PHOSPHENE_MODEL", oracle.DEFAULT_MODEL))
+    parser.add_argument("--features", help="BLOCK:COMPONENT,… (20 over blocks 1 to 30)")
+    parser.add_argument("--budget", type=int, default=100000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="3 features, budget 5000")
+    parser.add_argument("--charge-scan", action="store_true", help="peers get a vocabulary's tokens more")
+    parser.add_argument("--output", default=os.path.join(HERE, "..", "RESULTS-search.md"))
+    args = parser.parse_args()
+    features = default_features(3 if args.quick else 20)
+    if args.features:
+        features = [tuple(int(n) for n in f.split(":")) for f in args.features.split(",")]
+    args.budget = 5000 if args.quick else args.budget
+    model, ph = peer.Model(args.model), Phosphene(args)
+    tried = peer.tune(model)
+    rows = [quality(ph, model, f, args) for f in features]
+    turns, length, places = (2, 20000, [(8, 0)]) if args.quick else (4, 40000, [(8, 0), (30, 0)])
+    timed = [(f, speed(ph, model, f, turns, length)) for f in places]
+    with open(args.output, "w") as out:
+        out.write("\n".join(report(args, ph, model, rows, timed, tried)) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
