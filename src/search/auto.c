@@ -67,6 +67,10 @@ static int32_t token_from(const struct climb *c, const struct climber *k, ph_qua
     switch (source) {
     case BY_GRADIENT: return l->top[pos * c->top + early(&q->rng, c->top, 1.5)];
     case BY_KNOWN: return known_token(k, &q->rng);
+    case BY_MODEL: {
+        const int32_t id = c->fluent ? l->said[pos * SAID + early(&q->rng, SAID, 1.5)] : -1;
+        return id < 0 ? any_token(c, &q->rng) : id;
+    }
     case BY_NEAR: return l->near[pos * c->near + below(&q->rng, c->near)];
     case BY_BEST: {
         const ph_find *other = other_text(q, &q->rng);
@@ -78,8 +82,9 @@ static int32_t token_from(const struct climb *c, const struct climber *k, ph_qua
 
 static enum source simple_source(ph_rng *r)
 {
-    static const enum source sources[] = {BY_GRADIENT, BY_GRADIENT, BY_KNOWN, BY_NEAR, BY_BEST};
-    return sources[below(r, 5)];
+    static const enum source sources[] = {BY_GRADIENT, BY_GRADIENT, BY_KNOWN,
+                                          BY_MODEL,    BY_NEAR,     BY_BEST};
+    return sources[below(r, 6)];
 }
 
 static void insert(ph_find *f, int32_t pos, int32_t id, int32_t longest)
@@ -196,6 +201,19 @@ static ph_status begin_line(struct climb *c, int64_t i, ph_error *err)
 
 /* ---- a step of all features ---- */
 
+/* What the model would say at each place of a line's text; all of its blocks run. */
+static ph_status ask_model(struct climb *c, int64_t i, ph_error *err)
+{
+    struct line *l = c->climbers[i].line;
+    ph_near top[SAID * PH_FIND_TOKENS];
+
+    if (!c->fluent) return PH_OK;
+    PH_TRY(ph__fluent_top(c->fluent, top, SAID, l->at.ids, l->at.n, err));
+    ph__hunt_charge(&c->hunt, i, l->at.n);
+    for (int32_t j = 0; j < l->at.n * SAID; j++) l->said[j] = top[j].id;
+    return PH_OK;
+}
+
 static ph_status find_slopes(struct climb *c, const bool *live, ph_error *err)
 {
     const int64_t C = c->task->job->model->arch.C, size = c->task->longest * C;
@@ -220,6 +238,7 @@ static ph_status find_slopes(struct climb *c, const bool *live, ph_error *err)
         PH_GO(ph__hints_top(c->hunt.hints, l->top, c->top, c->gradients + i * size, l->at.n, err));
         PH_GO(ph_model_embed(c->task->job->model, rows, l->at.ids, (size_t)l->at.n, err));
         PH_GO(ph__hints_top(c->hunt.hints, l->near, c->near, rows, l->at.n, err));
+        PH_GO(ask_model(c, i, err));
         l->sloped = true;
     }
 done:
@@ -249,8 +268,11 @@ static struct line *choose_line(struct climb *c, int64_t i)
     for (int j = 0; j < LINES; j++) {
         struct line *l = &k->lines[j];
         if (!l->begun && k->taken < k->n_leads)
-            *l = (struct line){
-                .at = k->leads[k->taken++], .begun = true, .top = l->top, .near = l->near};
+            *l = (struct line){.at = k->leads[k->taken++],
+                               .begun = true,
+                               .top = l->top,
+                               .near = l->near,
+                               .said = l->said};
         if (!l->begun) return l;
         if (!best || ph__find_better(&c->hunt, &l->at, &best->at)) best = l;
     }
@@ -339,6 +361,13 @@ static ph_status rank_known(struct climb *c, ph_error *err)
     return PH_OK;
 }
 
+/* Whether most of the model is run anyway, so that it may also be asked what it would say. */
+static bool deep(const ph_task *t, const ph_feature *f)
+{
+    const bool head = f->tap.place == PH_PLACE_FINAL || f->tap.place == PH_PLACE_LOGITS;
+    return t->o->fluent || head || (!f->tap.only && 2 * f->tap.block >= t->job->model->arch.blocks);
+}
+
 static ph_status climb_open(struct climb *c, ph_row *rows, int64_t n, ph_task *task, ph_error *err)
 {
     const size_t longest = (size_t)task->longest, most = task->job->n_allowed;
@@ -347,28 +376,32 @@ static ph_status climb_open(struct climb *c, ph_row *rows, int64_t n, ph_task *t
     c->top = most < TOP ? (int32_t)most : TOP;
     c->near = most < NEAR ? (int32_t)most : NEAR;
     PH_TRY(ph__hunt_open(&c->hunt, rows, n, task, n / task->answers * BEAMS, err));
-    const size_t count = (size_t)c->hunt.count, each = longest * (TOP + NEAR);
+    const size_t count = (size_t)c->hunt.count, each = longest * (TOP + NEAR + SAID);
     PH_TRY(PH_NEW(&c->climbers, count, err));
     PH_TRY(PH_NEW(&c->lists, count * LINES * each, err));
     PH_TRY(PH_NEW(&c->gradients, count * longest * (size_t)task->job->model->arch.C, err));
     c->n_lists = count * LINES * each;
+    if (deep(task, c->hunt.features[0]))
+        PH_TRY(ph__fluent_open(&c->fluent, task->job, task->longest, err));
     return rank_known(c, err);
 }
 
 /* Where the lists of every line are. */
 static void set_lists(struct climb *c)
 {
-    const size_t longest = (size_t)c->task->longest, each = longest * (TOP + NEAR);
+    const size_t longest = (size_t)c->task->longest, each = longest * (TOP + NEAR + SAID);
     for (size_t i = 0; i < (size_t)c->hunt.count; i++)
         for (size_t j = 0; j < LINES; j++) {
             struct line *l = &c->climbers[i].lines[j];
             l->top = c->lists + (i * LINES + j) * each;
             l->near = l->top + longest * TOP;
+            l->said = l->near + longest * NEAR;
         }
 }
 
 static void climb_close(struct climb *c)
 {
+    ph__fluent_close(&c->fluent);
     ph__hunt_close(&c->hunt);
     ph__free(c->climbers);
     ph__free(c->lists);

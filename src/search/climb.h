@@ -2,6 +2,7 @@
 #ifndef PH_CLIMB_H
 #define PH_CLIMB_H
 
+#include "search/fluent.h"
 #include "search/hunt.h"
 
 enum {
@@ -11,6 +12,7 @@ enum {
     STALE = 8,            /* steps without success after which a line begins anew */
     TOP = 256,            /* tokens that the gradient proposes at a position */
     NEAR = 32,            /* neighbours of a token in the embedding */
+    SAID = 32,            /* tokens that the model itself would put at a position */
     KNOWN = 4096,         /* best single tokens that are proposed */
     BEAMS = 4,            /* prefixes that are kept */
     FOLLOWERS = 768,      /* tokens tried behind each */
@@ -26,6 +28,7 @@ enum {
 enum source {
     BY_GRADIENT, /* a token that the gradient suggests */
     BY_KNOWN,    /* one of high activation on its own */
+    BY_MODEL,    /* one that the model finds probable there */
     BY_NEAR,     /* a neighbour of the token that stands there */
     BY_BEST,     /* a token of another good text */
     BY_ANY,      /* any token */
@@ -41,7 +44,7 @@ struct line {
     ph_find at;
     bool begun, sloped;
     int32_t stale;
-    int32_t *top, *near; /* (longest,TOP), (longest,NEAR) */
+    int32_t *top, *near, *said; /* (longest,TOP), (longest,NEAR), (longest,SAID) */
 };
 
 struct climber {
@@ -64,6 +67,7 @@ struct climb {
     struct climber *climbers; /* one for each quarry */
     int32_t *lists;           /* n_lists */
     size_t n_lists;
+    ph_fluent *fluent; /* NULL: the model is not asked, which would run all of its blocks */
     float *gradients;  /* (count,longest,C) */
     int32_t top, near; /* TOP and NEAR, or what the vocabulary has */
 };

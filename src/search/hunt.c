@@ -46,6 +46,17 @@ done:
     return st;
 }
 
+/* A feature's own stream of random numbers, whatever stands beside it. */
+static uint64_t stream_of(const ph_feature *f)
+{
+    uint64_t x = (uint64_t)1 << 41;
+    for (const char *c = f->text; *c; c++) {
+        ph_rng mix = {x ^ (uint64_t)(unsigned char)*c};
+        x = ph__rng_next(&mix);
+    }
+    return x;
+}
+
 ph_status ph__hunt_open(ph_hunt *out, ph_row *rows, int64_t n, ph_task *task, int64_t parents,
                         ph_error *err)
 {
@@ -62,7 +73,7 @@ ph_status ph__hunt_open(ph_hunt *out, ph_row *rows, int64_t n, ph_task *task, in
         h.quarries[i].feature = rows[i * task->answers].feature;
         h.quarries[i].tally = &task->tally[i];
         h.quarries[i].singles = task->singles ? task->singles + i * task->job->model->arch.V : NULL;
-        h.quarries[i].rng = ph__rng(task->job->run.seed, ((uint64_t)1 << 41) + (uint64_t)i);
+        h.quarries[i].rng = ph__rng(task->job->run.seed, stream_of(h.quarries[i].feature));
     }
     PH_GO(take_wanted(&h, err));
     PH_GO(open_trials(&h, rows, parents, err));
@@ -179,7 +190,8 @@ ph_status ph__hunt_propose(bool *taken, ph_hunt *h, const ph_proposal *p, ph_err
     ph_proposal own = *p;
     bool admitted;
 
-    PH_TRY(admit(&admitted, h, p->owner, &own.find, err));
+    if (!own.owner && !h->share) own.owner = own.quarry + 1;
+    PH_TRY(admit(&admitted, h, own.owner, &own.find, err));
     if (taken) *taken = admitted;
     return admitted ? ph__hunt_keep(h, &own, err) : PH_OK;
 }

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FORMAT = 2 };
+enum { FORMAT = 4 };
 
 /* What a state has to agree with. */
 struct sizes {
