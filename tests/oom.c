@@ -252,11 +252,10 @@ static ph_status hunt_by(const char *method, ph_error *err)
     o.method = method;
     o.tokens = 2;
     o.tokens_to = 3;
-    o.budget = 600;
+    o.budget = 40;
     o.top = 1;
     o.top_k = 4;
     o.width = 8;
-    o.fluent = true;
     return ph_dream(model, features, &o, on_dream, &results, NULL, err);
 }
 

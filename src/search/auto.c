@@ -1,6 +1,6 @@
 /* auto.c — the default search: several lines of texts, each improved by variants of itself.
  *
- * Repeated tokens, short descents and a beam (opening.c) lead. In every step each feature takes up one
+ * Repeated tokens, pieces of ordinary text, short descents and a beam (opening.c) lead. In every step each feature takes up one
  * of its lines, proposes variants of its text from several sources, and moves to the best of
  * them if that is better. A line that no longer improves begins anew, mostly from a disturbed copy
  * of one of the best texts (iterated local search: Lourenço, Martin & Stützle 2003). How much a
@@ -432,6 +432,7 @@ static ph_status begin(struct climb *c, const char *path, ph_error *err)
     set_lists(c);
     for (int64_t i = 0; i < c->hunt.count && !found; i++) {
         PH_TRY(ph__open_repeated(c, i, err));
+        PH_TRY(ph__open_corpus(c, i, err));
         if (c->task->longest > 1 && !c->hunt.n_wanted) /* most prefixes lack what is wanted */
             ph__open_beams(&c->climbers[i]);
     }

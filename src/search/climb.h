@@ -21,7 +21,7 @@ enum {
     REPEATED = 8,         /* best single tokens that are tried repeated */
     DESCENTS = 4,         /* of pez … */
     STEPS = 40,           /* … and their steps */
-    LEADS = 2 + DESCENTS,
+    LEADS = 3 + DESCENTS,
     SAVE_SECONDS = 20
 };
 
@@ -74,6 +74,8 @@ struct climb {
 
 /* The best of the best single tokens, each repeated. */
 ph_status ph__open_repeated(struct climb *c, int64_t i, ph_error *err);
+/* The best of the places in ordinary text where the feature is most active, where there is a corpus. */
+ph_status ph__open_corpus(struct climb *c, int64_t i, ph_error *err);
 /* Prefixes that grow by the best single tokens: begin, whether their turn has come, grow by one token;
  * at full length the best is a lead. */
 void ph__open_beams(struct climber *k);

@@ -41,6 +41,47 @@ ph_status ph__open_repeated(struct climb *c, int64_t i, ph_error *err)
     return PH_OK;
 }
 
+/* The piece of a window that ends, is centred, or begins at a token, as far as it has room. */
+static ph_status propose_piece(struct climb *c, int64_t i, const int32_t *window, size_t n,
+                               int64_t pos, int64_t shift, ph_error *err)
+{
+    struct climber *k = &c->climbers[i];
+    ph_proposal p = {.quarry = i, .parent = -1, .keep = -1, .find.start = k->starts};
+    int64_t from = pos - shift;
+
+    p.find.n = (int32_t)c->task->shortest;
+    if (from + p.find.n > (int64_t)n) from = (int64_t)n - p.find.n;
+    if (from < 0) from = 0;
+    if (from + p.find.n > (int64_t)n) return PH_OK;
+    memcpy(p.find.ids, window + from, (size_t)p.find.n * sizeof *window);
+    PH_TRY(ph__hunt_mend(&c->hunt, &p.find, &c->hunt.quarries[i].rng, err));
+    return ph__hunt_propose(NULL, &c->hunt, &p, err);
+}
+
+ph_status ph__open_corpus(struct climb *c, int64_t i, ph_error *err)
+{
+    const ph_corpus *corpus = c->task->o->corpus;
+    const ph_feature *f = c->hunt.features[i];
+    const int64_t last = c->task->shortest - 1, shifts[] = {last, last / 2, 0};
+    ph_corpus_stat stat;
+
+    if (!corpus || f->n_terms || f->components.end != f->components.begin + 1 ||
+        !ph_corpus_get(corpus, f->tap, f->components.begin, &stat))
+        return PH_OK;
+    c->hunt.n = 0;
+    for (size_t j = 0; j < stat.n_top; j++) {
+        const ph_sighting *s = c->task->job->run.sign < 0 ? &stat.worst[j] : &stat.best[j];
+        size_t n = 0, pos = 0;
+        const int32_t *window = ph_corpus_window(corpus, s->token, &n, &pos);
+        for (size_t k = 0; k < sizeof shifts / sizeof *shifts; k++)
+            PH_TRY(propose_piece(c, i, window, n, (int64_t)pos, shifts[k], err));
+    }
+    c->climbers[i].starts++;
+    PH_TRY(ph__hunt_run(&c->hunt, err));
+    add_best(c, i);
+    return PH_OK;
+}
+
 void ph__open_beams(struct climber *k)
 {
     for (k->n_beams = 0; k->n_beams < BEAMS && k->n_beams < k->n_known; k->n_beams++)

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FORMAT = 4 };
+enum { FORMAT = 5 };
 
 /* What a state has to agree with. */
 struct sizes {
@@ -37,6 +37,7 @@ ph_status ph__resume_path(const char **path, ph_hunt *h, const char *method, ph_
                      h->fluent, h->lambda, (int)t->job->run.reduce, t->job->run.sign,
                      (unsigned long long)t->job->run.seed));
     PH_GO(ph__str_add(&key, line, strlen(line), err));
+    PH_GO(ph__str_add(&key, o->corpus ? "c" : "-", 1, err));
     PH_GO(ph__str_add(&key, &t->ordinary_norm, sizeof t->ordinary_norm, err));
     if (t->job->run.suffix)
         PH_GO(ph__str_add(&key, t->job->run.suffix, strlen(t->job->run.suffix), err));
