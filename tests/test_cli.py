@@ -514,7 +514,7 @@ def test_compare():
         r = at[1, "block 2 [:, :, 0]", 4000, method]
         more = ["--steps", str(r["steps"]), "--restarts", str(r["restarts"])] if r["steps"] else []
         code, said, _ = run("dream", r["feature"], "--method", method, "--seed", "1", "--budget", "4000", "--no-share",
-                            "--top", "1", "--json", *more)
+                            "--top", "1", "--corpus", "off", "--json", *more)
         d = lines(said)[1]
         check((d["activation"]["text"], d["text"], d["token_forwards"]) == (r["activation"], r["text"], r["token_forwards"]),
               f"compare: {method} is the dream of its own")
