@@ -724,10 +724,11 @@ typedef struct ph_session_options {
     const int32_t *context; /* ids that stand before every row; run once */
     size_t n_context;
     bool gradient; /* backward will be called */
+    int threads;   /* 0: the model's; 1 where sessions run beside each other */
 } ph_session_options;
 #define PH_SESSION_OPTIONS_INIT                                                                    \
     {                                                                                              \
-        sizeof(ph_session_options), {PH_PLACE_BLOCK, false, 1}, 1, 5, NULL, 0, false               \
+        sizeof(ph_session_options), {PH_PLACE_BLOCK, false, 1}, 1, 5, NULL, 0, false, 0            \
     }
 
 PH_API ph_status ph_session_open(ph_session **out, const ph_model *model,

@@ -183,6 +183,8 @@ static ph_status check_options(const ph_session_options *o, const ph_model *m, p
         (in_block && o->tap.block > a->blocks))
         return ph__fail(err, PH_ERANGE, -1, "block %lld: this model has blocks 1 to %lld",
                         (long long)o->tap.block, (long long)a->blocks);
+    if (o->threads < 0)
+        return ph__fail(err, PH_EINVAL, -1, "%d threads: expected 1 or more, or 0", o->threads);
     if (o->rows < 1 || o->rows > INT32_MAX)
         return ph__fail(err, PH_EINVAL, -1, "%lld rows: expected at least 1", (long long)o->rows);
     if (o->tokens < 1)
@@ -342,7 +344,7 @@ ph_status ph_session_open(ph_session **out, const ph_model *model,
     PH_GO(session_new(&s, model, options, err));
     PH_GO(get_memory(s, err));
     PH_GO(write_angles(s, err));
-    PH_GO(be->stream_new(&s->run.stream, be, err));
+    PH_GO(be->stream_new(&s->run.stream, options->threads, be, err));
     PH_GO(get_weights(s, err));
     PH_GO(run_context(s, options->context, options->n_context, err));
     *out = s;
