@@ -855,10 +855,11 @@ typedef struct ph_session_options {
     bool gradient;      /* backward will be called */
     const ph_tap *taps; /* several at once, in place of tap: X is their outputs side by side … */
     size_t n_taps; /* … W the sum of their widths; different ones, "only" all or none; 0: tap */
+    int threads;   /* 0: the model's; 1 where sessions run beside each other */
 } ph_session_options;
 #define PH_SESSION_OPTIONS_INIT                                                                    \
     {                                                                                              \
-        sizeof(ph_session_options), {PH_PLACE_BLOCK, false, 1}, 1, 5, NULL, 0, false, NULL, 0      \
+        sizeof(ph_session_options), {PH_PLACE_BLOCK, false, 1}, 1, 5, NULL, 0, false, NULL, 0, 0   \
     }
 
 PH_API ph_status ph_session_open(ph_session **out, const ph_model *model,

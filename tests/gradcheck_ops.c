@@ -56,7 +56,7 @@ static void setup(struct problem *p, int64_t n, int64_t m, int64_t weights, int6
     p->m = m;
     assert_int_equal(ph__backend_open(&p->be, "ref64", 1, &err), PH_OK);
     assert_int_equal(p->be->element, sizeof(double));
-    assert_int_equal(p->be->stream_new(&p->stream, p->be, &err), PH_OK);
+    assert_int_equal(p->be->stream_new(&p->stream, 0, p->be, &err), PH_OK);
     p->w = numbers(weights, 3);
     p->saved = numbers(saved, 4);
 }

@@ -77,7 +77,7 @@ static ph_status engine_open(struct engine *e, const char *name, int threads, ph
     *e = (struct engine){0};
     st = strncmp(name, "cpu-", 4) ? ph__backend_open(&e->be, name, threads, err)
                                   : ph__cpu_open_set(&e->be, name + 4, threads, err);
-    if (st == PH_OK) st = e->be->stream_new(&e->stream, e->be, err);
+    if (st == PH_OK) st = e->be->stream_new(&e->stream, 0, e->be, err);
     return st;
 }
 

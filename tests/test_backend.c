@@ -83,7 +83,7 @@ static void test_streams(void **state)
         if (ph__backend_open(&be, ph__backend_name(i), 1, &err) == PH_EUNSUPPORTED) continue;
         assert_int_equal(be->matrix_new(&m, w, 2, 3, true, be, &err), PH_OK);
         assert_true(be->matrix_bytes(m) >= 6 * be->element);
-        assert_int_equal(be->stream_new(&s, be, &err), PH_OK);
+        assert_int_equal(be->stream_new(&s, 0, be, &err), PH_OK);
         assert_int_equal(be->stream_prepare(s, m, 600, &err), PH_OK);
         assert_int_equal(be->stream_status(s, &err), PH_OK);
         be->stream_close(&s, be);

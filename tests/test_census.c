@@ -244,7 +244,7 @@ static void test_survey(void **state)
     }
 }
 
-static char *long_text(size_t *bytes)
+static char *long_text(size_t *bytes, size_t least)
 {
     static const char *const words[] = {"the ", "sky ", "is ",   "blue. ",
                                         "and ", "x+1 ", "grün ", "\n"};
@@ -252,7 +252,7 @@ static char *long_text(size_t *bytes)
     ph_rng rng = ph__rng(3, 3);
     assert_non_null(text);
     *bytes = 0;
-    while (*bytes < 6000) {
+    while (*bytes < least) {
         const char *w = words[ph__rng_below(&rng, 8)];
         memcpy(text + *bytes, w, strlen(w));
         *bytes += strlen(w);
@@ -303,7 +303,7 @@ static void test_corpus(void **state)
     ph_corpus *c = NULL;
     ph_corpus_stat stat;
     ph_error err = {0};
-    char *text = long_text(&o.bytes);
+    char *text = long_text(&o.bytes, 6000);
 
     o.text = text;
     o.window = 20;
@@ -377,7 +377,7 @@ static void test_resume(void **state)
     ph_corpus *c = NULL;
     ph_pass_cost cost;
     ph_error err = {0};
-    char *text = long_text(&o.bytes);
+    char *text = long_text(&o.bytes, 6000);
     double half = 0.4;
 
     o.text = text;
@@ -401,13 +401,52 @@ static void test_resume(void **state)
     free(text);
 }
 
+/* One thread, or as many workers that take their turns: the same bits, also where a pass was stopped. */
+static void test_workers(void **state)
+{
+    (void)state;
+    ph_model *one = model;
+    ph_corpus_options o = PH_CORPUS_OPTIONS_INIT;
+    ph_pass_cost cost;
+    ph_error err = {0};
+    char *text = long_text(&o.bytes, 39000);
+    double half = 0.5;
+
+    o.text = text;
+    const ph_corpus_stat whole = corpus_stat(&o, &cost);
+    o.run.cache = cache;
+    for (int threads = 2; threads <= 3; threads++) {
+        ph_model_options several = PH_MODEL_OPTIONS_INIT;
+        ph_corpus *c = NULL;
+        several.threads = threads;
+        assert_int_equal(ph_model_open(&model, MODEL, &several, &err), PH_OK);
+        empty_cache();
+        o.run.progress = stop_at;
+        o.run.progress_payload = &half;
+        assert_int_equal(ph_corpus_open(&c, model, &o, NULL, &err), PH_ECANCELED);
+        o.run.progress = NULL;
+        const ph_corpus_stat resumed = corpus_stat(&o, &cost);
+        assert_true(cost.resumed > 0 && cost.resumed < cost.tokens);
+        assert_memory_equal(&resumed, &whole, sizeof whole);
+        o.run.cache = NULL;
+        const ph_corpus_stat again = corpus_stat(&o, &cost);
+        assert_true(cost.tokens >= 2 * 3 * 768); /* enough for workers of their own */
+        assert_memory_equal(&again, &whole, sizeof whole);
+        o.run.cache = cache;
+        ph_model_close(&model);
+    }
+    model = one;
+    empty_cache();
+    free(text);
+}
+
 /* A file that is not what it should be is made anew, or an error; never believed, never a crash. */
 static void test_damaged(void **state)
 {
     (void)state;
     ph_corpus_options o = PH_CORPUS_OPTIONS_INIT;
     ph_pass_cost cost;
-    char *text = long_text(&o.bytes);
+    char *text = long_text(&o.bytes, 6000);
 
     o.text = text;
     o.run.cache = cache;
@@ -469,7 +508,7 @@ int main(void)
         cmocka_unit_test(test_columns), cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_survey),  cmocka_unit_test(test_corpus),
         cmocka_unit_test(test_resume),  cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_workers), cmocka_unit_test(test_errors),
     };
     ph_model_options one_thread = PH_MODEL_OPTIONS_INIT;
     ph_error err = {0};

@@ -1,4 +1,4 @@
-/* cpu.c — the backend "cpu": picks the vector operations for this processor when it is opened. */
+/* cpu.c — the backend "cpu": picks the vector operations for this processor. */
 #include "kernels/host.h"
 
 #include <string.h>
@@ -31,6 +31,13 @@ static const struct {
 #endif
     {&ph__cpu_base, always},
 };
+
+const struct ph_lanes_ops *ph__lanes(void)
+{
+    size_t i = 0;
+    while (!sets[i].present()) i++;
+    return &sets[i].kernels->lanes;
+}
 
 ph_status ph__cpu_open_set(ph_backend **out, const char *set, int threads, ph_error *err)
 {

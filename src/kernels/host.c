@@ -106,12 +106,12 @@ static size_t host_matrix_bytes(const ph_matrix *m)
     return m->bytes;
 }
 
-static ph_status host_stream_new(ph_stream **out, ph_backend *be, ph_error *err)
+static ph_status host_stream_new(ph_stream **out, int threads, ph_backend *be, ph_error *err)
 {
     ph_stream *s = NULL;
     PH_TRY(PH_NEW(&s, 1, err));
     s->be = be;
-    s->threads = be->threads;
+    s->threads = threads ? threads : be->threads;
     *out = s;
     return PH_OK;
 }

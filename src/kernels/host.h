@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "kernels/kernels.h"
+#include "kernels/lanes.h"
 
 struct ph_matrix {
     int64_t K, J;
@@ -37,6 +38,7 @@ struct ph__cpu_kernels {
     struct ph_ops ops;
     ph_status (*matrix_new)(ph_matrix **out, const float *w, int64_t rows, int64_t columns,
                             bool transpose, ph_backend *be, ph_error *err);
+    struct ph_lanes_ops lanes;
 };
 extern const struct ph__cpu_kernels ph__cpu_avx512, ph__cpu_avx2, ph__cpu_base;
 

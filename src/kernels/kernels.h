@@ -133,7 +133,8 @@ struct ph_backend {
     void (*matrix_close)(ph_matrix **m, ph_backend *be);
     size_t (*matrix_bytes)(const ph_matrix *m);
 
-    ph_status (*stream_new)(ph_stream **out, ph_backend *be, ph_error *err);
+    /* threads: that its operations use, 0: the backend's. */
+    ph_status (*stream_new)(ph_stream **out, int threads, ph_backend *be, ph_error *err);
     void (*stream_close)(ph_stream **s, ph_backend *be);
     /* Make ready what matmul with M on N rows needs, so that the loop itself allocates nothing. */
     ph_status (*stream_prepare)(ph_stream *s, const ph_matrix *M, int64_t N, ph_error *err);

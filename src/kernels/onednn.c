@@ -356,12 +356,12 @@ static void onednn_stream_close(ph_stream **stream, ph_backend *be)
     *stream = NULL;
 }
 
-static ph_status onednn_stream_new(ph_stream **out, ph_backend *be, ph_error *err)
+static ph_status onednn_stream_new(ph_stream **out, int threads, ph_backend *be, ph_error *err)
 {
     struct stream *s = NULL;
     PH_TRY(PH_NEW(&s, 1, err));
     s->base.be = be;
-    s->base.threads = be->threads;
+    s->base.threads = threads ? threads : be->threads;
     const dnnl_status_t made =
         dnnl_stream_create(&s->queue, engine_of(be), dnnl_stream_default_flags);
     if (made != dnnl_success) {

@@ -160,7 +160,7 @@ static ph_status ragged_new(ph_ragged **out, const ph_model *model, const ph_rag
     PH_GO(PH_NEW(&r->ids, (size_t)r->tokens, err));
     PH_GO(PH_NEW(&r->E, (size_t)(r->tokens * model->arch.C), err));
     PH_GO(get_memory(r, err));
-    PH_GO(model->backend->stream_new(&r->run.stream, model->backend, err));
+    PH_GO(model->backend->stream_new(&r->run.stream, 0, model->backend, err));
     *out = r;
     r = NULL;
 done:

@@ -124,6 +124,8 @@ static ph_status check_options(const ph_session_options *o, const ph_model *m, p
     const ph_arch *a = &m->arch;
 
     if (!o->n_taps) PH_TRY(ph__tap_check(o->tap, a, err));
+    if (o->threads < 0)
+        return ph__fail(err, PH_EINVAL, -1, "%d threads: expected 1 or more, or 0", o->threads);
     if (o->rows < 1 || o->rows > INT32_MAX)
         return ph__fail(err, PH_EINVAL, -1, "%lld rows: expected at least 1", (long long)o->rows);
     if (o->tokens < 1)
@@ -266,7 +268,7 @@ ph_status ph_session_open(ph_session **out, const ph_model *model,
     PH_GO(ph__write_angles(s->cos, s->sin, be, &model->arch, s->run.P + s->run.T, err));
     s->run.cos = s->cos;
     s->run.sin = s->sin;
-    PH_GO(be->stream_new(&s->run.stream, be, err));
+    PH_GO(be->stream_new(&s->run.stream, options->threads, be, err));
     PH_GO(get_weights(s, err));
     PH_GO(run_context(s, options->context, options->n_context, err));
     *out = s;

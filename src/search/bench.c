@@ -44,7 +44,7 @@ static ph_status product_open(struct product *p, ph_backend *be, ph_error *err)
     PH_GO(PH_NEW(&w, (size_t)(p->K * p->J), err));
     for (int64_t i = 0; i < p->K * p->J; i++)
         w[i] = (float)(ph__rng_next(&rng) >> 40) * 0x1p-24f - 0.5f;
-    PH_GO(be->stream_new(&p->stream, be, err));
+    PH_GO(be->stream_new(&p->stream, 0, be, err));
     PH_GO(be->matrix_new(&p->M, w, p->K, p->J, false, be, err));
     PH_GO(be->alloc(&p->x, (size_t)(p->N * p->K), be, err));
     PH_GO(be->alloc(&p->y, (size_t)(p->N * p->J), be, err));

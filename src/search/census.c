@@ -14,12 +14,12 @@
 #include "search/cache.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <string.h>
 
 enum {
-    SHORT_BATCH = 1024, /* tokens of a batch of single ones: long products */
-    BATCH = 512,        /* … and of longer rows, whose attention should stay in cache */
-    SAVE_SECONDS = 20   /* a killed pass loses at most this much */
+    BATCH = 768,      /* tokens: products long enough to read the weights beside them */
+    SAVE_SECONDS = 20 /* a killed pass loses at most this much */
 };
 
 struct header {
@@ -175,16 +175,68 @@ static void save(ph_census *c)
     c->saved = ph__now();
 }
 
-/* ---- the pass ---- */
+/* ---- the pass ----
+ *
+ * Workers take batches in order and bring each through all blocks alone, on one thread: no thread
+ * waits for another inside a product. A block's columns are added to batch by batch, in order, so
+ * that the figures do not depend on the workers; one that comes too early waits for its turn.
+ */
 
-/* What the watcher of a session needs. */
-struct watch {
+enum { NONE = INT32_MAX }; /* no token has this number */
+
+struct pass {
     ph_census *c;
-    int64_t token, n; /* of the batch: number of its first token, and how many */
-    float *X;         /* (rows,window,max(C,F)) */
+    pthread_mutex_t lock;
+    pthread_cond_t moved; /* an entry of `added`, or `failed` */
+    int64_t *added;       /* (depth) tokens that are in a block's columns */
+    int64_t taken;        /* tokens whose batches a worker has taken */
+    int64_t failed;       /* first token of the first batch that failed */
+    ph_status status;     /* … and why */
+    ph_error error;
 };
 
-static void keep_norms(ph_census *c, const struct watch *w, int64_t block)
+struct worker {
+    struct pass *p;
+    ph_session *session;
+    int64_t token, n; /* of the batch: number of its first token, and how many */
+    int32_t *ids;     /* (rows,window) */
+    float *E, *X;     /* (rows,window,C), (rows,window,max(C,F)) */
+};
+
+static void fail(struct pass *p, int64_t token, ph_status status, const ph_error *error)
+{
+    pthread_mutex_lock(&p->lock);
+    if (token < p->failed) {
+        p->failed = token;
+        p->status = status;
+        p->error = *error;
+    }
+    pthread_cond_broadcast(&p->moved);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Wait until all batches before this one are in the block's columns; false: one of them failed. */
+static bool my_turn(const struct worker *w, int64_t block)
+{
+    struct pass *p = w->p;
+    pthread_mutex_lock(&p->lock);
+    while (p->added[block - 1] < w->token && p->failed > w->token)
+        pthread_cond_wait(&p->moved, &p->lock);
+    const bool mine = p->failed > w->token;
+    pthread_mutex_unlock(&p->lock);
+    return mine;
+}
+
+static void end_turn(const struct worker *w, int64_t block)
+{
+    struct pass *p = w->p;
+    pthread_mutex_lock(&p->lock);
+    p->added[block - 1] = w->token + w->n;
+    pthread_cond_broadcast(&p->moved);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void keep_norms(ph_census *c, const struct worker *w, int64_t block)
 {
     float *out = c->norms + (block - 1) * c->plan.n + w->token;
 #pragma omp parallel for schedule(static) num_threads(c->job->model->backend->threads)
@@ -196,13 +248,15 @@ static void keep_norms(ph_census *c, const struct watch *w, int64_t block)
     }
 }
 
-static ph_status add(const struct watch *w, int64_t block, ph_place place, size_t first, int64_t W,
-                     ph_error *err)
+static ph_status add(const struct worker *w, int64_t block, ph_place place, ph_error *err)
 {
-    ph_census *c = w->c;
+    ph_census *c = w->p->c;
+    const bool neuron = place == PH_PLACE_NEURON;
+    const int64_t first = (block - 1) * block_columns(c) + (neuron ? c->C : 0);
     char name[48];
-    if (ph__columns_add(&c->columns, first, w->X, w->n, W, w->token, c->plan.window,
-                        c->job->model->backend->threads))
+
+    if (ph__columns_add(&c->columns, (size_t)first, w->X, w->n, neuron ? c->F : c->C, w->token,
+                        c->plan.window, c->job->model->backend->threads))
         return PH_OK;
     ph__tap_name(name, (ph_tap){place, false, block});
     return ph__fail(err, PH_ENUMERIC, -1, "the output of %s is NaN or infinite on a text", name);
@@ -210,47 +264,85 @@ static ph_status add(const struct watch *w, int64_t block, ph_place place, size_
 
 static ph_status watch(ph_session *s, int64_t block, void *payload, ph_error *err)
 {
-    const struct watch *w = payload;
-    ph_census *c = w->c;
-    const size_t first = (size_t)((block - 1) * block_columns(c));
+    const struct worker *w = payload;
+    ph_census *c = w->p->c;
 
     ph__session_read_block(s, block, PH_PLACE_BLOCK, w->X);
-    PH_TRY(add(w, block, PH_PLACE_BLOCK, first, c->C, err));
+    if (!my_turn(w, block)) return PH_ECANCELED; /* for `fail`, which ignores it */
+    PH_TRY(add(w, block, PH_PLACE_BLOCK, err));
     if (c->plan.norms) keep_norms(c, w, block);
-    if (!c->plan.neurons) return PH_OK;
-    ph__session_read_block(s, block, PH_PLACE_NEURON, w->X);
-    return add(w, block, PH_PLACE_NEURON, first + (size_t)c->C, c->F, err);
+    if (c->plan.neurons) {
+        ph__session_read_block(s, block, PH_PLACE_NEURON, w->X);
+        PH_TRY(add(w, block, PH_PLACE_NEURON, err));
+    }
+    end_turn(w, block);
+    return PH_OK;
 }
 
-static ph_status batch(ph_census *c, ph_session *s, struct watch *w, int32_t *ids, float *E,
-                       ph_error *err)
+static ph_status batch(struct worker *w, ph_error *err)
 {
-    const int64_t T = c->plan.window, left = c->plan.n - w->token;
-    const int64_t B = left < c->rows * T ? (left + T - 1) / T : c->rows;
+    const ph_census *c = w->p->c;
+    const int64_t T = c->plan.window, B = (w->n + T - 1) / T;
 
-    w->n = left < B * T ? left : B * T;
-    for (int64_t i = 0; i < B * T; i++) ids[i] = c->plan.ids[w->token + (i < w->n ? i : 0)];
-    PH_TRY(ph_model_embed(c->job->model, E, ids, (size_t)(B * T), err));
-    ph__session_write(s, E, B);
-    return ph__session_run(s, err);
+    for (int64_t i = 0; i < B * T; i++) w->ids[i] = c->plan.ids[w->token + (i < w->n ? i : 0)];
+    PH_TRY(ph_model_embed(c->job->model, w->E, w->ids, (size_t)(B * T), err));
+    ph__session_write(w->session, w->E, B);
+    return ph__session_run(w->session, err);
 }
 
-static ph_status run_from(ph_census *c, ph_session *s, struct watch *w, int32_t *ids, float *E,
+/* The next batch; false where there is none, or the workers should meet. */
+static bool take(struct worker *w)
+{
+    struct pass *p = w->p;
+    const ph_census *c = p->c;
+    const int64_t most = c->rows * c->plan.window;
+
+    pthread_mutex_lock(&p->lock);
+    const int64_t left = c->plan.n - p->taken;
+    const bool more = left > 0 && p->failed == NONE && ph__now() - c->saved < SAVE_SECONDS;
+    w->token = p->taken;
+    w->n = left < most ? left : most;
+    if (more) p->taken += w->n;
+    pthread_mutex_unlock(&p->lock);
+    return more;
+}
+
+/* The caller's own thread also reports; a cancelled pass ends before the batch. */
+static void work(struct worker *w, bool reports)
+{
+    const ph_census *c = w->p->c;
+    while (take(w)) {
+        ph_error err = {0};
+        ph_status st = PH_OK;
+        if (reports)
+            st = ph__job_progress(c->job, c->plan.name, (double)w->token / (double)c->plan.n, &err);
+        if (st == PH_OK) st = batch(w, &err);
+        if (st != PH_OK) fail(w->p, w->token, st, &err);
+    }
+}
+
+/* All batches that are left, in stretches of SAVE_SECONDS. */
+static ph_status run_from(ph_census *c, struct pass *p, struct worker *w, int workers,
                           ph_error *err)
 {
-    const int64_t n = c->plan.n;
-    ph__session_watch(s, watch, w);
-    for (w->token = c->header->done; w->token < n; w->token += w->n) {
-        const ph_status st =
-            ph__job_progress(c->job, c->plan.name, (double)w->token / (double)n, err);
-        if (st != PH_OK) save(c);
-        PH_TRY(st);
-        PH_TRY(batch(c, s, w, ids, E, err));
-        c->header->done = w->token + w->n;
-        if (ph__now() - c->saved > SAVE_SECONDS) save(c);
+    while (p->status == PH_OK && c->header->done < c->plan.n) {
+#pragma omp parallel for schedule(static, 1) num_threads(workers)
+        for (int i = 0; i < workers; i++) work(&w[i], i == 0);
+        if (p->status != PH_OK && p->status != PH_ECANCELED) break;
+        c->header->done = p->added[c->plan.depth - 1];
+        save(c);
     }
-    save(c);
-    return ph__job_progress(c->job, c->plan.name, 1, err);
+    if (p->status == PH_OK) return ph__job_progress(c->job, c->plan.name, 1, err);
+    if (err) *err = p->error;
+    return p->status;
+}
+
+/* One for each of the model's threads where there are batches enough; or one that has them all. */
+static int workers_of(const ph_census *c)
+{
+    const int threads = c->job->model->backend->threads;
+    const int64_t batches = (c->plan.n - c->header->done) / (c->rows * c->plan.window);
+    return batches >= 2 * threads ? threads : 1;
 }
 
 static ph_session_options session_options(const ph_census *c)
@@ -261,6 +353,7 @@ static ph_session_options session_options(const ph_census *c)
     o.tokens = c->plan.window;
     o.context = c->job->context;
     o.n_context = c->job->n_context;
+    o.threads = workers_of(c) > 1;
     return o;
 }
 
@@ -271,35 +364,58 @@ static ph_status estimate(ph_pass_cost *cost, const ph_census *c, ph_error *err)
     const ph_model *m = c->job->model;
     size_t own, weights;
     PH_TRY(ph_session_bytes(&own, &weights, m, &o, err));
-    cost->bytes = c->bytes + own;
+    cost->bytes = c->bytes + own * (size_t)workers_of(c);
     cost->resumed = c->header->done;
     cost->flops =
         2.0 * (double)(weights / m->backend->element) * (double)(c->plan.n - c->header->done);
     return PH_OK;
 }
 
-static ph_status pass(ph_census *c, ph_pass_cost *cost, ph_error *err)
+static ph_status worker_open(struct worker *w, struct pass *p, ph_error *err)
 {
-    ph_status st = PH_OK;
-    ph_session *s = NULL;
-    struct watch w = {.c = c};
-    int32_t *ids = NULL;
-    float *E = NULL;
+    const ph_census *c = p->c;
     const size_t tokens = (size_t)(c->rows * c->plan.window);
     const ph_session_options o = session_options(c);
 
-    PH_GO(ph_session_open(&s, c->job->model, &o, err));
-    PH_GO(PH_NEW(&ids, tokens, err));
-    PH_GO(PH_NEW(&E, tokens * (size_t)c->C, err));
-    PH_GO(PH_NEW(&w.X, tokens * (size_t)(c->F > c->C ? c->F : c->C), err));
+    w->p = p;
+    PH_TRY(ph_session_open(&w->session, c->job->model, &o, err));
+    PH_TRY(PH_NEW(&w->ids, tokens, err));
+    PH_TRY(PH_NEW(&w->E, tokens * (size_t)c->C, err));
+    PH_TRY(PH_NEW(&w->X, tokens * (size_t)(c->F > c->C ? c->F : c->C), err));
+    ph__session_watch(w->session, watch, w);
+    return PH_OK;
+}
+
+static void worker_close(struct worker *w)
+{
+    ph__free(w->X);
+    ph__free(w->E);
+    ph__free(w->ids);
+    ph_session_close(&w->session);
+}
+
+static ph_status pass(ph_census *c, ph_pass_cost *cost, ph_error *err)
+{
+    const int workers = workers_of(c);
+    struct pass p = {.c = c, .taken = c->header->done, .failed = NONE};
+    struct worker *w = NULL;
+    ph_status st = PH_OK;
+
+    pthread_mutex_init(&p.lock, NULL);
+    pthread_cond_init(&p.moved, NULL);
+    PH_GO(PH_NEW(&p.added, (size_t)c->plan.depth, err));
+    PH_GO(PH_NEW(&w, (size_t)workers, err));
+    for (int64_t i = 0; i < c->plan.depth; i++) p.added[i] = c->header->done;
+    for (int i = 0; i < workers; i++) PH_GO(worker_open(&w[i], &p, err));
     const double began = c->saved = ph__now();
-    PH_GO(run_from(c, s, &w, ids, E, err));
+    PH_GO(run_from(c, &p, w, workers, err));
     cost->seconds = ph__now() - began;
 done:
-    ph__free(w.X);
-    ph__free(E);
-    ph__free(ids);
-    ph_session_close(&s);
+    for (int i = 0; w && i < workers; i++) worker_close(&w[i]);
+    ph__free(w);
+    ph__free(p.added);
+    pthread_cond_destroy(&p.moved);
+    pthread_mutex_destroy(&p.lock);
     return st;
 }
 
@@ -328,7 +444,7 @@ ph_status ph__census_open(ph_census **out, const ph_job *job, const ph_census_pl
     *cost = (ph_pass_cost){.tokens = plan->n, .resumed = plan->n};
     PH_GO(PH_NEW(&c, 1, err));
     *c = (ph_census){.job = job, .plan = *plan, .C = job->model->arch.C, .F = job->model->arch.F};
-    c->rows = plan->window == 1 ? SHORT_BATCH : plan->window < BATCH ? BATCH / plan->window : 1;
+    c->rows = plan->window < BATCH ? BATCH / plan->window : 1;
     if (job->run.cache) {
         PH_GO(set_digest(c, err));
         PH_GO(find_done(&found, c, err));

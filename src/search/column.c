@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { LANES = 16, ROWS = 256 };
+enum { LANES = PH_LANES, ROWS = 256 };
 
 /* Some rows of a group of columns, as they lie in X: `lanes` columns of n rows, ld apart. */
 struct tile {
@@ -32,21 +32,9 @@ void ph__columns_clear(ph_columns *c)
 /* Add to the sums, find the extremes; false if a value is not finite. */
 static bool load(struct tile *t, double *sum, double *squares)
 {
-    double s[LANES], q[LANES], finite = 0;
-    const float *x = t->X;
-
-    memcpy(s, sum, sizeof s);
-    memcpy(q, squares, sizeof q);
-    for (int l = 0; l < LANES; l++) t->most[l] = t->least[l] = x[l];
-    for (int64_t i = 0; i < t->n; i++, x += t->ld) {
-        for (int l = 0; l < LANES; l++) s[l] += (double)x[l];
-        for (int l = 0; l < LANES; l++) q[l] += (double)x[l] * (double)x[l];
-        for (int l = 0; l < LANES; l++) t->most[l] = x[l] > t->most[l] ? x[l] : t->most[l];
-        for (int l = 0; l < LANES; l++) t->least[l] = x[l] < t->least[l] ? x[l] : t->least[l];
-    }
-    for (int l = 0; l < LANES; l++) finite += q[l] * 0;
-    memcpy(sum, s, sizeof s);
-    memcpy(squares, q, sizeof q);
+    double finite = 0;
+    ph__lanes()->load(sum, squares, t->least, t->most, t->X, t->n, t->ld);
+    for (int l = 0; l < LANES; l++) finite += squares[l] * 0;
     return finite == 0;
 }
 
@@ -118,24 +106,16 @@ static void fit(uint32_t *bins, float *low, float *step, float least, float most
     while (isfinite(*step) && least < *low) widen(bins, low, step, false);
 }
 
-/* Row by row, so that one column's increments do not wait for each other. */
 static void count(uint32_t *bins, const struct tile *t, const float *low, const float *step)
 {
-    float from[LANES], scale[LANES];
-    const float *x = t->X;
-
-    for (int l = 0; l < t->lanes; l++) from[l] = low[l];
-    for (int l = 0; l < t->lanes; l++) scale[l] = 1 / step[l];
-    for (int64_t i = 0; t->lanes == LANES && i < t->n; i++, x += t->ld) {
-        int32_t at[LANES];
-        for (int l = 0; l < LANES; l++) at[l] = (int32_t)((x[l] - from[l]) * scale[l]);
-        for (int l = 0; l < LANES; l++) at[l] = at[l] < PH_BINS ? at[l] : PH_BINS - 1;
-        for (int l = 0; l < LANES; l++) at[l] = at[l] > 0 ? at[l] : 0;
-        for (int l = 0; l < LANES; l++) bins[l * PH_BINS + at[l]]++;
+    if (t->lanes == LANES) {
+        ph__lanes()->count(bins, t->X, low, step, t->n, t->ld);
+        return;
     }
-    for (int64_t i = 0; t->lanes != LANES && i < t->n; i++, x += t->ld) {
-        for (int l = 0; l < t->lanes; l++) {
-            const int32_t at = (int32_t)((x[l] - from[l]) * scale[l]);
+    for (int l = 0; l < t->lanes; l++) {
+        const float scale = 1 / step[l];
+        for (int64_t i = 0; i < t->n; i++) {
+            const int32_t at = (int32_t)((t->X[i * t->ld + l] - low[l]) * scale);
             bins[l * PH_BINS + (at < 0 ? 0 : at < PH_BINS ? at : PH_BINS - 1)]++;
         }
     }

@@ -8,11 +8,11 @@
 #ifndef PH_COLUMN_H
 #define PH_COLUMN_H
 
+#include "kernels/lanes.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-enum { PH_BINS = 512 };
 
 /* Arrays over `count` columns; lists of `top` entries each, best first, ties to the earlier token,
  * token -1 where an entry is empty. */

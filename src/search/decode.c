@@ -177,7 +177,7 @@ done:
 static ph_status factor(ph_decoder *d, ph_error *err)
 {
     ph_backend *be = d->job->model->backend;
-    PH_TRY(be->stream_new(&d->stream, be, err));
+    PH_TRY(be->stream_new(&d->stream, 0, be, err));
     PH_TRY(PH_NEW(&d->leverage, (size_t)d->V, err));
     PH_TRY(PH_NEW(&d->inverse, (size_t)(d->C * d->C), err));
     PH_TRY(invert(d, err));

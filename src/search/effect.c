@@ -43,7 +43,7 @@ static ph_status output_open(struct output *o, const ph_model *model, ph_error *
     be->read64(o->norm, o->head->norm, C, be);
     PH_TRY(be->alloc(&o->x, C, be, err));
     PH_TRY(be->alloc(&o->scores, (size_t)model->arch.V, be, err));
-    PH_TRY(be->stream_new(&o->stream, be, err));
+    PH_TRY(be->stream_new(&o->stream, 0, be, err));
     return be->stream_prepare(o->stream, o->head->out, 1, err);
 }
 

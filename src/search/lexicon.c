@@ -35,7 +35,7 @@ ph_status ph__lexicon_open(ph_lexicon **out, const ph_model *model, ph_error *er
         for (size_t i = 0; i < C; i++) sum += (double)l->W[t * C + i] * (double)l->W[t * C + i];
         l->norm2[t] = (float)sum;
     }
-    PH_GO(be->stream_new(&l->stream, be, err));
+    PH_GO(be->stream_new(&l->stream, 0, be, err));
     PH_GO(be->alloc(&l->narrow, TILE * C, be, err));
     PH_GO(be->alloc(&l->wide, TILE * V, be, err));
     *out = l;
