@@ -118,6 +118,22 @@ static void check_resume(ph_model *model, const char *folder)
     }
 }
 
+/* When descents are over, Ctrl-C waits for their report: the last calls are those of its yardsticks. */
+static void check_late_cancel(ph_model *model)
+{
+    static const char specs[] = "block 2 [:, :, 3-4]";
+    struct run whole, part;
+
+    begin(&whole, model, "descent");
+    dream(&whole, specs);
+    for (int back = 0; back < 2; back++) {
+        begin(&part, model, "descent");
+        part.cancel_at = whole.calls - back;
+        check(dream(&part, specs) == PH_ECANCELED && same(&whole, &part),
+              "nothing found is lost to a late Ctrl-C");
+    }
+}
+
 static void check_time(ph_model *model)
 {
     struct run timed, again;
@@ -190,6 +206,7 @@ int main(void)
     if (!mkdtemp(folder)) return 1;
     must(ph_model_open(&model, "tests/data/llama_b.gguf", NULL, &err), &err);
     check_resume(model, folder);
+    check_late_cancel(model);
     check_time(model);
     check_alone(model);
     check_answers(model);

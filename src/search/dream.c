@@ -448,6 +448,16 @@ done:
     return st;
 }
 
+/* Once a batch is searched, what was found is still to be reported: a call to cancel waits for that. */
+static int note_cancel(const char *stage, double done, void *payload)
+{
+    struct dream *d = payload;
+    const ph_run_options *run = &d->o->run;
+    if (!d->task.stopped && run->progress)
+        d->task.stopped = run->progress(stage, done, run->progress_payload) != 0;
+    return 0;
+}
+
 static ph_status run_batch(struct dream *d, struct group *g, size_t first, size_t count,
                            ph_error *err)
 {
@@ -466,7 +476,8 @@ static ph_status run_batch(struct dream *d, struct group *g, size_t first, size_
         d->task.ordinary_norm = g->norm;
     }
     PH_GO(d->method->run(b.row, b.rows, &d->task, err));
-    if (d->task.stopped) d->job.run.progress = NULL; /* what was found is still to be reported */
+    d->job.run.progress = note_cancel;
+    d->job.run.progress_payload = d;
     d->task.cost.rows += b.rows;
     PH_GO(measure_group(g, d, err));
     PH_GO(decode_rows(&b, d, err));
@@ -478,6 +489,8 @@ static ph_status run_batch(struct dream *d, struct group *g, size_t first, size_
     for (size_t i = 0; i < count; i++) PH_GO(report_feature(&b, d, i, err));
     if (d->task.stopped) st = ph__fail(err, PH_ECANCELED, -1, "cancelled by the caller");
 done:
+    d->job.run.progress = d->o->run.progress;
+    d->job.run.progress_payload = d->o->run.progress_payload;
     batch_close(&b, d);
     return st;
 }
