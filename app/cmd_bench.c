@@ -98,6 +98,7 @@ static json_t *base_line(const struct bench_command *b, const char *type, const 
 static void emit_result(const struct bench_command *b, const ph_bench_result *r)
 {
     json_t *line = base_line(b, "bench", r);
+    const bool swap = !strcmp(r->work, "swap");
     const struct {
         const char *name;
         double value;
@@ -111,21 +112,25 @@ static void emit_result(const struct bench_command *b, const ph_bench_result *r)
                    {"gbytes_share", r->gbytes_share},
                    {"limit_share", r->limit_share},
                    {"whole_seconds", r->whole_seconds},
-                   {"candidates_per_second", (double)r->rows / r->seconds},
+                   {"candidates_per_second", swap ? (double)r->rows / r->seconds : (double)NAN},
                    {"token_forwards", r->token_forwards},
                    {"naive_forwards", r->naive_forwards},
                    {"wall", r->wall}};
-    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
-        const bool swap = strncmp(figures[i].name, "cand", 4) != 0 || !strcmp(r->work, "swap");
-        json_object_set_new(line, figures[i].name, swap ? number(figures[i].value) : json_null());
-    }
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
+        json_object_set_new(line, figures[i].name, number(figures[i].value));
     emit(line);
+}
+
+static void emit_parts(const struct bench_command *b, const ph_bench_result *r)
+{
     for (size_t i = 0; i < r->n_parts; i++) {
         const ph_bench_part *p = &r->parts[i];
-        line = base_line(b, "bench_part", r);
+        json_t *line = base_line(b, "bench_part", r);
+        json_t *shape =
+            p->N ? json_pack("[I, I, I]", (json_int_t)p->N, (json_int_t)p->K, (json_int_t)p->J)
+                 : json_null();
         json_object_set_new(line, "part", json_string(p->name));
-        json_object_set_new(line, "shape",
-                            p->N ? json_pack("[I, I, I]", p->N, p->K, p->J) : json_null());
+        json_object_set_new(line, "shape", shape);
         json_object_set_new(line, "calls", number(p->calls));
         json_object_set_new(line, "seconds", number(p->seconds));
         json_object_set_new(line, "share", number(p->seconds / r->wall));
@@ -169,7 +174,7 @@ static void print_parts(const struct bench_command *b, const ph_bench_result *r)
     if (r->n_parts) printf("    together %.3f ms of %.3f\n", 1e3 * sum, 1e3 * r->wall);
 }
 
-static void print_result(const struct bench_command *b, const ph_bench_result *r)
+static void print_result(const ph_bench_result *r)
 {
     const char *state = r->cold ? "cold" : "warm";
     printf("%-9s ", r->work);
@@ -198,7 +203,6 @@ static void print_result(const struct bench_command *b, const ph_bench_result *r
             (long long)r->block, (long long)r->rows, (long long)r->tokens, r->seconds,
             50 * r->spread);
     if (strcmp(r->work, "peak") && strcmp(r->work, "bandwidth")) print_limits(r);
-    print_parts(b, r);
 }
 
 /* ---- runs ---- */
@@ -208,10 +212,13 @@ static int on_result(const ph_bench_result *r, void *payload)
     struct bench_command *b = payload;
     if (!strcmp(r->work, "peak")) b->bench.peak_gflops = b->peak = r->gflops;
     if (!strcmp(r->work, "bandwidth")) b->bench.peak_gbytes = b->bandwidth = r->gbytes;
-    if (b->common.json)
+    if (b->common.json) {
         emit_result(b, r);
-    else
-        print_result(b, r);
+        emit_parts(b, r);
+    } else {
+        print_result(r);
+        print_parts(b, r);
+    }
     fflush(stdout);
     return 0;
 }
