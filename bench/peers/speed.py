@@ -1,6 +1,6 @@
 """phosphene's speed beside PyTorch's, the same work in turns A B A B; writes bench/RESULTS.md.
 
-    speed.py PHOSPHENE [-m MODEL.gguf] [--turns N] [--quick] [--no-compile] [--output FILE]
+    speed.py PHOSPHENE [-m MODEL.gguf] [--turns N] [--threads N,…] [--quick] [--no-compile] [--output FILE]
 
 First `phosphene bench` on its own: shares of this machine's limits. Then each work in turns with the
 page author's way and with the best that torchwork.Tuned finds. A ratio is the median over the turns of
@@ -9,6 +9,7 @@ PyTorch's seconds by phosphene's for as much work.
 
 import argparse
 import datetime
+import itertools
 import json
 import os
 import statistics
@@ -70,9 +71,9 @@ class Pair:
                 f"{r[0]:.2f} – {r[-1]:.2f} | {wanted} | {self.way} |")  # fmt: skip
 
 
-def author_pair(ph, lm, name, wanted, rows, way, **kinds):
+def author_pair(ph, lm, name, wanted, rows, args, way, **kinds):
     def theirs():
-        torch.set_num_threads(os.cpu_count())
+        torch.set_num_threads(args.threads[-1])
         lm.config._attn_implementation = "sdpa"
         work = Author(lm, BLOCK, **kinds)
         seconds = time(work)
@@ -84,23 +85,24 @@ def author_pair(ph, lm, name, wanted, rows, way, **kinds):
 
 
 def tuned_pair(lm, name, unit, ours, wanted, make, units, rows, args):
-    best = Tuned(lm, make, units, rows, args.quick, args.compile)
+    attention, rows = (("sdpa",), rows[:1]) if args.quick else (("eager", "sdpa"), rows)
+    best = Tuned(lm, make, units, itertools.product(args.threads, attention, rows), args.compile)
     print(name, best, file=sys.stderr, flush=True)
     theirs = lambda: time(best.set(best.way)) / units(best.way[2])
     return Pair(name, unit, ours, theirs, wanted, f"{best}")
 
 
 def tuned_pairs(ph, lm, rows, args):
-    V, blocks, piece = lm.config.vocab_size, lm.config.num_hidden_layers, 1024
+    V, blocks, piece = lm.config.vocab_size, lm.config.num_hidden_layers, 256 if args.quick else 2048
     yield tuned_pair(lm, "descent, tuned batch", "ms per feature and step",
                      lambda: ph.figure("descent", "--rows", str(rows))["seconds"] / rows, 1.5,
-                     lambda n, c: Batch(lm, BLOCK, n, c), lambda n: n, (8, 32, 128), args)  # fmt: skip
+                     lambda n, c: Batch(lm, BLOCK, n, c), lambda n: n, (32, 8, 128), args)  # fmt: skip
     yield tuned_pair(lm, "scan, all blocks", "ms per token", lambda: ph.figure("scan")["whole_seconds"] / V, 1.2,
                      lambda n, c: Forward(lm, blocks, piece, 1, n, c), lambda n: piece, (256, 512, 1024), args)  # fmt: skip
     yield tuned_pair(lm, f"swap, {SWAP_TOKENS} tokens", "ms per candidate",
                      lambda: 1 / ph.figure("swap")["candidates_per_second"], 2,
                      lambda n, c: Forward(lm, BLOCK, CANDIDATES, SWAP_TOKENS, n, c), lambda n: CANDIDATES,
-                     (32, 64, 128, 256), args)  # fmt: skip
+                     (64, 32, 128, 256), args)  # fmt: skip
 
 
 def load_pair(ph, name, load, way):
@@ -113,9 +115,9 @@ def pairs(ph, lm, args, folder):
     counts = "32" if args.quick else "8,32,128"
     rows = fastest(ph, counts, lambda r: r["seconds"] / r["rows"])
     full = "sdpa, one feature at a time, all blocks, weights' gradients too"
-    yield author_pair(ph, lm, "descent, full hidden states", 25, rows, full, whole=True)
-    yield author_pair(ph, lm, "descent, the author's way", 14, rows, "the same, blocks up to the tap only")
-    yield author_pair(ph, lm, "descent, weights frozen", None, rows, "the same, no gradients of weights", frozen=True)
+    yield author_pair(ph, lm, "descent, full hidden states", 25, rows, args, full, whole=True)
+    yield author_pair(ph, lm, "descent, the author's way", 14, rows, args, "the same, blocks up to the tap only")
+    yield author_pair(ph, lm, "descent, weights frozen", None, rows, args, "the same, no gradients of weights", frozen=True)
     yield from tuned_pairs(ph, lm, rows, args)
     yield load_pair(ph, "load, GGUF", lambda: oracle.load(args.model), "gguf package, LlamaForCausalLM")
     yield load_pair(ph, "load, checkpoint", torchwork.save(lm, folder), "from_pretrained, float32 safetensors")
@@ -186,7 +188,7 @@ def report(args, load, found, done):
     yield ""
     yield f"- {datetime.date.today()}, commit {commit.stdout.strip()}, phosphene {run['version']} on {run['machine']}"
     yield f"- {cpu()}; {', '.join(f'{k} {v}' for k, v in oracle.versions().items())}; {os.path.basename(args.model)}"
-    yield f"- peak {peak['gflops']:.1f} GF/s float32, memory {bandwidth['gbytes']:.1f} GB/s; {args.turns} turns"
+    yield f"- peak {peak['gflops']:.1f} GF/s float32, memory {bandwidth['gbytes']:.1f} GB/s; {len(done[0].turns)} turns"
     if load > 0.5:
         yield f"- **the machine was not idle** (load {load:.1f} before the first run): figures show that all works, no more"
     if args.quick:
@@ -203,7 +205,10 @@ def main():
     parser.add_argument("phosphene")
     parser.add_argument("-m", "--model", default=os.environ.get("PHOSPHENE_MODEL", oracle.DEFAULT_MODEL))
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="2 turns, fewer figures, no torch.compile")
+    parser.add_argument("--threads", type=lambda s: sorted(map(int, s.split(","))),
+                        default=sorted({1, max(1, os.cpu_count() // 2), os.cpu_count()}),
+                        help="numbers of threads that PyTorch is tried with: 1, half, all; the author gets the last")  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="2 turns, fewer figures, little tuning")
     parser.add_argument("--no-compile", dest="compile", action="store_false", help="do not try torch.compile")
     parser.add_argument("--output", default=os.path.join(HERE, "..", "RESULTS.md"))
     args = parser.parse_args()
@@ -217,8 +222,8 @@ def main():
         for _ in range(args.turns):
             for pair in done:
                 pair.turn()
-    with open(args.output, "w") as out:
-        out.write("\n".join(report(args, load, found, done)) + "\n")
+            with open(args.output, "w") as out:  # after every turn: one that is cut short leaves the others
+                out.write("\n".join(report(args, load, found, done)) + "\n")
     return 0
 
 

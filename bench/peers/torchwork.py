@@ -5,8 +5,6 @@ before the texts here, which is less work than phosphene does, and a scan keeps 
 """
 
 import copy
-import itertools
-import os
 import statistics
 import time as clock
 
@@ -26,9 +24,11 @@ def truncated(lm, blocks):
 
 
 def time(work, seconds=1.0, least=3, most=50):
-    """Median seconds of a call, after one that warms up."""
+    """Median seconds of a call, after one that warms up; of that one where it takes long."""
+    times, began = [], clock.monotonic()
     work()
-    times = []
+    if clock.monotonic() - began > 10 * seconds + 1:
+        return clock.monotonic() - began
     while len(times) < least or (sum(times) < seconds and len(times) < most):
         began = clock.monotonic()
         work()
@@ -118,10 +118,9 @@ def save(lm, folder):
 class Tuned:
     """The threads, attention and rows that are fastest, per unit, for make(rows); and torch.compile."""
 
-    def __init__(self, lm, make, units, rows, quick, compiled):
+    def __init__(self, lm, make, units, ways, compiled):
         self.lm, self.make, self.units, self.tried = lm, make, units, {}
-        threads = [os.cpu_count()] if quick else sorted({1, max(1, os.cpu_count() // 2), os.cpu_count()})
-        for way in itertools.product(threads, ("sdpa",) if quick else ("eager", "sdpa"), rows):
+        for way in ways:
             self.measure(way + (False,))
         for way in sorted(self.tried, key=self.tried.get)[: 2 if compiled else 0]:
             try:
