@@ -823,21 +823,45 @@ PH_API ph_status ph_effect(const ph_model *model, const ph_features *features, c
                            const ph_effect_options *options, ph_effect_fn result, void *payload,
                            ph_error *err);
 
-/* bench: how fast this machine is, and how near to that a search comes. */
-typedef struct ph_bench_result {
-    const char *work;            /* "peak" or "descent" */
-    int64_t block, rows, tokens; /* 0 for peak */
-    double seconds;              /* peak: of one product; descent: of one step; warm median */
-    double spread;               /* (third quartile - first quartile) / median */
-    double gflops, peak_gflops, share;
+/* bench: how fast this machine is, and how near to that the work of a search comes. Works: peak (the
+ * best dense float32 product of any backend), bandwidth (one read of `memory`), descent (one step;
+ * two results, warm and with flushed caches), scan (some of the vocabulary through all blocks), swap
+ * (512 changes of one token), load (from opening the file to the end of the first step). */
+typedef struct ph_bench_options {
+    size_t size;
+    int64_t block, rows, tokens;     /* rows: of descent and load; tokens 0: 5, of swap 12 */
+    int repeats;                     /* 0: as many as the work needs */
+    size_t memory;                   /* bytes; 0: four times the last cache */
+    double peak_gflops, peak_gbytes; /* peak and bandwidth, measured before; 0: no shares */
+    bool parts;                      /* run once more, every part timed */
+} ph_bench_options;
+#define PH_BENCH_OPTIONS_INIT                                                                      \
+    {                                                                                              \
+        sizeof(ph_bench_options), 8, 32, 0, 0, 0, 0, 0, false                                      \
+    }
+typedef struct ph_bench_part {
+    const char *name;
+    int64_t N, K, J;       /* of a product of (N,K) and (K,J), else 0 */
+    double calls, seconds; /* of one repeat */
+} ph_bench_part;
+typedef struct ph_bench_result { /* 0, or NaN: the work has no such figure */
+    const char *work;
+    bool cold;
+    int64_t block, rows, tokens;                /* of scan and swap: what was run */
+    double seconds, spread;                     /* median; (third - first quartile) / median */
+    double gflops, gbytes, share, gbytes_share; /* 1e9 a second, bytes of weights; of the limits */
+    double limit_share;                         /* of what the tighter limit allows */
+    double whole_seconds;                       /* of a scan of the whole vocabulary */
+    double token_forwards,
+        naive_forwards;         /* of swap: tokens sent forward; if texts were run whole */
+    const ph_bench_part *parts; /* n_parts */
+    size_t n_parts;
+    double wall; /* seconds of one repeat while the parts were timed */
 } ph_bench_result;
 typedef int (*ph_bench_fn)(const ph_bench_result *result, void *payload);
-/* The machine's best dense float32 product, by the model's backend. */
-PH_API ph_status ph_bench_peak(const ph_model *model, ph_bench_result *out, ph_error *err);
-/* Descent steps to a block with that many rows and tokens, against a peak measured before. */
-PH_API ph_status ph_bench_descent(const ph_model *model, int64_t block, int64_t rows,
-                                  int64_t tokens, double peak_gflops, ph_bench_result *out,
-                                  ph_error *err);
+PH_API const char *ph_bench_name(size_t i); /* i-th work; NULL past the last */
+PH_API ph_status ph_bench(const ph_model *model, const char *work, const ph_bench_options *options,
+                          ph_bench_fn result, void *payload, ph_error *err);
 
 /* ---- 7 low level --------------------------------------------------------------------------------
  *
@@ -871,8 +895,8 @@ PH_API ph_status ph_session_forward(ph_session *session, float *X, const float *
 /* dE (B,T,C) = gradient for dX (B,T,W), of the B rows that the last forward call ran. */
 PH_API ph_status ph_session_backward(ph_session *session, float *dE, const float *dX,
                                      ph_error *err);
-/* Floating-point operations of a forward and of a backward of B rows. */
-PH_API double ph_session_flops(const ph_session *session, int64_t B, bool backward);
+/* Floating-point operations of B rows forward; backward takes as many again. */
+PH_API double ph_session_flops(const ph_session *session, int64_t B);
 /* Bytes that such a session needs: its own, and those of the packed weights it shares. */
 PH_API ph_status ph_session_bytes(size_t *own, size_t *weights, const ph_model *model,
                                   const ph_session_options *options, ph_error *err);

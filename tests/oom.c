@@ -469,16 +469,52 @@ static ph_status call_session(ph_error *err)
     return st;
 }
 
-static ph_status call_bench(ph_error *err)
+static int on_bench(const ph_bench_result *r, void *payload)
 {
-    ph_bench_result r;
-    return ph_bench_descent(model, 1, 2, 3, 1, &r, err);
+    (void)payload;
+    return r->n_parts > 1000;
+}
+
+static ph_status bench(const char *work, ph_error *err)
+{
+    ph_bench_options o = PH_BENCH_OPTIONS_INIT;
+    o.block = 1;
+    o.rows = 2;
+    o.tokens = 3;
+    o.repeats = 1;
+    o.memory = 1;
+    o.parts = true;
+    return ph_bench(model, work, &o, on_bench, NULL, err);
 }
 
 static ph_status call_bench_peak(ph_error *err)
 {
-    ph_bench_result r;
-    return ph_bench_peak(model, &r, err);
+    return bench("peak", err);
+}
+
+static ph_status call_bench_bandwidth(ph_error *err)
+{
+    return bench("bandwidth", err);
+}
+
+static ph_status call_bench_descent(ph_error *err)
+{
+    return bench("descent", err);
+}
+
+static ph_status call_bench_scan(ph_error *err)
+{
+    return bench("scan", err);
+}
+
+static ph_status call_bench_swap(ph_error *err)
+{
+    return bench("swap", err);
+}
+
+static ph_status call_bench_load(ph_error *err)
+{
+    return bench("load", err);
 }
 
 static const struct call {
@@ -516,8 +552,12 @@ static const struct call {
              {"ph_recover", call_recover},
              {"ph_recover, sequential", call_recover_sequential},
              {"ph_recover, exact", call_recover_exact},
-             {"ph_bench_descent", call_bench},
-             {"ph_bench_peak", call_bench_peak}};
+             {"ph_bench peak", call_bench_peak},
+             {"ph_bench bandwidth", call_bench_bandwidth},
+             {"ph_bench descent", call_bench_descent},
+             {"ph_bench scan", call_bench_scan},
+             {"ph_bench swap", call_bench_swap},
+             {"ph_bench load", call_bench_load}};
 
 /* A fresh model for each call, so that what is packed on demand is packed under failure too. */
 static void open_all(void)

@@ -426,6 +426,61 @@ def test_others():
               f"backend {backend}: {err}")
 
 
+def test_bench():
+    """The figures' shape, and that they are about one machine; never how fast it is."""
+    keys = ("run cold block rows tokens seconds spread gflops peak_gflops share gbytes peak_gbytes gbytes_share "
+            "limit_share whole_seconds candidates_per_second token_forwards naive_forwards wall").split()
+    args = ("bench", "--memory", "1", "--repeats", "3", "--rows", "1,4")
+    code, out, err = run(*args, "--json", "-v")
+    rows = lines(out)
+    check(code == 0 and err == "" and rows[0]["type"] == "run", f"bench: {code} {err}")
+    figures = [r for r in rows if r["type"] == "bench"]
+    check([r["work"] for r in figures] == ["peak", "bandwidth"] + 4 * ["descent"] + ["scan", "swap", "load"],
+          f"bench: works {[r['work'] for r in figures]}")
+    for r in figures:
+        check(all(k in r for k in keys), f"bench line: {sorted(set(keys) - set(r))}")
+        check(r["seconds"] > 0 and r["spread"] >= 0, f"bench {r['work']}: seconds")
+        check(r["run"] == rows[0]["id"], "bench: run id")
+    peak, bandwidth, *descents, scan, swap, load = figures
+    check(peak["share"] == 1 and bandwidth["gbytes_share"] == 1, "bench: limits are their own")
+    check(peak["block"] is None and bandwidth["gflops"] is None and load["share"] is None, "bench: null where none")
+    check([(r["rows"], r["cold"]) for r in descents] == [(1, False), (1, True), (4, False), (4, True)], "bench: descents")
+    m = lines(run("info", "--json")[1])[1]
+    heads = 2 * m["heads"] + 2 * m["kv_heads"]  # q and o, k and v
+    parameters = m["width"] * (heads * m["head_width"] + 3 * m["ffn"])
+    for r in (*descents, scan, swap):
+        check(0 < r["share"] < 1.2 and r["peak_gflops"] == peak["gflops"], f"bench {r['work']}: share {r['share']}")
+        check(abs(r["gflops"] / r["peak_gflops"] / r["share"] - 1) < 1e-6, f"bench {r['work']}: share of the peak")
+    for r in descents:
+        flops = 2 * 2 * r["rows"] * r["tokens"] * r["block"] * parameters  # forward and backward
+        check(abs(r["gflops"] * r["seconds"] * 1e9 / flops - 1) < 1e-6, "bench: a step's operations")
+        check(r["block"] == 2 and r["tokens"] == 5, "bench: the last block, as 8 are not there")
+        check(r["limit_share"] == max(r["share"], r["gbytes_share"]), "bench: share of the limit")
+    check(scan["block"] == 2 and scan["rows"] == 300 and abs(scan["whole_seconds"] / scan["seconds"] - 1) < 1e-9,
+          "bench: a scan of all of a small vocabulary")
+    forwards = sum(12 - i % 12 for i in range(512))  # a variant is run from its new token on
+    check((swap["token_forwards"], swap["naive_forwards"]) == (forwards, 512 * 12), "bench: tokens of swap")
+    check(abs(swap["candidates_per_second"] * swap["seconds"] / 512 - 1) < 1e-6, "bench: candidates of swap")
+    for r in (*descents, scan, swap, load):
+        same = ("work", "cold", "block", "rows", "tokens")
+        parts = [p for p in rows if p["type"] == "bench_part" and all(p[k] == r[k] for k in same)]
+        check(any(p["part"] == "matmul" for p in parts) and all(p["seconds"] >= 0 for p in parts),
+              f"bench {r['work']}: parts {len(parts)}")
+        total = sum(p["seconds"] for p in parts)
+        check(abs(total / r["wall"] - 1) < 0.03, f"bench {r['work']}: parts {total} of {r['wall']} s")
+        check(len({(p["part"], str(p["shape"])) for p in parts}) == len(parts), f"bench {r['work']}: a part twice")
+    calls = {p["part"]: p["calls"] for p in rows
+             if p["type"] == "bench_part" and p["work"] == "descent" and p["rows"] == 4 and not p["cold"]}
+    check(calls["attention"] == calls["attention backward"] == 2 and calls["rmsnorm"] == 4 and calls["update"] == 1
+          and calls["objective"] == 1, f"bench: calls of a step {calls}")
+    for work in ("bandwidth", "swap", "load"):
+        code, out, err = run(*args, "--repeats", "1", work)
+        check(code == 0 and err == "" and re.search(f"^{work}", out, re.M), f"bench {work}: {err}")
+    expect_error(2, "expected peak, bandwidth, descent, scan, swap or load", "bench", "fly")
+    expect_error(2, "block 3: expected 1 to 2", "bench", "load", "--block", "3")
+    expect_error(2, "--rows ,: expected numbers", "bench", "--rows", ",")
+
+
 def test_recover():
     base = ("recover", "block 2 [:, :, :], block 1 mlp [:, 1:, 0:9]", "--steps", "5", "--restarts", "2", "--json")
     code, out, err = run(*base, "abc is.")
@@ -686,5 +741,5 @@ def test_interrupt():
 
 
 run_tests(test_dream, test_dream_options, test_methods, test_fluent, test_constraints, test_hidden, test_near, test_effect,
-          test_recover, test_compare, test_others,
+          test_recover, test_compare, test_bench, test_others,
           test_errors, test_files, test_interrupt)

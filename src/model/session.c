@@ -530,9 +530,10 @@ static double path_parameters(const ph_session *s)
     return sum + (s->tap.place == PH_PLACE_LOGITS ? (double)(a->C * a->V) : 0);
 }
 
-double ph_session_flops(const ph_session *s, int64_t B, bool backward)
+/* Each product has its mirror in the backward pass; weights get no gradient. */
+double ph_session_flops(const ph_session *s, int64_t B)
 {
-    return 2.0 * (double)(B * s->run.T) * path_parameters(s) * (backward ? 2 : 1);
+    return 2.0 * (double)(B * s->run.T) * path_parameters(s);
 }
 
 ph_status ph_session_bytes(size_t *own, size_t *weights, const ph_model *model,

@@ -17,10 +17,7 @@
 #include <pthread.h>
 #include <string.h>
 
-enum {
-    BATCH = 768,      /* tokens: products long enough to read the weights beside them */
-    SAVE_SECONDS = 20 /* a killed pass loses at most this much */
-};
+enum { SAVE_SECONDS = 20 /* a killed pass loses at most this much */ };
 
 struct header {
     char magic[8];
@@ -444,7 +441,7 @@ ph_status ph__census_open(ph_census **out, const ph_job *job, const ph_census_pl
     *cost = (ph_pass_cost){.tokens = plan->n, .resumed = plan->n};
     PH_GO(PH_NEW(&c, 1, err));
     *c = (ph_census){.job = job, .plan = *plan, .C = job->model->arch.C, .F = job->model->arch.F};
-    c->rows = plan->window < BATCH ? BATCH / plan->window : 1;
+    c->rows = plan->window < PH_CENSUS_BATCH ? PH_CENSUS_BATCH / plan->window : 1;
     if (job->run.cache) {
         PH_GO(set_digest(c, err));
         PH_GO(find_done(&found, c, err));

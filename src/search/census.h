@@ -10,6 +10,8 @@
 #include "search/column.h"
 #include "search/job.h"
 
+enum { PH_CENSUS_BATCH = 768 /* tokens: products long enough to read the weights beside them */ };
+
 typedef struct ph_census_plan {
     const char *name;   /* stage of the progress, part of the cache's key */
     const int32_t *ids; /* n tokens, borrowed until the census is closed */

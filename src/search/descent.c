@@ -239,8 +239,7 @@ ph_status ph__descend(ph_row *rows, int64_t n, const ph_descent *d, ph_session *
         PH_GO(ph__job_progress(job, "descent", (double)(step + 1) / (double)d->steps, err));
     }
     *seconds += ph__now() - begin;
-    *flops += (double)d->steps *
-              (ph_session_flops(session, n, false) + ph_session_flops(session, n, true));
+    *flops += (double)d->steps * 2 * ph_session_flops(session, n);
     PH_GO(forward(&l, d->steps, err));
     PH_GO(keep_last(&l, err));
 done:

@@ -29,8 +29,7 @@ static ph_status start(ph_row *rows, int64_t n, const ph_task *t, ph_error *err)
 void ph__method_charge(ph_task *t, int64_t n, double began)
 {
     t->cost.descent_seconds += ph__now() - began;
-    t->cost.descent_flops += (double)t->descent.steps * (ph_session_flops(t->session, n, false) +
-                                                         ph_session_flops(t->session, n, true));
+    t->cost.descent_flops += (double)t->descent.steps * 2 * ph_session_flops(t->session, n);
 }
 
 /* From their starts, so many rows at once. */
