@@ -12,6 +12,32 @@
 #include <string.h>
 #include <utf8proc.h>
 
+/* Characters newer than the Unicode of Hugging Face's normalizers, which leave them alone: so models
+ * were trained. Found by asking it. */
+static const struct range {
+    uint32_t from, to;
+} unknown[] = {
+    {0x7fd, 0x7fd},     {0x898, 0x89f},     {0x8ca, 0x8d3},     {0x9fe, 0x9fe},
+    {0xc3c, 0xc3c},     {0xd3b, 0xd3c},     {0xeba, 0xeba},     {0x1715, 0x1715},
+    {0x1abf, 0x1ace},   {0x1df6, 0x1dfa},   {0x32ff, 0x32ff},   {0xa7f2, 0xa7f4},
+    {0xa82c, 0xa82c},   {0xab69, 0xab69},   {0x10781, 0x10785}, {0x10787, 0x107b0},
+    {0x107b2, 0x107ba}, {0x10d24, 0x10d27}, {0x10eab, 0x10eac}, {0x10efd, 0x10eff},
+    {0x10f46, 0x10f50}, {0x10f82, 0x10f85}, {0x11070, 0x11070}, {0x1133b, 0x1133b},
+    {0x1145e, 0x1145e}, {0x11839, 0x1183a}, {0x11938, 0x11938}, {0x1193d, 0x1193e},
+    {0x11943, 0x11943}, {0x119e0, 0x119e0}, {0x11a34, 0x11a34}, {0x11a47, 0x11a47},
+    {0x11a99, 0x11a99}, {0x11d42, 0x11d42}, {0x11d44, 0x11d45}, {0x11d97, 0x11d97},
+    {0x11f41, 0x11f42}, {0x16ff0, 0x16ff1}, {0x1e030, 0x1e06d}, {0x1e08f, 0x1e08f},
+    {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef}, {0x1e4ec, 0x1e4ef},
+    {0x1f16c, 0x1f16c}, {0x1fbf0, 0x1fbf9},
+};
+
+static bool is_unknown(uint32_t c)
+{
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown && unknown[i].from <= c; i++)
+        if (c <= unknown[i].to) return true;
+    return false;
+}
+
 /* Marks may move and compose; vowels and final consonants of Hangul compose, as do the characters
  * that a compatibility form turns into them. */
 static bool begins_segment(uint32_t c)
@@ -35,9 +61,9 @@ static size_t segment_end(const ph_flow *f, size_t at, size_t to)
 {
     uint32_t c;
     at += char_at(&c, f, at, to);
-    while (at < to) {
+    while (at < to && !is_unknown(c)) {
         const size_t step = char_at(&c, f, at, to);
-        if (begins_segment(c)) break;
+        if (begins_segment(c) || is_unknown(c)) break;
         at += step;
     }
     return at;
@@ -79,8 +105,10 @@ ph_status ph__write_form(ph_flow *out, const ph_step *s, const ph_flow *in, ph_p
                             (s->compat ? UTF8PROC_COMPAT : 0));
 
     for (size_t at = p.from, end; at < p.to; at = end) {
+        uint32_t c;
+        char_at(&c, in, at, p.to);
         end = segment_end(in, at, p.to);
-        if (end == at + 1) /* ASCII */
+        if (end == at + 1 || is_unknown(c)) /* ASCII, or left alone */
             PH_TRY(ph__flow_copy(out, in, at, end, err));
         else
             PH_TRY(write_segment(out, options, in, at, end, err));

@@ -7,10 +7,12 @@
 #include "text/pattern.h"
 
 #include "base/buf.h"
+#include "text/newer.h"
 #include "text/utf8.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
+#include <stdio.h>
 #include <string.h>
 
 /* White space, spelled out: PCRE2's own \s also takes U+180E, which no tokenizer does. */
@@ -21,15 +23,14 @@
     "\\x00-\\x08\\x0e-\\x1f\\x21-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}"       \
     "\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}"                 \
     "\\x{3001}-\\x{10ffff}"
-#define WORD "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}"
 
 /* What an escape stands for within a class; outside it goes between brackets. */
 static const struct escape {
     char letter;
     const char *within, *outside;
 } escapes[] = {
-    {'s', WHITE, "[" WHITE "]"}, {'S', NOT_WHITE, "[^" WHITE "]"},  {'w', WORD, "[" WORD "]"},
-    {'W', NULL, "[^" WORD "]"},  {'h', "0-9a-fA-F", "[0-9a-fA-F]"}, {'H', NULL, "[^0-9a-fA-F]"},
+    {'s', WHITE, "[" WHITE "]"},       {'S', NOT_WHITE, "[^" WHITE "]"},
+    {'h', "0-9a-fA-F", "[0-9a-fA-F]"}, {'H', NULL, "[^0-9a-fA-F]"},
     {'v', "\\x0b", "\\x0b"},
 };
 
@@ -40,6 +41,50 @@ static ph_status refuse(const char *text, size_t n, const char *why, ph_error *e
                     (int)(n < 200 ? n : 200), text, why);
 }
 
+/* The members of a general category such as "L" or "Lu". */
+static ph_status add_category(ph_str *out, const char *name, size_t n, ph_error *err)
+{
+    char range[48];
+
+    PH_TRY(ph__str_add(out, "\\p{", 3, err));
+    PH_TRY(ph__str_add(out, name, n, err));
+    PH_TRY(ph__str_add(out, "}", 1, err));
+    for (size_t i = 0; n <= 2 && i < sizeof newer / sizeof *newer; i++) {
+        if (memcmp(newer[i].category, name, n) != 0) continue;
+        const int size =
+            snprintf(range, sizeof range, "\\x{%x}-\\x{%x}", newer[i].from, newer[i].to);
+        PH_TRY(ph__str_add(out, range, (size_t)size, err));
+    }
+    return PH_OK;
+}
+
+/* Letters, marks, digits and connectors. */
+static ph_status add_word(ph_str *out, ph_error *err)
+{
+    static const char *const names[] = {"L", "M", "Nd", "Nl", "Pc"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        PH_TRY(add_category(out, names[i], strlen(names[i]), err));
+    return PH_OK;
+}
+
+/* \p{…}, \P{…}, \w or \W, at p: n bytes without the backslash, of which *used are read; none where
+ * it is something else. */
+static ph_status add_property(ph_str *out, size_t *used, const char *p, size_t n, bool in_class,
+                              ph_error *err)
+{
+    const char *end = n > 3 && p[1] == '{' ? memchr(p, '}', n) : NULL;
+    const bool word = *p == 'w' || *p == 'W', not = *p == 'P' || *p == 'W';
+    const bool category = (*p == 'p' || *p == 'P') && end && p[2] != '^';
+
+    *used = 0;
+    if ((!word && !category) || (in_class && not )) return PH_OK;
+    if (!in_class) PH_TRY(ph__str_add(out, not ? "[^" : "[", not ? 2 : 1, err));
+    PH_TRY(word ? add_word(out, err) : add_category(out, p + 2, (size_t)(end - p) - 2, err));
+    if (!in_class) PH_TRY(ph__str_add(out, "]", 1, err));
+    *used = word ? 1 : (size_t)(end - p) + 1;
+    return PH_OK;
+}
+
 /* text[i] is the letter behind a backslash. */
 static ph_status add_escape(ph_str *out, const char *text, size_t n, size_t i, bool in_class,
                             ph_error *err)
@@ -47,10 +92,11 @@ static ph_status add_escape(ph_str *out, const char *text, size_t n, size_t i, b
     for (size_t k = 0; k < sizeof escapes / sizeof *escapes; k++) {
         if (escapes[k].letter != text[i]) continue;
         const char *to = in_class ? escapes[k].within : escapes[k].outside;
-        if (!to) return refuse(text, n, "\\W or \\H within a class", err);
+        if (!to) return refuse(text, n, "\\H within a class", err);
         return ph__str_add(out, to, strlen(to), err);
     }
     if (text[i] == 'u') return refuse(text, n, "\\u", err);
+    if (text[i] == 'W') return refuse(text, n, "\\W within a class", err);
     PH_TRY(ph__str_add(out, "\\", 1, err));
     return ph__str_add(out, text + i, 1, err);
 }
@@ -73,7 +119,10 @@ static ph_status translate(ph_str *out, const char *text, size_t n, ph_error *er
         const char c = text[i];
         const size_t name = class_at && c == '[' ? posix(text + i, n - i) : 0;
         if (c == '\\' && i + 1 < n) {
-            PH_TRY(add_escape(out, text, n, ++i, class_at > 0, err));
+            size_t used;
+            PH_TRY(add_property(out, &used, text + i + 1, n - i - 1, class_at > 0, err));
+            if (used == 0) PH_TRY(add_escape(out, text, n, i + 1, class_at > 0, err));
+            i += used ? used : 1;
             continue;
         }
         if (name) {
