@@ -1,4 +1,6 @@
-"""The tokenizer of a GGUF file as Hugging Face `tokenizers` runs it: the oracle of ours."""
+"""The tokenizer of a GGUF file as Hugging Face `tokenizers` (or SentencePiece) runs it: the oracle of ours."""
+
+import types
 
 from gguf import GGUFReader
 from tokenizers import AddedToken, Regex, Tokenizer, decoders
@@ -87,11 +89,48 @@ def load_json(path):
     return Tokenizer.from_file(path), []
 
 
+class SentencePiece:
+    """The file's tokens, scores and types in a model of the `sentencepiece` package."""
+
+    def __init__(self, reader):
+        import sentencepiece
+        from sentencepiece import sentencepiece_model_pb2 as pb
+
+        tokens = strings(reader, "tokenizer.ggml.tokens")
+        scores, kinds = (scalar(reader, "tokenizer.ggml." + k) for k in ("scores", "token_type"))
+        prefix = scalar(reader, "tokenizer.ggml.add_space_prefix")
+        model = pb.ModelProto()
+        for i, (t, score, kind) in enumerate(zip(tokens, scores, kinds)):
+            if kind == 4:
+                t = t.replace(" ", "\u2581")
+            if kind == 2 and i != scalar(reader, "tokenizer.ggml.unknown_token_id"):
+                kind = 3  # it wants one unknown token only
+            model.pieces.add(piece=t, score=score, type=int(kind))
+        spec = model.trainer_spec
+        spec.model_type = spec.BPE
+        spec.byte_fallback = True
+        spec.vocab_size = len(tokens)
+        names = {k: scalar(reader, f"tokenizer.ggml.{k}_token_id") for k in ("unknown", "bos", "eos")}
+        spec.unk_id, spec.bos_id, spec.eos_id = names["unknown"], names["bos"], names["eos"]
+        spec.unk_piece, spec.bos_piece, spec.eos_piece = (tokens[names[k]] for k in ("unknown", "bos", "eos"))
+        model.normalizer_spec.add_dummy_prefix = prefix is None or bool(prefix)
+        model.normalizer_spec.remove_extra_whitespaces = False
+        self.model = sentencepiece.SentencePieceProcessor(model_proto=model.SerializeToString())
+
+    def encode_batch(self, texts, add_special_tokens=False):
+        return [types.SimpleNamespace(ids=self.model.encode(t)) for t in texts]
+
+    def decode_batch(self, ids, skip_special_tokens=False):
+        return [self.model.decode(i) for i in ids]
+
+
 def load(path):
     """The tokenizer; special tokens are found in the text only after add_special()."""
     if path.endswith(".json"):
         return load_json(path)
     reader = GGUFReader(path)
+    if scalar(reader, "tokenizer.ggml.model") == "llama":
+        return SentencePiece(reader), []
     tokens = strings(reader, "tokenizer.ggml.tokens")
     merges = [tuple(m.split(" ")) for m in strings(reader, "tokenizer.ggml.merges")]
     pre = scalar(reader, "tokenizer.ggml.pre")

@@ -246,20 +246,24 @@ static ph_status digits(part *p, const json_t *o, ph_error *err)
 {
     bool each;
     PH_TRY(ph__json_flag(&each, o, "pre_tokenizer \"Digits\"", "individual_digits", false, err));
-    return add_split(p, "\\p{N}", each ? PH_ISOLATED : PH_CONTIGUOUS, false, err);
+    return add_split(p, PH_DIGIT, each ? PH_ISOLATED : PH_CONTIGUOUS, false, err);
 }
 
 static ph_status punctuation(part *p, const json_t *o, ph_error *err)
 {
     ph_behavior behavior;
     PH_TRY(read_behavior(&behavior, o, "pre_tokenizer \"Punctuation\"", "Isolated", err));
-    return add_split(p, "[\\p{P}$+<=>^`|~]", behavior, false, err);
+    return add_split(p, PH_PUNCTUATION, behavior, false, err);
 }
 
+/* \w+|[^\w\s]+ in the dialect of Rust, to which joiners are of a word, and fractions are not. */
 static ph_status whitespace(part *p, const json_t *o, ph_error *err)
 {
     (void)o;
-    return add_split(p, "\\w+|[^\\w\\s]+", PH_REMOVED, true, err);
+    return add_split(p,
+                     "(?:(?![\\xb2\\xb3\\xb9\\xbc-\\xbe])[\\w\\x{200c}\\x{200d}])+|"
+                     "(?:[^\\w\\s\\x{200c}\\x{200d}]|[\\xb2\\xb3\\xb9\\xbc-\\xbe])+",
+                     PH_REMOVED, true, err);
 }
 
 static ph_status whitespace_split(part *p, const json_t *o, ph_error *err)

@@ -58,13 +58,15 @@ static ph_status add_category(ph_str *out, const char *name, size_t n, ph_error 
     return PH_OK;
 }
 
-/* Letters, marks, digits and connectors. */
+/* Letters, marks, digits, connectors and what Oniguruma counts among them. */
 static ph_status add_word(ph_str *out, ph_error *err)
 {
     static const char *const names[] = {"L", "M", "Nd", "Nl", "Pc"};
+    static const char more[] = "\\xb2\\xb3\\xb9\\xbc-\\xbe\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"
+                               "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}";
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         PH_TRY(add_category(out, names[i], strlen(names[i]), err));
-    return PH_OK;
+    return ph__str_add(out, more, sizeof more - 1, err);
 }
 
 /* \p{…}, \P{…}, \w or \W, at p: n bytes without the backslash, of which *used are read; none where

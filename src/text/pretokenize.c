@@ -58,11 +58,11 @@ static const struct row {
      .splits = {GPT2}},
     {.names = {"smollm", "starcoder", "refact", "codeshell", "command-r", "exaone", "minerva-7b",
                "mellum2"},
-     .splits = {"\\p{N}", GPT2}},
+     .splits = {PH_DIGIT, GPT2}},
     {.names = {"falcon"},
      /* punctuation in runs first; the digits are cut in the alphabet, in which some other bytes
       * look like numbers */
-     .splits = {"[\\p{P}$+<=>^`|~]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"}},
+     .splits = {"(?:" PH_PUNCTUATION ")+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"}},
     {.names = {"llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0",
                "lfm2", "jina-v5-nano"},
      .splits = {CL100K("\\p{N}{1,3}"), BYTES},
@@ -97,9 +97,9 @@ static const struct row {
      .splits = {"[\\r\\n]", "\\s?[" CASED "]+",
                 "\\s?[!-/:-~\\x{ff01}-\\x{ff0f}\\x{ff1a}-\\x{ff5e}\\x{2018}-\\x{201f}\\x{3000}-"
                 "\\x{3002}]+",
-                "(?<!\\s)\\s++$", EAST, "\\p{N}", BYTES}},
+                "(?<!\\s)\\s++$", EAST, PH_DIGIT, BYTES}},
     {.names = {"deepseek-coder"},
-     .splits = {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", EAST, "\\p{N}", BYTES}},
+     .splits = {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", EAST, PH_DIGIT, BYTES}},
     {.names = {"deepseek-v3", "hunyuan-dense", "joyai-llm"},
      .splits = {"\\p{N}{1,3}", CJK,
                 ASCII_WORD

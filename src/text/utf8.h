@@ -23,8 +23,8 @@ size_t ph__utf8_check(const char *p, size_t n);
 size_t ph__utf8_spaces(const char *p, size_t n);
 size_t ph__utf8_spaces_before(const char *p, size_t n);
 
-/* Whether the UTF-8 at p begins, or ends, with a character of a word: a letter, mark, digit or
- * connector. */
+/* Whether the UTF-8 at p begins, or ends, with a character of a word: a letter, mark, digit,
+ * connector or joiner, as Rust's \w has it. */
 bool ph__utf8_word(const char *p, size_t n);
 bool ph__utf8_word_before(const char *p, size_t n);
 
