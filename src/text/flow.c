@@ -19,8 +19,10 @@ static ph_status reserve(ph_flow *f, size_t n, ph_error *err)
     size_t want, cap = f->cap ? f->cap : 64;
 
     if (!ph__add(&want, f->n, n) || !ph__add(&want, want, 1)) return ph__fail_memory(err, n);
-    if (want > UINT32_MAX)
-        return ph__fail(err, PH_ETEXT, -1, "the normalised text is longer than 4 GiB");
+    if (want - 1 > f->most)
+        return ph__fail(err, PH_ETEXT, -1,
+                        "the normalised text has more than %zu bytes, too many for the given one",
+                        f->most);
     if (want <= f->cap) return PH_OK;
     while (cap < want) cap *= 2;
     PH_TRY(PH_GROW(&f->bytes, f->cap, cap, err));
@@ -77,6 +79,8 @@ ph_status ph__flow_begin(ph_flow *f, const char *text, size_t from, size_t to, p
     const size_t n = to - from;
 
     ph__flow_clear(f);
+    /* Unicode's forms make at most 11 bytes of one, the byte level 2 of each. */
+    f->most = n < UINT32_MAX / 128 ? 64 * n + 1024 : UINT32_MAX / 2;
     PH_TRY(reserve(f, n, err));
     if (n) memcpy(f->bytes, text + from, n);
     for (size_t i = 0; i < n; i++) f->origin[i] = (uint32_t)(from + i);
@@ -88,6 +92,7 @@ ph_status ph__flow_begin(ph_flow *f, const char *text, size_t from, size_t to, p
 ph_status ph__flow_take(ph_flow *f, const ph_flow *of, size_t from, size_t to, ph_error *err)
 {
     ph__flow_clear(f);
+    f->most = of->most;
     PH_TRY(ph__flow_copy(f, of, from, to, err));
     PH_TRY(ph__flow_end(f, of->origin[to], err));
     return f->n ? ph__flow_piece(f, 0, f->n, err) : PH_OK;

@@ -20,6 +20,7 @@ typedef struct ph_flow {
     size_t n, cap;
     ph_piece *pieces;
     size_t n_pieces, cap_pieces;
+    size_t most; /* bytes; a file could ask for any number of them */
 } ph_flow;
 
 void ph__flow_close(ph_flow *f);

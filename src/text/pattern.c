@@ -24,6 +24,8 @@
     "\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}"                 \
     "\\x{3001}-\\x{10ffff}"
 
+enum { LONGEST = 16384 }; /* bytes: a class that is written in five of them is compiled to many */
+
 /* What an escape stands for within a class; outside it goes between brackets. */
 static const struct escape {
     char letter;
@@ -158,6 +160,7 @@ ph_status ph__pattern_open(ph_pattern *out, const char *text, size_t n, bool lit
         PCRE2_UTF |
         (literal ? PCRE2_LITERAL : PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C);
 
+    if (n > LONGEST) return refuse(text, n, "it is longer than 16 KiB", err);
     if (n == 0) return ph__fail(err, PH_EUNSUPPORTED, -1, "an empty pattern is not supported");
     if (ph__utf8_check(text, n) < n)
         return ph__fail(err, PH_EUNSUPPORTED, -1, "a pattern that is not UTF-8");
@@ -191,7 +194,7 @@ ph_status ph__match_open(ph_match *out, ph_error *err)
     }
     /* Long texts are no reason to give up; expressions that a file may hold are: what they ask for
      * grows with the text at a power. */
-    pcre2_set_match_limit(m.limits, 50000000);
+    pcre2_set_match_limit(m.limits, 10000000);
     pcre2_set_heap_limit(m.limits, 256 * 1024);
     *out = m;
     return PH_OK;

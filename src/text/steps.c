@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { MOST = 256 }; /* steps: a file could ask for any number of expressions */
+
 #define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 
 /* ---- lists of steps ---- */
@@ -21,6 +23,9 @@ ph_status ph__steps_add(ph_steps *s, ph_step *step, ph_error *err)
 {
     ph_status st = PH_OK;
 
+    if (s->n == MOST)
+        PH_GO(ph__fail(err, PH_EUNSUPPORTED, -1,
+                       "more than %d steps before the model are not supported", MOST));
     if (s->n == s->cap) {
         const size_t cap = s->cap ? 2 * s->cap : 4;
         PH_GO(PH_GROW(&s->at, s->cap, cap, err));
@@ -220,6 +225,7 @@ static ph_status rewrite(const ph_step *s, ph_walk *w, ph_error *err)
     ph_flow *out = &w->spare;
 
     ph__flow_clear(out);
+    out->most = old.most;
     for (size_t i = 0; i < old.n_pieces; i++) {
         const size_t from = out->n;
         PH_TRY(rewrite_piece(out, s, &w->match, &old, old.pieces[i], err));
