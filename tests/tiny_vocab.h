@@ -92,11 +92,10 @@ static inline const char *tiny_token(const void *source, size_t i, size_t *n)
     return i < 256 ? t->bytes[i] : tiny_tokens[i - 256].text;
 }
 
-static inline const char *tiny_merge(const void *source, size_t i, size_t *n)
+static inline bool tiny_merge(ph_pair *out, const void *source, size_t i)
 {
     (void)source;
-    *n = strlen(tiny_merges[i]);
-    return tiny_merges[i];
+    return ph__pair_read(out, tiny_merges[i], strlen(tiny_merges[i]));
 }
 
 static inline int tiny_kind(const void *source, size_t i)

@@ -1,7 +1,7 @@
 /* tool_tokens.c — ids of texts for tools/check_tokens.py: a text a line in (see lines.h), its ids a
- * line out.
+ * line out; or the other way round.
  *
- * tool_tokens MODEL.gguf [special]
+ * tool_tokens MODEL [special|decode]
  */
 #include "lines.h"
 
@@ -25,6 +25,40 @@ static int print_ids(const ph_tokenizer *t, const char *text, size_t n, unsigned
     return 0;
 }
 
+/* The text of a line of ids, escaped. */
+static int print_text(const ph_tokenizer *t, char *line)
+{
+    ph_error err;
+    static int32_t ids[1 << 20];
+    char *text = NULL, *clean = NULL, *end;
+    size_t n = 0, bytes;
+
+    for (char *p = line; n < sizeof ids / sizeof *ids; p = end) {
+        ids[n] = (int32_t)strtol(p, &end, 10);
+        if (end == p) break;
+        n++;
+    }
+    if (ph_tokenizer_decode(&text, &bytes, t, ids, n, &err) != PH_OK ||
+        ph_utf8_clean(&clean, text, bytes, &err) != PH_OK) {
+        printf("error %s\n", err.msg);
+        ph_free(text);
+        return 1;
+    }
+    for (const char *p = clean; *p; p++) {
+        const char *const special = "\n\r\t\\", *at = strchr(special, *p);
+        if (at)
+            printf("\\%c", "nrt\\"[at - special]);
+        else if ((unsigned char)*p < 32)
+            printf("\\x%02x", *p);
+        else
+            putchar(*p);
+    }
+    putchar('\n');
+    ph_free(text);
+    ph_free(clean);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     ph_error err;
@@ -34,15 +68,20 @@ int main(int argc, char **argv)
     int failed = 0;
 
     if (argc < 2 || argc > 3) {
-        fprintf(stderr, "usage: tool_tokens MODEL.gguf [special] <texts >ids\n");
+        fprintf(stderr, "usage: tool_tokens MODEL [special|decode] <lines >lines\n");
         return 2;
     }
     if (ph_tokenizer_open(&t, argv[1], &err) != PH_OK) {
         fprintf(stderr, "%s\n", err.msg);
         return 1;
     }
+    const bool decode = argc == 3 && strcmp(argv[2], "decode") == 0;
     for (ssize_t n; (n = getline(&line, &cap, stdin)) > 0;) {
-        if (line[n - 1] == '\n') n--;
+        if (line[n - 1] == '\n') line[--n] = 0;
+        if (decode) {
+            failed |= print_text(t, line);
+            continue;
+        }
         const size_t bytes = lines_unescape(line, (size_t)n);
         if (bytes == (size_t)-1) {
             fprintf(stderr, "an escape that lines.h does not know\n");

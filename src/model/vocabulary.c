@@ -1,8 +1,13 @@
-/* vocabulary.c — the tokenizer that a model file describes, by its keys tokenizer.ggml.*. */
+/* vocabulary.c — the tokenizer that a model describes: keys tokenizer.ggml.*, or tokenizer.json. */
 #include "model/vocabulary.h"
 
-#include "base/mem.h"
+#include "base/buf.h"
+#include "base/file.h"
 #include "text/vocab.h"
+
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define KEY(name) "tokenizer.ggml." name
 
@@ -19,12 +24,17 @@ static const char *token(const void *p, size_t i, size_t *bytes)
     return b.data;
 }
 
-static const char *merge(const void *p, size_t i, size_t *bytes)
+static bool merge(ph_pair *out, const void *p, size_t i)
 {
     const source *s = p;
     const ph_bytes b = ph__meta_string_at(s->weights, KEY("merges"), i);
-    *bytes = b.size;
-    return b.data;
+    return ph__pair_read(out, b.data, b.size);
+}
+
+static float score(const void *p, size_t i)
+{
+    const source *s = p;
+    return (float)ph__meta_number_at(s->weights, KEY("scores"), i);
 }
 
 static int kind(const void *p, size_t i)
@@ -53,7 +63,7 @@ static ph_status read_string(char **out, const ph_weights *w, const char *key, p
 
 static ph_status read_sizes(ph_vocab *v, source *s, ph_error *err)
 {
-    size_t n_kinds;
+    size_t n_kinds, n_scores;
 
     PH_TRY(ph__meta_strings(&v->n_tokens, s->weights, KEY("tokens"), err));
     PH_TRY(ph__meta_strings(&v->n_merges, s->weights, KEY("merges"), err));
@@ -62,6 +72,13 @@ static ph_status read_sizes(ph_vocab *v, source *s, ph_error *err)
     if (s->has_kinds && n_kinds != v->n_tokens)
         return ph__fail(err, PH_EFORMAT, -1,
                         KEY("token_type") " has %zu elements, " KEY("tokens") " %zu", n_kinds,
+                        v->n_tokens);
+    PH_TRY(ph__meta_numbers(&n_scores, s->weights, KEY("scores"), err));
+    if (!ph__meta_has(s->weights, KEY("scores"))) return PH_OK;
+    v->score = score;
+    if (n_scores != v->n_tokens)
+        return ph__fail(err, PH_EFORMAT, -1,
+                        KEY("scores") " has %zu elements, " KEY("tokens") " %zu", n_scores,
                         v->n_tokens);
     return PH_OK;
 }
@@ -99,14 +116,62 @@ done:
     return st;
 }
 
+/* ---- files ---- */
+
+/* *out = `folder`/`name`. */
+static ph_status join(char **out, const char *folder, size_t n, const char *name, ph_error *err)
+{
+    return ph__printf(out, err, "%.*s/%s", (int)n, folder, name);
+}
+
+/* A tokenizer.json, with the tokenizer_config.json that stands in the same folder. */
+static ph_status open_json(ph_tokenizer **out, const char *path, const ph_map *json, ph_error *err)
+{
+    ph_status st = PH_OK;
+    const char *slash = strrchr(path, '/');
+    char *beside = NULL;
+    ph_map config = {0};
+
+    PH_GO(slash ? join(&beside, path, (size_t)(slash - path), "tokenizer_config.json", err)
+                : ph__printf(&beside, err, "tokenizer_config.json"));
+    if (access(beside, R_OK) == 0) PH_GO(ph__map_open(&config, beside, err));
+    PH_GO(ph__tokenizer_open_json(out, (const char *)json->bytes, json->size,
+                                  (const char *)config.bytes, config.size, err));
+done:
+    ph__map_close(&config);
+    ph__free(beside);
+    return st;
+}
+
+static bool is_json(const ph_map *m)
+{
+    size_t i = 0;
+    while (i < m->size && strchr(" \t\r\n", m->bytes[i]) && m->bytes[i]) i++;
+    return i < m->size && m->bytes[i] == '{';
+}
+
 ph_status ph_tokenizer_open(ph_tokenizer **out, const char *path, ph_error *err)
 {
     ph_status st = PH_OK;
     ph_weights *w = NULL;
+    ph_map map = {0};
+    char *inside = NULL;
+    struct stat about;
 
-    PH_GO(ph__weights_open(&w, path, err));
-    PH_GO(ph__vocabulary_read(out, w, err));
+    if (stat(path, &about) == 0 && S_ISDIR(about.st_mode)) {
+        PH_GO(join(&inside, path, strlen(path), "tokenizer.json", err));
+        path = inside;
+    }
+    PH_GO(ph__map_open(&map, path, err));
+    if (is_json(&map)) {
+        PH_GO(open_json(out, path, &map, err));
+    } else {
+        PH_GO(ph__weights_open(&w, path, err));
+        PH_GO(ph__vocabulary_read(out, w, err));
+    }
 done:
     ph__weights_close(&w);
+    ph__map_close(&map);
+    ph__free(inside);
     return st;
 }

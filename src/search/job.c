@@ -234,7 +234,7 @@ ph_status ph__job_encode(ph_encoded *out, const ph_job *job, const char *text, s
 
     PH_GO(choose_bos(&bos, job->tokenizer, job->run.bos, err));
     PH_GO(ph__tokenizer_encode_stretches(&ids, &starts, &n, job->tokenizer, parts, 3, err));
-    for (first = 0; first < n && starts[first + 1] <= begin;) first++;
+    for (first = 0; first < n && starts[first] < begin && starts[first + 1] <= begin;) first++;
     for (last = first; last < n && starts[last] < end;) last++;
     PH_GO(PH_NEW(&e.context, first + 1, err));
     PH_GO(PH_NEW(&e.ids, last - first, err));
@@ -264,6 +264,13 @@ bool ph__encoded_equal(const ph_encoded *e, const ph_job *job, const int32_t *id
            memcmp(e->context, job->context, e->n_context * sizeof *e->context) == 0;
 }
 
+ph_status ph__job_decode(char **text, size_t *bytes, const ph_job *job, const int32_t *ids,
+                         size_t n, ph_error *err)
+{
+    const int32_t before = job->n_context ? job->context[job->n_context - 1] : -1;
+    return ph__tokenizer_decode_behind(text, bytes, job->tokenizer, before, ids, n, err);
+}
+
 ph_status ph__job_trips(bool *out, const ph_job *job, const int32_t *ids, size_t n, ph_error *err)
 {
     ph_status st = PH_OK;
@@ -272,7 +279,7 @@ ph_status ph__job_trips(bool *out, const ph_job *job, const int32_t *ids, size_t
     size_t bytes = 0;
 
     *out = false;
-    PH_GO(ph_tokenizer_decode(&raw, &bytes, job->tokenizer, ids, n, err));
+    PH_GO(ph__job_decode(&raw, &bytes, job, ids, n, err));
     PH_GO(ph_utf8_clean(&text, raw, bytes, err));
     if (strlen(text) != bytes || memcmp(text, raw, bytes) != 0) goto done;
     if (!ph_tokenizer_get_info(job->tokenizer)->encodes) goto done;
@@ -301,7 +308,7 @@ ph_status ph__job_fits(bool *out, const ph_job *job, const int32_t *ids, size_t 
     *out = true;
     if (!job->constraints || (!job->constraints->contains && !job->constraints->n_ban))
         return PH_OK;
-    PH_TRY(ph_tokenizer_decode(&raw, &bytes, job->tokenizer, ids, n, err));
+    PH_TRY(ph__job_decode(&raw, &bytes, job, ids, n, err));
     *out = ph__job_text_fits(job, raw, bytes);
     ph__free(raw);
     return PH_OK;

@@ -49,6 +49,10 @@ void ph__encoded_close(ph_encoded *e);
 /* Whether these are n given ids behind the job's own context. */
 bool ph__encoded_equal(const ph_encoded *e, const ph_job *job, const int32_t *ids, size_t n);
 
+/* *text = the bytes of n ids and a 0 as they stand behind the job's context; caller frees. */
+ph_status ph__job_decode(char **text, size_t *bytes, const ph_job *job, const int32_t *ids,
+                         size_t n, ph_error *err);
+
 /* Whether n ids, printed as valid UTF-8 behind the prefix, tokenise to themselves again. */
 ph_status ph__job_trips(bool *out, const ph_job *job, const int32_t *ids, size_t n, ph_error *err);
 /* Whether what n ids print keeps the constraints that are about whole texts. */

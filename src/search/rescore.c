@@ -13,7 +13,7 @@ static ph_status print(ph_decoded *d, ph_encoded *e, const ph_job *job, ph_error
     char *raw = NULL, *text = NULL;
     size_t bytes = 0;
 
-    PH_GO(ph_tokenizer_decode(&raw, &bytes, job->tokenizer, d->ids, d->n, err));
+    PH_GO(ph__job_decode(&raw, &bytes, job, d->ids, d->n, err));
     PH_GO(ph_utf8_clean(&text, raw, bytes, err));
     d->text = text;
     d->violates |= !ph__job_text_fits(job, raw, bytes);

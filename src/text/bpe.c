@@ -1,288 +1,196 @@
-/* bpe.c — byte-level byte pair encoding.
+/* bpe.c — byte pair encoding of words.
  *
- * Symbols are byte strings: the 256 bytes first (symbol b is byte b), then every ordinary token,
- * then what merges name besides. A merge is a pair of symbols with a rank and a result. A word
- * starts as its bytes; the pair of lowest rank, leftmost first, is merged until there is none.
+ * Symbols are the texts of tokens, and what merges name besides. A character that is no symbol can
+ * only be merged where scores say so.
  */
 #include "text/bpe.h"
 
-#include "base/mem.h"
+#include "base/buf.h"
+#include "text/alphabet.h"
+#include "text/spm.h"
+#include "text/symbols.h"
 #include "text/utf8.h"
 
 #include <string.h>
 
-#define NONE UINT32_MAX
-
-typedef struct symbol {
-    size_t at; /* in bpe.bytes */
-    uint32_t size;
-    int32_t id; /* -1: no token */
-} symbol;
+#define NO_NODE UINT32_MAX
+#define GONE    (PH_NO_SYMBOL - 1) /* a node that was merged into the one before */
+#define FEW     0x200u             /* characters below it are found by a table */
 
 typedef struct merge {
-    uint32_t left, right, rank, result; /* left NONE: an empty slot */
+    uint32_t left, right, rank, result; /* left PH_NO_SYMBOL: an empty slot */
 } merge;
 
-typedef struct bpe {
-    char *bytes;
-    size_t n_bytes, cap_bytes;
-    symbol *symbols;
-    size_t n, cap;
-    uint32_t *slots; /* open addressing over symbols, by their bytes; NONE: empty */
-    size_t n_slots;  /* a power of two, at least twice n */
-    merge *merges;   /* the same, by (left, right) */
-    size_t n_merges;
-} bpe;
+struct ph_bpe {
+    ph_symbols symbols;
+    uint32_t few[FEW];
+    int32_t bytes[256]; /* ids of <0xNN>, -1: none */
+    merge *merges;      /* open addressing by (left, right) */
+    size_t n_merges;    /* a power of two */
+    bool by_score, byte_fallback, fuse_unk;
+};
 
-/* ---- the alphabet ---- */
+/* ---- opening ---- */
 
-/* Byte of a character of the alphabet, -1 for any other: printable Latin-1 stands for itself,
- * U+0100 … U+0143 for the 68 bytes that are not, in their order. */
-static int alphabet_byte(uint32_t code)
+/* Better scores have smaller ranks; what is no number comes last. */
+static uint32_t rank_of(float score)
 {
-    const bool itself = (code >= 0x21 && code <= 0x7e) || (code >= 0xa1 && code <= 0xff);
-    if (itself && code != 0xad) return (int)code;
-    if (code < 0x100 || code > 0x143) return -1;
-    const uint32_t i = code - 0x100;
-    return (int)(i <= 0x20 ? i : i <= 0x42 ? 0x7f + i - 0x21 : 0xad);
+    uint32_t bits;
+    if (score != score) return UINT32_MAX;
+    score += 0.0f; /* one zero */
+    memcpy(&bits, &score, sizeof bits);
+    return ~(bits & 0x80000000u ? ~bits : bits | 0x80000000u);
 }
 
-/* out = the bytes of n bytes of alphabet; false if it is none. */
-static bool alphabet_read(char *out, size_t *size, const char *text, size_t n)
+static ph_status add_symbols(ph_bpe *b, const ph_tokenizer *t, const ph_vocab *vocab, ph_error *err)
 {
-    size_t used = 0;
-    for (size_t i = 0, step; i < n; i += step) {
-        uint32_t code;
-        step = ph__utf8_char(&code, text + i, n - i);
-        const int byte = step ? alphabet_byte(code) : -1;
-        if (byte < 0) return false;
-        out[used++] = (char)byte;
-    }
-    *size = used;
-    return true;
-}
-
-/* A token with other characters stands for itself (as in Hugging Face's byte-level decoder). */
-size_t ph__bpe_piece(char *out, const char *token, size_t n)
-{
-    size_t size;
-    if (alphabet_read(out, &size, token, n)) return size;
-    memcpy(out, token, n);
-    return n;
-}
-
-/* ---- symbols ---- */
-
-static uint64_t mix(uint64_t z)
-{
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
-static uint64_t hash_bytes(const char *p, size_t n)
-{
-    uint64_t h = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < n; i++) h = (h ^ (uint8_t)p[i]) * 0x100000001b3u;
-    return mix(h);
-}
-
-/* The slot that holds these bytes, or the empty one where they would go. */
-static uint32_t *find_slot(const bpe *b, const char *p, size_t n)
-{
-    const size_t mask = b->n_slots - 1;
-    for (size_t i = hash_bytes(p, n) & mask;; i = (i + 1) & mask) {
-        const uint32_t s = b->slots[i];
-        if (s == NONE) return &b->slots[i];
-        if (b->symbols[s].size == n && memcmp(b->bytes + b->symbols[s].at, p, n) == 0)
-            return &b->slots[i];
-    }
-}
-
-static ph_status grow_slots(bpe *b, size_t want, ph_error *err)
-{
-    size_t n = b->n_slots ? b->n_slots : 1024;
-    uint32_t *slots = NULL;
-
-    while (n < want)
-        if (!ph__mul(&n, n, 2)) return ph__fail_memory(err, want);
-    PH_TRY(PH_NEW(&slots, n, err));
-    memset(slots, 0xff, n * sizeof *slots);
-    ph__free(b->slots);
-    b->slots = slots;
-    b->n_slots = n;
-    for (size_t i = 0; i < b->n; i++)
-        *find_slot(b, b->bytes + b->symbols[i].at, b->symbols[i].size) = (uint32_t)i;
-    return PH_OK;
-}
-
-static ph_status grow_to(void **p, size_t *cap, size_t want, size_t size, ph_error *err)
-{
-    size_t n = *cap ? *cap : 1024;
-    if (want <= *cap) return PH_OK;
-    while (n < want)
-        if (!ph__mul(&n, n, 2)) return ph__fail_memory(err, want);
-    PH_TRY(ph__grow(p, *cap, n, size, err));
-    *cap = n;
-    return PH_OK;
-}
-
-/* *out = the symbol of these bytes, made if there is none. */
-static ph_status intern(uint32_t *out, bpe *b, const char *p, size_t n, ph_error *err)
-{
-    if (b->n_slots < 2 * (b->n + 1)) PH_TRY(grow_slots(b, 2 * (b->n + 1), err));
-    uint32_t *slot = find_slot(b, p, n);
-    if (*slot == NONE) {
-        if (b->n >= INT32_MAX || n > INT32_MAX)
-            return ph__fail(err, PH_EFORMAT, -1, "the vocabulary has too many or too long tokens");
-        PH_TRY(grow_to((void **)&b->symbols, &b->cap, b->n + 1, sizeof *b->symbols, err));
-        PH_TRY(grow_to((void **)&b->bytes, &b->cap_bytes, b->n_bytes + n, 1, err));
-        memcpy(b->bytes + b->n_bytes, p, n);
-        b->symbols[b->n] = (symbol){b->n_bytes, (uint32_t)n, -1};
-        b->n_bytes += n;
-        *slot = (uint32_t)b->n++;
-    }
-    *out = *slot;
-    return PH_OK;
-}
-
-static ph_status add_symbols(bpe *b, const ph_tokenizer *t, ph_error *err)
-{
-    uint32_t s;
-    for (int byte = 0; byte < 256; byte++) {
-        const char c = (char)byte;
-        PH_TRY(intern(&s, b, &c, 1, err));
-    }
+    memset(b->bytes, 0xff, sizeof b->bytes);
     for (int32_t id = 0; id < t->info.vocab; id++) {
         size_t n;
-        const char *p = ph_tokenizer_piece(t, id, &n);
-        if (n == 0 || !ph__token_ordinary(t, id)) continue;
-        PH_TRY(intern(&s, b, p, n, err));
-        b->symbols[s].id = id; /* of equal tokens the last, as in llama.cpp */
+        uint32_t s;
+        const char *p = vocab->token(vocab->source, (size_t)id, &n);
+        const bool word = vocab->in_words ? vocab->in_words(vocab->source, (size_t)id)
+                                          : ph__token_ordinary(t, id);
+        const int byte = b->byte_fallback ? ph__spm_byte(p, n) : -1;
+        if (n == 0 || !word) continue;
+        if (byte >= 0) b->bytes[byte] = id;
+        if (byte >= 0 && t->kinds[id] == PH_TOKEN_BYTE) continue;
+        PH_TRY(ph__symbols_add(&s, &b->symbols, p, n, err));
+        b->symbols.at[s].id = id; /* of equal tokens the last, as in llama.cpp */
+        if (b->by_score) b->symbols.at[s].rank = rank_of(vocab->score(vocab->source, (size_t)id));
     }
     return PH_OK;
 }
 
-/* ---- merges ---- */
+static void fill_few(ph_bpe *b)
+{
+    for (uint32_t c = 0; c < FEW; c++) {
+        const char two[2] = {(char)(0xc0 | c >> 6), (char)(0x80 | (c & 0x3f))}, one = (char)c;
+        b->few[c] = ph__symbols_find(&b->symbols, c < 0x80 ? &one : two, c < 0x80 ? 1 : 2);
+    }
+}
 
 /* The slot of a pair, or the empty one where it would go. */
-static merge *find_merge(const bpe *b, uint32_t left, uint32_t right)
+static merge *find_merge(const ph_bpe *b, uint32_t left, uint32_t right)
 {
     const size_t mask = b->n_merges - 1;
-    for (size_t i = mix((uint64_t)left << 32 | right) & mask;; i = (i + 1) & mask) {
+    for (size_t i = ph__spread((uint64_t)left << 32 | right) & mask;; i = (i + 1) & mask) {
         merge *m = &b->merges[i];
-        if (m->left == NONE || (m->left == left && m->right == right)) return m;
+        if (m->left == PH_NO_SYMBOL || (m->left == left && m->right == right)) return m;
     }
 }
 
-/* text = "left right" with n bytes; room holds as many. What is no pair of symbols can never apply
- * and is passed over; what names symbols that are no tokens is kept, since further merges may make
- * tokens of them. llama.cpp opens such files too. Of equal pairs the first counts. */
-static ph_status add_merge(bpe *b, const char *text, size_t n, char *room, uint32_t rank,
-                           ph_error *err)
+/* A merge of what is no token is kept, since further merges may make tokens of it. llama.cpp opens
+ * such files too. Of equal pairs the first counts. */
+static ph_status add_merge(ph_bpe *b, const ph_pair *p, ph_str *both, uint32_t rank, ph_error *err)
 {
-    const char *blank = n > 1 ? memchr(text + 1, ' ', n - 1) : NULL;
-    size_t n_left, n_right;
-    uint32_t left, right, both;
+    uint32_t left, right, result;
 
-    if (!blank) return PH_OK;
-    const size_t cut = (size_t)(blank - text);
-    if (!alphabet_read(room, &n_left, text, cut)) return PH_OK;
-    if (!alphabet_read(room + n_left, &n_right, blank + 1, n - cut - 1)) return PH_OK;
-    if (n_right == 0) return PH_OK;
-    PH_TRY(intern(&left, b, room, n_left, err));
-    PH_TRY(intern(&right, b, room + n_left, n_right, err));
-    PH_TRY(intern(&both, b, room, n_left + n_right, err));
+    if (p->n_left == 0 || p->n_right == 0) return PH_OK;
+    both->size = 0;
+    PH_TRY(ph__str_add(both, p->left, p->n_left, err));
+    PH_TRY(ph__str_add(both, p->right, p->n_right, err));
+    PH_TRY(ph__symbols_add(&left, &b->symbols, p->left, p->n_left, err));
+    PH_TRY(ph__symbols_add(&right, &b->symbols, p->right, p->n_right, err));
+    PH_TRY(ph__symbols_add(&result, &b->symbols, both->data, both->size, err));
     merge *m = find_merge(b, left, right);
-    if (m->left == NONE) *m = (merge){left, right, rank, both};
+    if (m->left == PH_NO_SYMBOL) *m = (merge){left, right, rank, result};
     return PH_OK;
 }
 
-static ph_status add_merges(bpe *b, const ph_vocab *vocab, ph_error *err)
+static ph_status add_merges(ph_bpe *b, const ph_vocab *vocab, ph_error *err)
 {
     ph_status st = PH_OK;
-    char *room = NULL;
-    size_t n_room = 0, want;
+    ph_str both = {0};
+    ph_pair pair;
 
-    if (!ph__mul(&want, vocab->n_merges, 2) || vocab->n_merges >= INT32_MAX)
-        return ph__fail(err, PH_EFORMAT, -1, "%zu merges are too many", vocab->n_merges);
-    for (b->n_merges = 1024; b->n_merges < want;) b->n_merges *= 2;
+    if (vocab->n_merges >= INT32_MAX)
+        return ph__fail(err, PH_EFORMAT, -1, "the vocabulary has too many merges");
+    for (b->n_merges = 64; b->n_merges < 2 * vocab->n_merges;) b->n_merges *= 2;
     PH_TRY(PH_NEW(&b->merges, b->n_merges, err));
     memset(b->merges, 0xff, b->n_merges * sizeof *b->merges);
-    for (size_t i = 0; i < vocab->n_merges; i++) {
-        size_t n;
-        const char *text = vocab->merge(vocab->source, i, &n);
-        PH_GO(grow_to((void **)&room, &n_room, n, 1, err));
-        PH_GO(add_merge(b, text, n, room, (uint32_t)i, err));
-    }
+    for (size_t i = 0; i < vocab->n_merges; i++)
+        if (vocab->merge(&pair, vocab->source, i))
+            PH_GO(add_merge(b, &pair, &both, (uint32_t)i, err));
 done:
-    ph__free(room);
+    ph__str_close(&both);
     return st;
 }
 
-ph_status ph__bpe_open(ph_tokenizer *t, const ph_vocab *vocab, ph_error *err)
+ph_status ph__bpe_open(ph_tokenizer *t, const ph_vocab *vocab, bool by_score, bool byte_fallback,
+                       ph_error *err)
 {
-    bpe *b = NULL;
+    ph_bpe *b = NULL;
 
-    if (vocab->n_merges == 0)
+    if (by_score && !vocab->score)
         return ph__fail(err, PH_EFORMAT, -1,
-                        "tokenizer model \"%s\" needs merges, the file has none "
-                        "(tokenizer.ggml.merges)",
+                        "tokenizer model \"%s\" needs scores, the file has none "
+                        "(tokenizer.ggml.scores)",
                         vocab->model);
-    PH_TRY(ph__pretokenizer_open(&t->pre, vocab->pre, err));
     PH_TRY(PH_NEW(&b, 1, err));
-    t->state = b;
-    PH_TRY(add_symbols(b, t, err));
-    return add_merges(b, vocab, err);
+    t->bpe = b;
+    b->by_score = by_score;
+    b->byte_fallback = byte_fallback;
+    b->fuse_unk = vocab->fuse_unk;
+    PH_TRY(add_symbols(b, t, vocab, err));
+    if (!by_score) PH_TRY(add_merges(b, vocab, err));
+    fill_few(b);
+    return PH_OK;
 }
 
-void ph__bpe_close(ph_tokenizer *t)
+void ph__bpe_close(ph_bpe *b)
 {
-    bpe *b = t->state;
-    ph__pretokenizer_close(&t->pre);
     if (!b) return;
-    ph__free(b->bytes);
-    ph__free(b->symbols);
-    ph__free(b->slots);
+    ph__symbols_close(&b->symbols);
     ph__free(b->merges);
     ph__free(b);
-    t->state = NULL;
 }
 
-/* ---- a word ---- */
+/* ---- merging a word ---- */
 
 /* What a node stands for begins at its own byte: node i at byte i of the word. */
 typedef struct node {
-    uint32_t symbol; /* NONE once it was merged into the one before */
+    uint32_t symbol;
     uint32_t prev, next;
 } node;
 
+/* A pair of neighbours and what becomes of it. */
 typedef struct candidate {
-    uint32_t rank, at;
-    const merge *merge;
+    uint32_t rank, at, left, right, result;
 } candidate;
 
-/* Everything that one call of encode needs; grows with the longest word. */
-typedef struct work {
-    ph_split split;
+struct ph_bpe_work {
     node *nodes;
     candidate *heap; /* smallest (rank, at) first */
     size_t cap_nodes, cap_heap, n;
-} work;
+};
+
+ph_status ph__bpe_work_open(ph_bpe_work **out, ph_error *err)
+{
+    return PH_NEW(out, 1, err);
+}
+
+void ph__bpe_work_close(ph_bpe_work *w)
+{
+    if (!w) return;
+    ph__free(w->nodes);
+    ph__free(w->heap);
+    ph__free(w);
+}
 
 static bool before(candidate a, candidate b)
 {
     return a.rank < b.rank || (a.rank == b.rank && a.at < b.at);
 }
 
-static void push(work *w, candidate c)
+static void push(ph_bpe_work *w, candidate c)
 {
     size_t i = w->n++;
     for (size_t up; i > 0 && before(c, w->heap[up = (i - 1) / 2]); i = up) w->heap[i] = w->heap[up];
     w->heap[i] = c;
 }
 
-static candidate pop(work *w)
+static candidate pop(ph_bpe_work *w)
 {
     const candidate top = w->heap[0], last = w->heap[--w->n];
     size_t i = 0;
@@ -295,103 +203,150 @@ static candidate pop(work *w)
     return top;
 }
 
-static void consider(work *w, const bpe *b, uint32_t at)
+/* Push the pair of node `at` and the next one, if the two can be merged. */
+static void consider(ph_bpe_work *w, const ph_bpe *b, const char *text, uint32_t n, uint32_t at)
 {
-    const uint32_t next = at == NONE ? NONE : w->nodes[at].next;
-    if (next == NONE) return;
-    const merge *m = find_merge(b, w->nodes[at].symbol, w->nodes[next].symbol);
-    if (m->left != NONE) push(w, (candidate){m->rank, at, m});
+    const uint32_t next = at == NO_NODE ? NO_NODE : w->nodes[at].next;
+    if (next == NO_NODE) return;
+    const uint32_t left = w->nodes[at].symbol, right = w->nodes[next].symbol;
+    if (b->by_score) {
+        const uint32_t end = w->nodes[next].next == NO_NODE ? n : w->nodes[next].next;
+        const uint32_t s = ph__symbols_find(&b->symbols, text + at, end - at);
+        if (s != PH_NO_SYMBOL) push(w, (candidate){b->symbols.at[s].rank, at, left, right, s});
+    } else if (left != PH_NO_SYMBOL && right != PH_NO_SYMBOL) {
+        const merge *m = find_merge(b, left, right);
+        if (m->left != PH_NO_SYMBOL) push(w, (candidate){m->rank, at, left, right, m->result});
+    }
 }
 
-static void merge_word(work *w, const bpe *b, const char *text, uint32_t n)
+static uint32_t char_symbol(size_t *bytes, const ph_bpe *b, const char *text, size_t n)
+{
+    uint32_t code = FEW;
+    *bytes = ph__utf8_char(&code, text, n);
+    return code < FEW ? b->few[code] : ph__symbols_find(&b->symbols, text, *bytes);
+}
+
+static void split_chars(ph_bpe_work *w, const ph_bpe *b, const char *text, uint32_t n)
+{
+    size_t bytes;
+    for (uint32_t i = 0, last = NO_NODE, next; i < n; last = i, i = next) {
+        const uint32_t symbol = char_symbol(&bytes, b, text + i, n - i);
+        next = i + (uint32_t)bytes;
+        w->nodes[i] = (node){symbol, last, next < n ? next : NO_NODE};
+    }
+}
+
+static void merge_word(ph_bpe_work *w, const ph_bpe *b, const char *text, uint32_t n)
 {
     node *nodes = w->nodes;
 
-    for (uint32_t i = 0; i < n; i++)
-        nodes[i] = (node){(uint8_t)text[i], i ? i - 1 : NONE, i + 1 < n ? i + 1 : NONE};
+    split_chars(w, b, text, n);
     w->n = 0;
-    for (uint32_t i = 0; i < n; i++) consider(w, b, i);
+    for (uint32_t i = 0; i != NO_NODE; i = nodes[i].next) consider(w, b, text, n, i);
     while (w->n > 0) {
         const candidate c = pop(w);
         node *left = &nodes[c.at];
         /* Old candidates stay in the heap: skip those whose pair is gone. */
-        if (left->symbol != c.merge->left || left->next == NONE) continue;
+        if (left->symbol != c.left || left->next == NO_NODE) continue;
         node *right = &nodes[left->next];
-        if (right->symbol != c.merge->right) continue;
-        left->symbol = c.merge->result;
-        right->symbol = NONE;
+        if (right->symbol != c.right) continue;
+        left->symbol = c.result;
+        right->symbol = GONE;
         left->next = right->next;
-        if (left->next != NONE) nodes[left->next].prev = c.at;
-        consider(w, b, left->prev);
-        consider(w, b, c.at);
+        if (left->next != NO_NODE) nodes[left->next].prev = c.at;
+        consider(w, b, text, n, left->prev);
+        consider(w, b, text, n, c.at);
     }
 }
 
-/* A symbol that is no token falls back to its bytes, a byte that is none to the unknown token. */
-static ph_status add_symbol(ph_ids *out, const ph_tokenizer *t, const symbol *s, size_t start,
-                            ph_error *err)
-{
-    const bpe *b = t->state;
+/* ---- ids of a merged word ---- */
 
-    if (s->id >= 0) return ph__ids_add(out, s->id, start, err);
-    for (uint32_t i = 0; i < s->size; i++) {
-        const uint8_t byte = (uint8_t)b->bytes[s->at + i];
-        const int32_t id = b->symbols[byte].id >= 0 ? b->symbols[byte].id : t->unk;
-        if (id < 0)
-            return ph__fail(err, PH_ETEXT, (int64_t)(start + i),
-                            "byte 0x%02x: the vocabulary has no token for it, nor an unknown token",
-                            byte);
-        PH_TRY(ph__ids_add(out, id, start + i, err));
+/* What the ids of one word are written with. */
+typedef struct sink {
+    ph_ids *out;
+    const ph_tokenizer *t;
+    const ph_flow *flow;
+    bool unknown; /* the last id was the unknown token */
+} sink;
+
+static ph_status no_token(const sink *k, size_t at, uint32_t code, ph_error *err)
+{
+    const int64_t pos = k->flow->origin[at];
+    const int byte = k->t->byte_level ? ph__alphabet_byte(code) : -1;
+    if (byte >= 0)
+        return ph__fail(err, PH_ETEXT, pos,
+                        "byte 0x%02x: the vocabulary has no token for it, nor an unknown token",
+                        byte);
+    return ph__fail(err, PH_ETEXT, pos,
+                    "character U+%04X: the vocabulary has no token for it, nor an unknown token",
+                    code);
+}
+
+/* A character that is no token: the tokens of its bytes, else the unknown token. */
+static ph_status add_bytes(sink *k, size_t at, size_t n, ph_error *err)
+{
+    const ph_bpe *b = k->t->bpe;
+    const char *p = k->flow->bytes + at;
+    bool all = b->byte_fallback;
+    uint32_t code = 0;
+
+    for (size_t i = 0; i < n; i++) all = all && b->bytes[(uint8_t)p[i]] >= 0;
+    if (all) {
+        k->unknown = false;
+        for (size_t i = 0; i < n; i++)
+            PH_TRY(ph__ids_add(k->out, b->bytes[(uint8_t)p[i]], k->flow->origin[at + i], err));
+        return PH_OK;
+    }
+    ph__utf8_char(&code, p, n);
+    if (k->t->unk < 0) return no_token(k, at, code, err);
+    if (k->unknown && b->fuse_unk) return PH_OK;
+    k->unknown = true;
+    return ph__ids_add(k->out, k->t->unk, k->flow->origin[at], err);
+}
+
+/* A symbol that is no token falls back to its characters. */
+static ph_status add_symbol(sink *k, uint32_t symbol, size_t at, size_t n, ph_error *err)
+{
+    const ph_bpe *b = k->t->bpe;
+    size_t bytes;
+
+    if (symbol != PH_NO_SYMBOL && b->symbols.at[symbol].id >= 0) {
+        k->unknown = false;
+        return ph__ids_add(k->out, b->symbols.at[symbol].id, k->flow->origin[at], err);
+    }
+    for (size_t i = 0; i < n; i += bytes) {
+        const uint32_t c = char_symbol(&bytes, b, k->flow->bytes + at + i, n - i);
+        if (c != PH_NO_SYMBOL && b->symbols.at[c].id >= 0)
+            PH_TRY(add_symbol(k, c, at + i, bytes, err));
+        else
+            PH_TRY(add_bytes(k, at + i, bytes, err));
     }
     return PH_OK;
 }
 
-static ph_status encode_word(ph_ids *out, const ph_tokenizer *t, work *w, const char *text,
-                             size_t from, size_t n, ph_error *err)
+ph_status ph__bpe_encode(ph_ids *out, const ph_tokenizer *t, ph_bpe_work *w, const ph_flow *f,
+                         ph_piece word, ph_error *err)
 {
-    const bpe *b = t->state;
-    const uint32_t *whole = t->pre.whole_words || n == 1 ? find_slot(b, text + from, n) : NULL;
-    size_t heap;
+    const ph_bpe *b = t->bpe;
+    const char *text = f->bytes + word.from;
+    const uint32_t n = word.to - word.from;
+    sink k = {out, t, f, false};
+    size_t heap, first;
 
-    if (whole && *whole != NONE && b->symbols[*whole].id >= 0)
-        return ph__ids_add(out, b->symbols[*whole].id, from, err);
+    const uint32_t one = char_symbol(&first, b, text, n);
+    if (first == n) return add_symbol(&k, one, word.from, n, err);
+    const uint32_t whole = t->whole_words ? ph__symbols_find(&b->symbols, text, n) : PH_NO_SYMBOL;
+    if (whole != PH_NO_SYMBOL && b->symbols.at[whole].id >= 0)
+        return add_symbol(&k, whole, word.from, n, err);
     /* Each of n - 1 pairs at the start, and one more candidate for each of n - 1 merges. */
     if (!ph__mul(&heap, n, 2)) return ph__fail_memory(err, n);
-    PH_TRY(grow_to((void **)&w->nodes, &w->cap_nodes, n, sizeof *w->nodes, err));
-    PH_TRY(grow_to((void **)&w->heap, &w->cap_heap, heap, sizeof *w->heap, err));
-    merge_word(w, b, text + from, (uint32_t)n);
-    for (uint32_t i = 0; i != NONE; i = w->nodes[i].next)
-        PH_TRY(add_symbol(out, t, &b->symbols[w->nodes[i].symbol], from + i, err));
-    return PH_OK;
-}
-
-static ph_status encode_plain(ph_ids *out, const ph_tokenizer *t, work *w, const char *text,
-                              size_t from, size_t to, ph_error *err)
-{
-    while (from < to) {
-        size_t end;
-        PH_TRY(ph__split_next(&end, &w->split, text, from, to, err));
-        PH_TRY(encode_word(out, t, w, text, from, end - from, err));
-        from = end;
+    PH_TRY(ph__grow_to((void **)&w->nodes, &w->cap_nodes, n, sizeof *w->nodes, err));
+    PH_TRY(ph__grow_to((void **)&w->heap, &w->cap_heap, heap, sizeof *w->heap, err));
+    merge_word(w, b, text, n);
+    for (uint32_t i = 0, next; i != NO_NODE; i = next) {
+        next = w->nodes[i].next;
+        const uint32_t end = next == NO_NODE ? n : next;
+        PH_TRY(add_symbol(&k, w->nodes[i].symbol, word.from + i, end - i, err));
     }
     return PH_OK;
-}
-
-ph_status ph__bpe_encode(ph_ids *out, const ph_tokenizer *t, const char *text, const ph_span *spans,
-                         size_t n, ph_error *err)
-{
-    ph_status st = PH_OK;
-    work w = {0};
-
-    PH_GO(ph__split_open(&w.split, &t->pre, err));
-    for (size_t i = 0; i < n; i++) {
-        const ph_span *s = &spans[i];
-        PH_GO(s->id >= 0 ? ph__ids_add(out, s->id, s->from, err)
-                         : encode_plain(out, t, &w, text, s->from, s->to, err));
-    }
-done:
-    ph__split_close(&w.split);
-    ph__free(w.nodes);
-    ph__free(w.heap);
-    return st;
 }

@@ -1,43 +1,118 @@
-/* pretokenize.c — cutting text into words with PCRE2. */
+/* pretokenize.c — the pre-tokenizers that GGUF files name.
+ *
+ * A file names the model whose tokenizer.json cuts as its own does, a name that converters give to
+ * what they recognised. A row holds that file's definition: the splits before the byte level and
+ * those behind it, all isolated, one after another.
+ */
 #include "text/pretokenize.h"
 
-#include "text/utf8.h"
-
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
 #include <string.h>
 
-/* White space, spelled out: PCRE2's own \s also takes U+180E, which no tokenizer does. */
-#define WHITE                                                                                      \
-    "\\x09-\\x0d\\x20\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}"        \
-    "\\x{205f}\\x{3000}"
-#define SPACE     "[" WHITE "]"
-#define NOT_SPACE "[^" WHITE "]"
-#define SYMBOL    "[^" WHITE "\\p{L}\\p{N}]"
+/* After the splits, the byte level: alone, or with GPT-2's own words. */
+#define BYTES ""
+#define GPT2  "GPT2"
 
-#define GPT2                                                                                       \
-    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?" SYMBOL "+|" SPACE "+(?!" NOT_SPACE ")|" SPACE \
-    "+"
-/* Every digit by itself first, then GPT-2 within what is left: so the end of a stretch without
- * digits is an end of text for the look-ahead. */
-#define DIGITS_GPT2                                                                                \
-    "\\p{N}|'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?" SYMBOL "+|" SPACE "+(?![^" WHITE                 \
-    "\\p{N}])|" SPACE "+"
+#define NO_CASE "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define REST    "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 #define CL100K(digits)                                                                             \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits "| ?" SYMBOL              \
-    "+[\\r\\n]*|" SPACE "*[\\r\\n]+|" SPACE "+(?!" NOT_SPACE ")|" SPACE "+"
+    NO_CASE "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" REST
+#define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define O200K(end, digits)                                                                         \
+    "[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+" end "|[^\\r\\n\\p{L}\\p{N}]?" UPPER "+" LOWER     \
+    "*" end "|" digits "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" REST
+#define BLOOM      " ?[^(\\s|.,!?\\x{2026}\\x{3002}\\x{ff0c}\\x{3001}\\x{964}\\x{6d4}\\x{60c})]+"
+#define CJK        "[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{309f}\\x{30a0}-\\x{30ff}]+"
+#define ASCII_WORD "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+"
+#define EAST       "[\\x{4e00}-\\x{9fa5}\\x{800}-\\x{4e00}\\x{ac00}-\\x{d7ff}]+"
 
-/* Names as converters write them. "default" is not among them: they write it for a tokenizer that
- * they did not recognise, so nobody knows how that one cuts. */
+/* The letters that have a case, as DeepSeek's file lists them. */
+#define CASED                                                                                      \
+    "A-Za-z\\xb5\\xc0-\\xd6\\xd8-\\xf6\\xf8-\\x{1ba}\\x{1bc}-\\x{1bf}\\x{1c4}-\\x{293}\\x{295}-"   \
+    "\\x{2af}\\x{370}-\\x{373}\\x{376}\\x{377}\\x{37b}-\\x{37d}\\x{37f}\\x{386}\\x{388}-\\x{38a}"  \
+    "\\x{38c}\\x{38e}-\\x{3a1}\\x{3a3}-\\x{3f5}\\x{3f7}-\\x{481}\\x{48a}-\\x{52f}\\x{531}-\\x{"    \
+    "556}"                                                                                         \
+    "\\x{10a0}-\\x{10c5}\\x{13a0}-\\x{13f5}\\x{13f8}-\\x{13fd}\\x{1c90}-\\x{1cba}\\x{1cbd}-"       \
+    "\\x{1cbf}\\x{1d00}-\\x{1d2b}\\x{1d6b}-\\x{1d77}\\x{1d79}-\\x{1d9a}\\x{1e00}-\\x{1f15}"        \
+    "\\x{1f18}-\\x{1f1d}\\x{1f20}-\\x{1f45}\\x{1f48}-\\x{1f4d}\\x{1f50}-\\x{1f57}\\x{1f59}"        \
+    "\\x{1f5b}\\x{1f5d}\\x{1f5f}-\\x{1f7d}\\x{1f80}-\\x{1fb4}\\x{1fb6}-\\x{1fbc}\\x{1fbe}"         \
+    "\\x{1fc2}-\\x{1fc4}\\x{1fc6}-\\x{1fcc}\\x{1fd0}-\\x{1fd3}\\x{1fd6}-\\x{1fdb}\\x{1fe0}-"       \
+    "\\x{1fec}\\x{1ff2}-\\x{1ff4}\\x{1ff6}-\\x{1ffc}\\x{2102}\\x{2107}\\x{210a}-\\x{2113}"         \
+    "\\x{2115}\\x{2119}-\\x{211d}\\x{2124}\\x{2126}\\x{2128}\\x{212a}-\\x{212d}\\x{212f}-"         \
+    "\\x{2134}\\x{2139}\\x{213c}-\\x{213f}\\x{2145}-\\x{2149}\\x{214e}\\x{2183}\\x{2184}"          \
+    "\\x{2c00}-\\x{2c7b}\\x{2c7e}-\\x{2ce4}\\x{2ceb}-\\x{2cee}\\x{2cf2}\\x{2cf3}\\x{a640}-"        \
+    "\\x{a66d}\\x{a680}-\\x{a69b}\\x{a722}-\\x{a76f}\\x{a771}-\\x{a787}\\x{a78b}-\\x{a78e}"        \
+    "\\x{ab70}-\\x{abbf}\\x{fb00}-\\x{fb06}\\x{fb13}-\\x{fb17}\\x{ff21}-\\x{ff3a}\\x{ff41}-"       \
+    "\\x{ff5a}\\x{10400}-\\x{1044f}\\x{104b0}-\\x{104d3}\\x{104d8}-\\x{104fb}\\x{10c80}-"          \
+    "\\x{10cb2}\\x{10cc0}-\\x{10cf2}\\x{118a0}-\\x{118df}\\x{1e900}-\\x{1e943}"
+
+/* "default" is not among the names: converters write it for a tokenizer that they did not
+ * recognise, so nobody knows how that one cuts. */
 static const struct row {
-    const char *names[5];
-    const char *pattern;
+    const char *names[14];
+    const char *splits[8]; /* up to BYTES or GPT2, and what is behind it in the alphabet */
     bool add_bos, whole_words;
 } table[] = {
-    {{"smollm", "starcoder", "refact", "codeshell"}, DIGITS_GPT2, false, false},
-    {{"gpt-2", "gpt2", "phi-2"}, GPT2, false, false},
-    {{"llama-bpe", "llama3", "llama-v3"}, CL100K("\\p{N}{1,3}"), true, true},
-    {{"qwen2", "deepseek-r1-qwen"}, CL100K("\\p{N}"), false, false},
+    {.names = {"gpt-2", "gpt2", "phi-2", "mpt", "olmo", "jais", "gigachat", "modern-bert", "mellum",
+               "a.x-4.0", "trillion", "granite-docling", "exaone4"},
+     .splits = {GPT2}},
+    {.names = {"smollm", "starcoder", "refact", "codeshell", "command-r", "exaone", "minerva-7b",
+               "mellum2"},
+     .splits = {PH_DIGIT, GPT2}},
+    {.names = {"falcon"},
+     /* punctuation in runs first; the digits are cut in the alphabet, in which some other bytes
+      * look like numbers */
+     .splits = {"(?:" PH_PUNCTUATION ")+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"}},
+    {.names = {"llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0",
+               "lfm2", "jina-v5-nano"},
+     .splits = {CL100K("\\p{N}{1,3}"), BYTES},
+     .add_bos = true,
+     .whole_words = true},
+    {.names = {"dbrx", "smaug-bpe", "chatglm-bpe", "glm4"},
+     .splits = {CL100K("\\p{N}{1,3}"), BYTES}},
+    {.names = {"qwen2", "deepseek-r1-qwen", "stablelm2", "megrez", "hunyuan", "grok-2", "kormo",
+               "solar-open", "f2llmv2"},
+     .splits = {CL100K("\\p{N}"), BYTES}},
+    {.names = {"qwen35"},
+     .splits = {NO_CASE "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}|"
+                        " ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" REST,
+                BYTES}},
+    {.names = {"seed-coder"},
+     .splits = {NO_CASE
+                "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\\r\\n]+|" REST,
+                BYTES}},
+    {.names = {"bailingmoe", "bailingmoe2", "llada-moe"},
+     .splits = {"'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}|"
+                " ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+",
+                BYTES}},
+    {.names = {"tekken"},
+     .splits = {O200K("", "\\p{N}"), BYTES},
+     .add_bos = true,
+     .whole_words = true},
+    {.names = {"gpt-4o", "llama4", "kanana2", "minimax-m2"},
+     .splits = {O200K(NO_CASE "?", "\\p{N}{1,3}"), BYTES}},
+    {.names = {"deepseek-llm"},
+     /* the file says \s+$: the same where a run of white space begins, and not slower in the
+      * middle of one */
+     .splits = {"[\\r\\n]", "\\s?[" CASED "]+",
+                "\\s?[!-/:-~\\x{ff01}-\\x{ff0f}\\x{ff1a}-\\x{ff5e}\\x{2018}-\\x{201f}\\x{3000}-"
+                "\\x{3002}]+",
+                "(?<!\\s)\\s++$", EAST, PH_DIGIT, BYTES}},
+    {.names = {"deepseek-coder"},
+     .splits = {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", EAST, PH_DIGIT, BYTES}},
+    {.names = {"deepseek-v3", "hunyuan-dense", "joyai-llm"},
+     .splits = {"\\p{N}{1,3}", CJK,
+                ASCII_WORD
+                "|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|" REST,
+                BYTES}},
+    {.names = {"bloom", "poro-chat", "gpt3-finnish"}, .splits = {BLOOM, BYTES}},
+    {.names = {"viking"}, .splits = {BLOOM, "\\p{N}", BYTES}},
+    {.names = {"jais-2"},
+     .splits = {NO_CASE "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|"
+                        " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s{512}(?!\\S)|"
+                        "\\s{256}(?!\\S)|\\s{128}(?!\\S)|\\s{64}(?!\\S)|\\s{32}(?!\\S)|"
+                        "\\s{16}(?!\\S)|\\s{8}(?!\\S)|\\s{4}(?!\\S)|\\s{1,2}(?!\\S)|\\s{1}",
+                BYTES}},
 };
 
 static const struct row *find_row(const char *name)
@@ -48,67 +123,22 @@ static const struct row *find_row(const char *name)
     return NULL;
 }
 
-ph_status ph__pretokenizer_open(ph_pretokenizer *out, const char *name, ph_error *err)
+ph_status ph__pretokenizer_read(ph_steps *out, ph_pre_traits *traits, const char *name,
+                                ph_error *err)
 {
     const struct row *row = find_row(name);
-    int number;
-    PCRE2_SIZE at;
 
     if (!*name)
         return ph__fail(err, PH_EUNSUPPORTED, -1,
                         "the file does not name its pre-tokenizer (tokenizer.ggml.pre)");
     if (!row)
         return ph__fail(err, PH_EUNSUPPORTED, -1, "pre-tokenizer \"%s\" is not supported", name);
-    pcre2_code *code = pcre2_compile((PCRE2_SPTR)row->pattern, PCRE2_ZERO_TERMINATED,
-                                     PCRE2_UTF | PCRE2_UCP | PCRE2_ANCHORED, &number, &at, NULL);
-    if (!code)
-        return ph__fail(err, PH_ENOMEM, -1, "pre-tokenizer \"%s\": PCRE2 error %d", name, number);
-    /* Without JIT, where the system forbids it, the same matches come more slowly. */
-    (void)pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
-    *out = (ph_pretokenizer){code, row->add_bos, row->whole_words};
-    return PH_OK;
-}
-
-void ph__pretokenizer_close(ph_pretokenizer *p)
-{
-    pcre2_code_free(p->code);
-    *p = (ph_pretokenizer){0};
-}
-
-ph_status ph__split_open(ph_split *out, const ph_pretokenizer *pre, ph_error *err)
-{
-    ph_split s = {pre, pcre2_match_data_create(1, NULL), pcre2_match_context_create(NULL)};
-
-    if (!s.match || !s.limits) {
-        ph__split_close(&s);
-        return ph__fail(err, PH_ENOMEM, -1, "out of memory for the pre-tokenizer");
+    for (const char *const *s = row->splits; *s; s++) {
+        if (strcmp(*s, BYTES) == 0 || strcmp(*s, GPT2) == 0)
+            PH_TRY(ph__steps_bytes(out, false, **s != 0, err));
+        else
+            PH_TRY(ph__steps_split(out, *s, strlen(*s), false, PH_ISOLATED, false, err));
     }
-    /* The patterns take time proportional to the text: a limit would only refuse long ones. */
-    pcre2_set_match_limit(s.limits, UINT32_MAX);
-    *out = s;
-    return PH_OK;
-}
-
-void ph__split_close(ph_split *s)
-{
-    pcre2_match_context_free(s->limits);
-    pcre2_match_data_free(s->match);
-    *s = (ph_split){0};
-}
-
-ph_status ph__split_next(size_t *end, ph_split *s, const char *text, size_t from, size_t n,
-                         ph_error *err)
-{
-    const int found = pcre2_match(s->pre->code, (PCRE2_SPTR)text, n, from, PCRE2_NO_UTF_CHECK,
-                                  s->match, s->limits);
-    size_t e = found > 0 ? pcre2_get_ovector_pointer(s->match)[1] : from;
-
-    if (found == PCRE2_ERROR_NOMEMORY || found == PCRE2_ERROR_HEAPLIMIT)
-        return ph__fail(err, PH_ENOMEM, -1, "out of memory for the pre-tokenizer");
-    if (found < 0 && found != PCRE2_ERROR_NOMATCH)
-        return ph__fail(err, PH_ETEXT, (int64_t)from, "the pre-tokenizer gives up: PCRE2 error %d",
-                        found);
-    if (e <= from) e = from + ph__utf8_char(NULL, text + from, n - from);
-    *end = e;
+    *traits = (ph_pre_traits){row->add_bos, row->whole_words};
     return PH_OK;
 }

@@ -1,12 +1,16 @@
-/* spm.h — SentencePiece vocabularies: what their tokens stand for. Text is not encoded yet. */
+/* spm.h — how SentencePiece writes tokens: U+2581 is a blank, <0xNN> the byte NN. */
 #ifndef PH_SPM_H
 #define PH_SPM_H
 
-#include "text/tokenizer.h"
+#include "text/steps.h"
 
-/* U+2581 is a blank, <0xNN> the byte NN. */
+/* The byte of <0xNN>, -1 for other texts. */
+int ph__spm_byte(const char *token, size_t n);
+/* out = the bytes that a token stands for, never more than n; returns how many. */
 size_t ph__spm_piece(char *out, const char *token, size_t n);
-ph_status ph__spm_open(ph_tokenizer *t, const ph_vocab *vocab, ph_error *err);
-void ph__spm_close(ph_tokenizer *t);
+/* The same without <0xNN>. */
+size_t ph__spm_blanks(char *out, const char *token, size_t n);
+/* Add what a text goes through: a blank before it, where `blank` says so, then U+2581 for all. */
+ph_status ph__spm_steps(ph_steps *out, bool blank, ph_error *err);
 
 #endif

@@ -1,18 +1,23 @@
-/* tokenizer.c — text to ids and back, whatever the tokenizer model. */
+/* tokenizer.c — opening a tokenizer, looking at it, and ids to text. */
 #include "text/tokenizer.h"
 
 #include "base/mem.h"
+#include "text/alphabet.h"
 #include "text/bpe.h"
+#include "text/pretokenize.h"
 #include "text/spm.h"
 #include "text/utf8.h"
 
 #include <string.h>
 
-static const ph_tokenizer_model models[] = {
-    {"gpt2", "byte-level BPE", ph__bpe_piece, ph__bpe_open, ph__bpe_encode, ph__bpe_close},
-    {"llama", "SentencePiece", ph__spm_piece, ph__spm_open, NULL, ph__spm_close},
-    {"bert", "WordPiece", NULL, NULL, NULL, NULL},
-    {"t5", "Unigram", NULL, NULL, NULL, NULL},
+/* How a file's tokens are written, and what makes them of words. */
+static const struct model {
+    const char *name, *what;
+    bool known, by_score, byte_level;
+} models[] = {
+    {"gpt2", "byte-level BPE", true, false, true}, {"llama", "SentencePiece", true, true, false},
+    {"BPE", "tokenizer.json", true, false, false}, /* the vocabulary says the rest */
+    {"bert", "WordPiece", false, false, false},    {"t5", "Unigram", false, false, false},
 };
 
 /* The end-of-text token's name, the first that is there: what ends a document before what ends a
@@ -25,11 +30,11 @@ static const char *const eot_names[] = {
 
 /* ---- opening ---- */
 
-static ph_status find_model(const ph_tokenizer_model **out, const char *name, ph_error *err)
+static ph_status find_model(const struct model **out, const char *name, ph_error *err)
 {
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         if (strcmp(models[i].name, name) != 0) continue;
-        if (!models[i].open)
+        if (!models[i].known)
             return ph__fail(err, PH_EUNSUPPORTED, -1,
                             "tokenizer model \"%s\" (%s) is not supported yet", name,
                             models[i].what);
@@ -60,6 +65,22 @@ static ph_status read_kinds(ph_tokenizer *t, const ph_vocab *vocab, ph_error *er
     return PH_OK;
 }
 
+/* A byte-level token with other characters stands for itself (as in Hugging Face's decoder), as do
+ * those that are found as written; but SentencePiece's user-defined ones are written in its way. */
+static size_t write_piece(char *out, const ph_tokenizer *t, int32_t id, const char *token, size_t n)
+{
+    const bool ordinary = ph__token_ordinary(t, id);
+    size_t size;
+
+    if (n == 0) return 0;
+    if (!t->byte_level && ordinary) return ph__spm_piece(out, token, n);
+    if (!t->byte_level && t->kinds[id] == PH_TOKEN_USER_DEFINED)
+        return ph__spm_blanks(out, token, n);
+    if (ordinary && ph__alphabet_read(out, &size, token, n)) return size;
+    memcpy(out, token, n);
+    return n;
+}
+
 static ph_status read_pieces(ph_tokenizer *t, const ph_vocab *vocab, ph_error *err)
 {
     size_t total = 0, n;
@@ -72,46 +93,84 @@ static ph_status read_pieces(ph_tokenizer *t, const ph_vocab *vocab, ph_error *e
     PH_TRY(PH_NEW(&t->offset, vocab->n_tokens + 1, err));
     for (size_t i = 0, at = 0; i < vocab->n_tokens; i++) {
         const char *token = vocab->token(vocab->source, i, &n);
-        if (ph__token_ordinary(t, (int32_t)i))
-            n = t->model->piece(t->bytes + at, token, n);
-        else if (n)
-            memcpy(t->bytes + at, token, n);
-        t->offset[i + 1] = at += n;
+        t->offset[i + 1] = at += write_piece(t->bytes + at, t, (int32_t)i, token, n);
     }
     return PH_OK;
 }
 
-/* Tokens that are not UTF-8 cannot stand in a text. */
-static bool is_special(const ph_tokenizer *t, int32_t id)
+/* The steps are taken over only where all succeeds. */
+static ph_status read_steps(ph_tokenizer *t, const ph_vocab *vocab, const struct model *model,
+                            ph_error *err)
+{
+    ph_pre_traits traits = {.add_bos = model->by_score};
+
+    if (vocab->split) {
+        t->whole_words = vocab->whole_words;
+    } else if (model->byte_level) {
+        PH_TRY(ph__pretokenizer_read(&t->split, &traits, vocab->pre, err));
+        t->whole_words = traits.whole_words;
+    } else {
+        /* Where the file does not say, a BOS and a blank are put before a text, as in llama.cpp. */
+        PH_TRY(ph__spm_steps(&t->normal, vocab->add_space != 0, err));
+        t->strip = vocab->add_space != 0;
+    }
+    t->info.add_bos = vocab->add_bos < 0 ? traits.add_bos : vocab->add_bos != 0;
+    t->info.add_eos = vocab->add_eos > 0;
+    return PH_OK;
+}
+
+/* Look for an added token in the text as it is given, as it is printed. */
+static ph_status add_printed(ph_tokenizer *t, int32_t id, ph_error *err)
 {
     size_t n;
     const char *p = ph_tokenizer_piece(t, id, &n);
-    return n > 0 && !ph__token_ordinary(t, id) && ph__utf8_check(p, n) == n;
+    return ph__specials_add(&t->specials, p, n, id, t->kinds[id] != PH_TOKEN_USER_DEFINED,
+                            (ph_added){0}, err);
 }
 
-static ph_status list_specials(ph_tokenizer *t, ph_error *err)
+/* Of a tokenizer.json: as it is written, or in normalised form in the normalised text. */
+static ph_status add_written(ph_tokenizer *t, const ph_vocab *vocab, ph_walk *w, int32_t id,
+                             ph_error *err)
 {
-    ph_specials *s = &t->specials;
-    size_t count = 0, n;
+    const ph_added how = vocab->added(vocab->source, (size_t)id);
+    const bool control = t->kinds[id] != PH_TOKEN_USER_DEFINED;
+    size_t n;
+    const char *p = vocab->token(vocab->source, (size_t)id, &n);
 
-    for (int32_t id = 0; id < t->info.vocab; id++) count += is_special(t, id);
-    PH_TRY(PH_NEW(&s->at, count, err));
+    if (!how.normalized) return ph__specials_add(&t->specials, p, n, id, control, how, err);
+    PH_TRY(ph__flow_begin(&w->now, p, 0, n, err));
+    PH_TRY(ph__steps_run(vocab->normal, w, err));
+    return ph__specials_add(&t->late, w->now.bytes, w->now.n, id, control, how, err);
+}
+
+static ph_status list_specials(ph_tokenizer *t, const ph_vocab *vocab, ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_walk w = {0};
+
     for (int32_t id = 0; id < t->info.vocab; id++) {
-        if (!is_special(t, id)) continue;
-        const char *p = ph_tokenizer_piece(t, id, &n);
-        s->at[s->n++] = (ph_special){p, n, id, t->kinds[id] != PH_TOKEN_USER_DEFINED};
+        size_t n;
+        const char *p = vocab->token(vocab->source, (size_t)id, &n);
+        /* Tokens that are not UTF-8 cannot stand in a text. */
+        if (n == 0 || ph__token_ordinary(t, id) || ph__utf8_check(p, n) < n) continue;
+        PH_GO(vocab->added ? add_written(t, vocab, &w, id, err) : add_printed(t, id, err));
     }
-    ph__specials_sort(s);
-    return PH_OK;
+    ph__specials_sort(&t->specials);
+    ph__specials_sort(&t->late);
+done:
+    ph__walk_close(&w);
+    return st;
 }
 
 static int32_t find_eot(const ph_tokenizer *t)
 {
     for (size_t i = 0; i < sizeof eot_names / sizeof *eot_names; i++)
-        for (size_t k = 0; k < t->specials.n; k++) {
-            const ph_special *s = &t->specials.at[k];
-            if (s->bytes == strlen(eot_names[i]) && memcmp(s->text, eot_names[i], s->bytes) == 0)
-                return s->id;
+        for (int32_t id = 0; id < t->info.vocab; id++) {
+            size_t n;
+            const char *p = ph_tokenizer_piece(t, id, &n);
+            if (!ph__token_ordinary(t, id) && n == strlen(eot_names[i]) &&
+                memcmp(p, eot_names[i], n) == 0)
+                return id;
         }
     return -1;
 }
@@ -125,28 +184,43 @@ static int32_t valid_id(const ph_vocab *vocab, int64_t id)
 static ph_status fill(ph_tokenizer *t, const ph_vocab *vocab, ph_error *err)
 {
     ph_tokenizer_info *info = &t->info;
+    const struct model *model = NULL;
 
     if (vocab->n_tokens == 0 || vocab->n_tokens > INT32_MAX)
         return ph__fail(err, PH_EFORMAT, -1, "the vocabulary has %zu tokens, expected 1 to %d",
                         vocab->n_tokens, INT32_MAX);
-    PH_TRY(find_model(&t->model, vocab->model, err));
+    PH_TRY(find_model(&model, vocab->model, err));
+    if (model->byte_level && vocab->n_merges == 0)
+        return ph__fail(err, PH_EFORMAT, -1,
+                        "tokenizer model \"%s\" needs merges, the file has none "
+                        "(tokenizer.ggml.merges)",
+                        vocab->model);
     PH_TRY(ph__strndup(&t->names[0], vocab->model, strlen(vocab->model), err));
     PH_TRY(ph__strndup(&t->names[1], vocab->pre, strlen(vocab->pre), err));
     *info = (ph_tokenizer_info){.model = t->names[0],
                                 .pre = t->names[1],
                                 .vocab = (int32_t)vocab->n_tokens,
                                 .bos = valid_id(vocab, vocab->bos),
-                                .eos = valid_id(vocab, vocab->eos)};
+                                .eos = valid_id(vocab, vocab->eos),
+                                .encodes = true};
     t->unk = valid_id(vocab, vocab->unk);
+    t->byte_level = model->byte_level || vocab->byte_level;
+    t->strip = vocab->strip;
     PH_TRY(read_kinds(t, vocab, err));
     PH_TRY(read_pieces(t, vocab, err));
-    PH_TRY(list_specials(t, err));
+    PH_TRY(read_steps(t, vocab, model, err));
+    PH_TRY(list_specials(t, vocab, err));
     info->eot = find_eot(t);
-    PH_TRY(t->model->open(t, vocab, err));
-    info->add_bos = vocab->add_bos < 0 ? t->pre.add_bos : vocab->add_bos != 0;
-    info->add_eos = vocab->add_eos > 0;
-    info->encodes = t->model->encode;
-    return PH_OK;
+    return ph__bpe_open(t, vocab, model->by_score, model->by_score || vocab->byte_fallback, err);
+}
+
+/* What the vocabulary gives away; nothing can fail any more. */
+static void take_steps(ph_tokenizer *t, const ph_vocab *vocab)
+{
+    if (!vocab->split) return;
+    t->normal = *vocab->normal;
+    t->split = *vocab->split;
+    *vocab->normal = *vocab->split = (ph_steps){0};
 }
 
 ph_status ph__tokenizer_new(ph_tokenizer **out, const ph_vocab *vocab, ph_error *err)
@@ -156,6 +230,7 @@ ph_status ph__tokenizer_new(ph_tokenizer **out, const ph_vocab *vocab, ph_error 
 
     PH_TRY(PH_NEW(&t, 1, err));
     PH_GO(fill(t, vocab, err));
+    take_steps(t, vocab);
     *out = t;
     t = NULL;
 done:
@@ -167,8 +242,11 @@ void ph_tokenizer_close(ph_tokenizer **tokenizer)
 {
     ph_tokenizer *t = *tokenizer;
     if (!t) return;
-    if (t->model) t->model->close(t);
-    ph__free(t->specials.at);
+    ph__bpe_close(t->bpe);
+    ph__steps_close(&t->normal);
+    ph__steps_close(&t->split);
+    ph__specials_close(&t->specials);
+    ph__specials_close(&t->late);
     ph__free(t->bytes);
     ph__free(t->offset);
     ph__free(t->kinds);
@@ -176,6 +254,15 @@ void ph_tokenizer_close(ph_tokenizer **tokenizer)
     ph__free(t->names[1]);
     ph__free(t);
     *tokenizer = NULL;
+}
+
+bool ph__pair_read(ph_pair *out, const char *text, size_t n)
+{
+    const char *blank = n > 1 ? memchr(text + 1, ' ', n - 1) : NULL;
+    if (!blank) return false;
+    const size_t cut = (size_t)(blank - text);
+    *out = (ph_pair){text, blank + 1, cut, n - cut - 1};
+    return true;
 }
 
 /* ---- looking at it ---- */
@@ -200,153 +287,15 @@ ph_token_kind ph_tokenizer_kind(const ph_tokenizer *t, int32_t id)
     return id < 0 || id >= t->info.vocab ? PH_TOKEN_UNUSED : (ph_token_kind)t->kinds[id];
 }
 
-/* ---- encoding ---- */
-
-ph_status ph__ids_add(ph_ids *out, int32_t id, size_t start, ph_error *err)
-{
-    if (out->n == out->cap) {
-        size_t cap;
-        if (!ph__mul(&cap, out->cap ? out->cap : 32, 2)) return ph__fail_memory(err, SIZE_MAX);
-        PH_TRY(PH_GROW(&out->ids, out->cap, cap, err));
-        PH_TRY(PH_GROW(&out->starts, out->cap, cap, err));
-        out->cap = cap;
-    }
-    out->ids[out->n] = id;
-    out->starts[out->n++] = start;
-    return PH_OK;
-}
-
-typedef struct spans {
-    ph_span *at;
-    size_t n, cap;
-} spans;
-
-/* Add [from, to), nothing if it is empty. */
-static ph_status add_span(spans *s, size_t from, size_t to, int32_t id, ph_error *err)
-{
-    if (from == to) return PH_OK;
-    if (s->n == s->cap) {
-        size_t cap;
-        if (!ph__mul(&cap, s->cap ? s->cap : 8, 2)) return ph__fail_memory(err, SIZE_MAX);
-        PH_TRY(PH_GROW(&s->at, s->cap, cap, err));
-        s->cap = cap;
-    }
-    s->at[s->n++] = (ph_span){from, to, id};
-    return PH_OK;
-}
-
-/* Cut the joined text at its special tokens, the leftmost first, there the longest. */
-static ph_status cut_specials(spans *out, const ph_tokenizer *t, const char *text, size_t n,
-                              const ph_stretch *stretches, ph_error *err)
-{
-    size_t plain = 0, end = stretches->bytes; /* end of the stretch that `at` is in */
-
-    for (size_t at = 0; at < n;) {
-        while (at >= end) end += (++stretches)->bytes;
-        const size_t control = stretches->special ? end - at : 0;
-        const ph_special *s = ph__specials_find(&t->specials, text + at, control, n - at);
-        if (!s) {
-            at++;
-            continue;
-        }
-        PH_TRY(add_span(out, plain, at, -1, err));
-        PH_TRY(add_span(out, at, at + s->bytes, s->id, err));
-        plain = at += s->bytes;
-    }
-    return add_span(out, plain, n, -1, err);
-}
-
-static ph_status encode(ph_ids *out, const ph_tokenizer *t, const char *text, size_t n,
-                        const ph_stretch *stretches, ph_error *err)
-{
-    ph_status st = PH_OK;
-    spans s = {0};
-
-    if (n > INT32_MAX)
-        return ph__fail(err, PH_ETEXT, -1, "the text has %zu bytes, expected at most %d", n,
-                        INT32_MAX);
-    const size_t bad = ph__utf8_check(text, n);
-    if (bad < n)
-        return ph__fail(err, PH_ETEXT, (int64_t)bad, "byte %zu (0x%02x) of the text is not UTF-8",
-                        bad, (uint8_t)text[bad]);
-    if (n == 0) return PH_OK;
-    if (!t->model->encode)
-        return ph__fail(err, PH_EUNSUPPORTED, -1,
-                        "%s text cannot be tokenised yet: give ids instead", t->model->what);
-    PH_GO(cut_specials(&s, t, text, n, stretches, err));
-    PH_GO(t->model->encode(out, t, text, s.at, s.n, err));
-done:
-    ph__free(s.at);
-    return st;
-}
-
-/* out = the stretches one after another, in memory of its own. */
-static ph_status join(char **out, size_t *n, const ph_stretch *stretches, size_t count,
-                      ph_error *err)
-{
-    *n = 0;
-    for (size_t i = 0; i < count; i++)
-        if (!ph__add(n, *n, stretches[i].bytes)) return ph__fail_memory(err, SIZE_MAX);
-    PH_TRY(PH_NEW(out, *n, err));
-    for (size_t i = 0, at = 0; i < count; at += stretches[i++].bytes)
-        if (stretches[i].bytes) memcpy(*out + at, stretches[i].text, stretches[i].bytes);
-    return PH_OK;
-}
-
-ph_status ph__tokenizer_encode_stretches(int32_t **ids, size_t **starts, size_t *n,
-                                         const ph_tokenizer *t, const ph_stretch *stretches,
-                                         size_t count, ph_error *err)
-{
-    ph_status st = PH_OK;
-    ph_ids list = {0};
-    char *text = NULL;
-    size_t bytes;
-
-    PH_GO(join(&text, &bytes, stretches, count, err));
-    PH_GO(encode(&list, t, text, bytes, stretches, err));
-    PH_GO(ph__ids_add(&list, -1, bytes, err)); /* the end's start; its id is beyond *n */
-    *ids = list.ids;
-    *starts = list.starts;
-    *n = list.n - 1;
-    list = (ph_ids){0};
-done:
-    ph__free(list.ids);
-    ph__free(list.starts);
-    ph__free(text);
-    return st;
-}
-
-ph_status ph_tokenizer_encode(int32_t **ids, size_t *n, const ph_tokenizer *t, const char *text,
-                              size_t bytes, unsigned flags, ph_error *err)
-{
-    ph_status st = PH_OK;
-    ph_ids list = {0};
-    const ph_stretch all = {text, bytes, (flags & PH_ENCODE_SPECIAL) != 0};
-    const bool add = (flags & PH_ENCODE_ADD) != 0;
-
-    if (flags & ~(unsigned)(PH_ENCODE_SPECIAL | PH_ENCODE_ADD))
-        return ph__fail(err, PH_EINVAL, -1, "flags 0x%x: only PH_ENCODE_… are known", flags);
-    if (add && t->info.add_bos && t->info.bos >= 0) PH_GO(ph__ids_add(&list, t->info.bos, 0, err));
-    PH_GO(encode(&list, t, text, bytes, &all, err));
-    if (add && t->info.add_eos && t->info.eos >= 0)
-        PH_GO(ph__ids_add(&list, t->info.eos, bytes, err));
-    if (!list.ids) PH_GO(PH_NEW(&list.ids, 1, err));
-    *ids = list.ids;
-    *n = list.n;
-    list.ids = NULL;
-done:
-    ph__free(list.ids);
-    ph__free(list.starts);
-    return st;
-}
-
 /* ---- decoding ---- */
 
-ph_status ph_tokenizer_decode(char **text, size_t *bytes, const ph_tokenizer *t, const int32_t *ids,
-                              size_t n, ph_error *err)
+ph_status ph__tokenizer_decode_behind(char **text, size_t *bytes, const ph_tokenizer *t,
+                                      int32_t before, const int32_t *ids, size_t n, ph_error *err)
 {
     size_t total = 1, size;
     char *out = NULL, *at;
+    const bool begins = before < 0 || !ph__token_ordinary(t, before);
+    bool strip = t->strip && begins;
 
     for (size_t i = 0; i < n; i++) {
         if (!ph_tokenizer_piece(t, ids[i], &size))
@@ -358,10 +307,19 @@ ph_status ph_tokenizer_decode(char **text, size_t *bytes, const ph_tokenizer *t,
     at = out;
     for (size_t i = 0; i < n; i++) {
         const char *piece = ph_tokenizer_piece(t, ids[i], &size);
-        if (size) memcpy(at, piece, size);
-        at += size;
+        /* the blank is the first character of the first token that has any, or was never added */
+        const bool drop = strip && size && *piece == ' ' && ph__token_ordinary(t, ids[i]);
+        strip = strip && size == 0;
+        if (size) memcpy(at, piece + drop, size - drop);
+        at += size - drop;
     }
     *text = out;
-    *bytes = total - 1;
+    *bytes = (size_t)(at - out);
     return PH_OK;
+}
+
+ph_status ph_tokenizer_decode(char **text, size_t *bytes, const ph_tokenizer *t, const int32_t *ids,
+                              size_t n, ph_error *err)
+{
+    return ph__tokenizer_decode_behind(text, bytes, t, -1, ids, n, err);
 }

@@ -62,6 +62,59 @@ size_t ph__utf8_check(const char *p, size_t n)
     return i;
 }
 
+static bool is_space(uint32_t c)
+{
+    return (c >= 9 && c <= 13) || c == 0x20 || c == 0x85 || c == 0xa0 || c == 0x1680 ||
+           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
+           c == 0x205f || c == 0x3000;
+}
+
+static bool is_word(uint32_t c)
+{
+    const utf8proc_category_t k = utf8proc_category((utf8proc_int32_t)c);
+    const bool circled = (c >= 0x24b6 && c <= 0x24e9) || (c >= 0x1f130 && c <= 0x1f149) ||
+                         (c >= 0x1f150 && c <= 0x1f169) || (c >= 0x1f170 && c <= 0x1f189);
+    return (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_NL) || k == UTF8PROC_CATEGORY_PC ||
+           circled || c == 0x200c || c == 0x200d;
+}
+_Static_assert(UTF8PROC_CATEGORY_ND == 9 && UTF8PROC_CATEGORY_NL == 10, "digits behind marks");
+
+/* The last character of n > 0 bytes of UTF-8. */
+static size_t char_before(uint32_t *code, const char *p, size_t n)
+{
+    size_t size = 1;
+    while (size < n && size < 4 && ((uint8_t)p[n - size] & 0xc0) == 0x80) size++;
+    return ph__utf8_char(code, p + n - size, size);
+}
+
+size_t ph__utf8_spaces(const char *p, size_t n)
+{
+    size_t at = 0, step;
+    uint32_t c;
+    while (at < n && (step = ph__utf8_char(&c, p + at, n - at)) > 0 && is_space(c)) at += step;
+    return at;
+}
+
+size_t ph__utf8_spaces_before(const char *p, size_t n)
+{
+    size_t left = n, step;
+    uint32_t c;
+    while (left > 0 && (step = char_before(&c, p, left)) > 0 && is_space(c)) left -= step;
+    return n - left;
+}
+
+bool ph__utf8_word(const char *p, size_t n)
+{
+    uint32_t c;
+    return n > 0 && ph__utf8_char(&c, p, n) > 0 && is_word(c);
+}
+
+bool ph__utf8_word_before(const char *p, size_t n)
+{
+    uint32_t c;
+    return n > 0 && char_before(&c, p, n) > 0 && is_word(c);
+}
+
 static bool is_letter(uint32_t c)
 {
     const utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)c);
