@@ -9,9 +9,9 @@
 static const struct family {
     const char *name;
     ph_rope_kind rope;
-    ph_gate_kind gate;
+    ph_act_kind act;
 } families[] = {
-    {"llama", PH_ROPE_INTERLEAVED, PH_GATE_SILU},
+    {"llama", PH_ROPE_INTERLEAVED, PH_ACT_SILU},
 };
 
 enum { MAX_BLOCKS = 4096, MAX_WIDTH = 1 << 20, MAX_HEADS = 4096, MAX_CONTEXT = 1 << 27 };
@@ -126,7 +126,7 @@ ph_status ph__arch_read(ph_arch *out, const ph_weights *w, ph_error *err)
     PH_TRY(find_family(&family, w, err));
     a.family = family->name;
     a.rope = family->rope;
-    a.gate = family->gate;
+    a.act = family->act;
     a.embed_scale = 1;
     PH_TRY(read_sizes(&a, w, err));
     if (!embedding)

@@ -13,7 +13,7 @@ typedef struct ph_arch {
     ph_rope_kind rope;
     int64_t rope_dims; /* ≤ D, even */
     double rope_base;
-    ph_gate_kind gate;
+    ph_act_kind act;
     float embed_scale; /* embeddings are multiplied by it before block 1 */
     bool tied;
 } ph_arch;

@@ -47,7 +47,7 @@ static void attend(ph_block_state *s, ph_block_scratch *t, const ph_run *r)
         op->rope_fwd(k, r->cos, r->sin, a->rope, g->P, g->B, g->T, a->Hkv, a->D, a->rope_dims, x.ld,
                      r->stream);
         /* 4 */ op->attention_fwd(ph__at(r->backend, t->o, g->first * a->H * a->D), s->p, q, k, v,
-                                  kc, vc, score_scale(a), g->B, g->T, g->P, a->H, a->Hkv, a->D,
+                                  kc, vc, score_scale(a), 0, 0, g->B, g->T, g->P, a->H, a->Hkv, a->D,
                                   x.ld, r->stream);
     }
 }
@@ -72,7 +72,7 @@ behind_attn:
     /* 6 */ op->add_fwd(s->mid, s->x, t->branch, N * a->C, st);
     /* 7 */ op->rmsnorm_fwd(t->normed, s->r2, s->mid, w->ffn_norm, a->norm_eps, N, a->C, st);
     /* 8 */ op->matmul(s->gu, 0, t->normed, w->gu, N, st);
-    /* 9 */ op->gated_fwd(t->h, s->gu, a->gate, N, a->F, st);
+    /* 9 */ op->gated_fwd(t->h, s->gu, a->act, N, a->F, st);
     if (stop == PH_PLACE_NEURON) return;
 behind_neuron:
     /* 10 */ op->matmul(t->branch, 0, t->h, w->down, N, st);
@@ -109,7 +109,7 @@ void ph__block_backward(ph_real *dx, const ph_real *seed, const ph_block_seeds *
             op->matmul(t->h, 0, seed, w->down_t, N, st);
         if (inside->mlp) op->matmul(t->h, 1, inside->mlp, w->down_t, N, st);
         dh = add_neurons(dh, inside->neuron, t, r);
-        /* 9 */ op->gated_bwd(t->dgu, dh, s->gu, a->gate, N, a->F, st);
+        /* 9 */ op->gated_bwd(t->dgu, dh, s->gu, a->act, N, a->F, st);
         /* 8 */ op->matmul(t->normed, 0, t->dgu, w->gu_t, N, st);
         /* 7 */ op->rmsnorm_bwd(dx, stream, t->normed, s->mid, w->ffn_norm, s->r2, N, a->C, st);
         seed = dx; /* 6 */
@@ -118,7 +118,7 @@ void ph__block_backward(ph_real *dx, const ph_real *seed, const ph_block_seeds *
     /* 5 */ op->matmul(t->o, 0, seed, w->o_t, N, st);
     if (inside->attn) op->matmul(t->o, 1, inside->attn, w->o_t, N, st);
     /* 4 */ op->attention_bwd(d.q, d.k, d.v, 0, t->o, s->p, x.q, x.k, x.v, s->kc, s->vc,
-                              score_scale(a), B, T, P, a->H, a->Hkv, a->D, x.ld, st);
+                              score_scale(a), 0, 0, B, T, P, a->H, a->Hkv, a->D, x.ld, st);
     /* 3 */ op->rope_bwd(d.q, r->cos, r->sin, a->rope, P, B, T, a->H, a->D, a->rope_dims, x.ld, st);
     op->rope_bwd(d.k, r->cos, r->sin, a->rope, P, B, T, a->Hkv, a->D, a->rope_dims, x.ld, st);
     /* 2 */ op->matmul(t->normed, 0, t->dqkv, w->qkv_t, N, st);

@@ -60,7 +60,7 @@ ph_status ph__shape_arch(ph_arch *out, const char *name, int64_t V, ph_error *er
                          .rope = PH_ROPE_INTERLEAVED,
                          .rope_dims = s->D,
                          .rope_base = s->rope_base,
-                         .gate = PH_GATE_SILU,
+                         .act = PH_ACT_SILU,
                          .embed_scale = 1,
                          .tied = s->tied};
         return PH_OK;
