@@ -47,8 +47,8 @@ static void attend(ph_block_state *s, ph_block_scratch *t, const ph_run *r)
         op->rope_fwd(k, r->cos, r->sin, a->rope, g->P, g->B, g->T, a->Hkv, a->D, a->rope_dims, x.ld,
                      r->stream);
         /* 4 */ op->attention_fwd(ph__at(r->backend, t->o, g->first * a->H * a->D), s->p, q, k, v,
-                                  kc, vc, score_scale(a), 0, 0, g->B, g->T, g->P, a->H, a->Hkv, a->D,
-                                  x.ld, r->stream);
+                                  kc, vc, score_scale(a), 0, 0, g->B, g->T, g->P, a->H, a->Hkv,
+                                  a->D, x.ld, r->stream);
     }
 }
 
