@@ -153,7 +153,7 @@ static void check(struct problem *p)
 
 static void rmsnorm_forward(const struct problem *p, double *y, double *x)
 {
-    p->be->ops.rmsnorm_fwd(real(y), real(p->saved), real(x), real(p->w), 1e-5f, p->N, p->C,
+    p->be->ops.rmsnorm_fwd(real(y), real(p->saved), real(x), real(p->w), 1e-5, p->N, p->C,
                            p->stream);
 }
 

@@ -23,7 +23,7 @@ static double k_sum(int64_t n)
 
 /* ---- rmsnorm ----------------------------------------------------------------------------------- */
 
-static const double eps = 1e-5f; /* what a float backend makes of it is this */
+static const double eps = (double)1e-5f; /* what a float backend makes of it is this */
 
 static int rmsnorm_fwd_slots(struct k_slot *s, const struct k_case *c)
 {
