@@ -33,6 +33,7 @@ struct golden {
 
 static int64_t compared;
 static int failed;
+static double closest; /* the worst difference, of what is allowed */
 
 static void die(const char *what, const char *why)
 {
@@ -114,6 +115,7 @@ static void compare(const double *got, const struct record *want, double toleran
         if (!(off <= worst)) worst = off;
     }
     compared += (int64_t)n;
+    closest = fmax(closest, worst / (tolerance * largest));
     if (!(worst <= tolerance * largest)) {
         printf("FAIL %s %s: off by %.3g of the largest value %.3g (allowed %.1g)\n", where,
                want->name, worst / largest, largest, tolerance);
@@ -277,6 +279,7 @@ int main(int argc, char **argv)
         for (int i = 1; i < argc; i++)
             if (b == 0 || *argv[i] != '/') check_model(argv[i], ph__backend_name(b));
     }
-    printf("test_golden: %lld numbers compared, %d records failed\n", (long long)compared, failed);
+    printf("test_golden: %lld numbers compared, %d records failed, worst %.2g of allowed 1\n",
+           (long long)compared, failed, closest);
     return failed || !compared;
 }
