@@ -28,6 +28,11 @@ struct problem {
     ph_stream *stream;
     int64_t N, C, B, T, P, H, Hkv, D, ld, rot, first;
     ph_rope_kind kind;
+    ph_act_kind act;
+    ph_norm_kind norm;
+    bool each;
+    double cap;
+    int64_t window;
     bool overwrites; /* the backward operation has no beta */
     double *w;       /* weights; rope's cos, then sin; attention's context keys, then values */
     double *saved;   /* what the forward operation leaves for the backward one */
@@ -148,7 +153,7 @@ static void check(struct problem *p)
 
 static void rmsnorm_forward(const struct problem *p, double *y, double *x)
 {
-    p->be->ops.rmsnorm_fwd(real(y), real(p->saved), real(x), real(p->w), 1e-5f, p->N, p->C,
+    p->be->ops.rmsnorm_fwd(real(y), real(p->saved), real(x), real(p->w), 1e-5, p->N, p->C,
                            p->stream);
 }
 
@@ -249,8 +254,8 @@ static void attention_forward(const struct problem *p, double *y, double *x)
     const int64_t context = p->P * p->Hkv * p->D;
     p->be->ops.attention_fwd(real(y), real(p->saved), real(x), real(x + p->H * p->D),
                              real(x + (p->H + p->Hkv) * p->D), p->P ? real(p->w) : NULL,
-                             p->P ? real(p->w + context) : NULL, 0.6f, p->B, p->T, p->P, p->H,
-                             p->Hkv, p->D, p->ld, p->stream);
+                             p->P ? real(p->w + context) : NULL, 0.6, p->cap, p->window, p->B, p->T,
+                             p->P, p->H, p->Hkv, p->D, p->ld, p->stream);
 }
 
 static void attention_backward(const struct problem *p, double *dx, float beta, double *dy,
@@ -259,20 +264,23 @@ static void attention_backward(const struct problem *p, double *dx, float beta, 
     const int64_t context = p->P * p->Hkv * p->D, k = p->H * p->D, v = (p->H + p->Hkv) * p->D;
     p->be->ops.attention_bwd(real(dx), real(dx + k), real(dx + v), beta, real(dy), real(p->saved),
                              real(x), real(x + k), real(x + v), p->P ? real(p->w) : NULL,
-                             p->P ? real(p->w + context) : NULL, 0.6f, p->B, p->T, p->P, p->H,
-                             p->Hkv, p->D, p->ld, p->stream);
+                             p->P ? real(p->w + context) : NULL, 0.6, p->cap, p->window, p->B, p->T,
+                             p->P, p->H, p->Hkv, p->D, p->ld, p->stream);
 }
 
 static void test_attention(void **state)
 {
-    /* B T P H Hkv D */
-    static const int64_t shapes[][6] = {
-        {1, 1, 2, 1, 1, 3}, {1, 4, 0, 2, 2, 4}, {2, 3, 2, 6, 2, 5}, {1, 9, 3, 3, 1, 2}};
+    /* B T P H Hkv D window cap */
+    static const int64_t shapes[][8] = {{1, 1, 2, 1, 1, 3, 0, 0}, {1, 4, 0, 2, 2, 4, 0, 0},
+                                        {2, 3, 2, 6, 2, 5, 0, 0}, {1, 9, 3, 3, 1, 2, 0, 0},
+                                        {2, 5, 3, 4, 2, 3, 2, 0}, {1, 9, 3, 3, 1, 2, 5, 3},
+                                        {2, 3, 2, 6, 2, 5, 0, 2}};
     (void)state;
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         const int64_t *s = shapes[i];
         struct problem p = {.forward = attention_forward, .backward = attention_backward};
         p.B = s[0], p.T = s[1], p.P = s[2], p.H = s[3], p.Hkv = s[4], p.D = s[5];
+        p.window = s[6], p.cap = (double)s[7];
         p.ld = (p.H + 2 * p.Hkv) * p.D;
         setup(&p, p.B * p.T * p.ld, p.B * p.T * p.H * p.D, 2 * p.P * p.Hkv * p.D,
               p.B * p.H * p.T * (p.P + p.T));
@@ -284,25 +292,134 @@ static void test_attention(void **state)
 
 static void gated_forward(const struct problem *p, double *y, double *x)
 {
-    p->be->ops.gated_fwd(real(y), real(x), PH_GATE_SILU, p->N, p->C, p->stream);
+    p->be->ops.gated_fwd(real(y), real(x), p->act, p->N, p->C, p->stream);
 }
 
 static void gated_backward(const struct problem *p, double *dx, float beta, double *dy, double *x)
 {
     (void)beta;
-    p->be->ops.gated_bwd(real(dx), real(dy), real(x), PH_GATE_SILU, p->N, p->C, p->stream);
+    p->be->ops.gated_bwd(real(dx), real(dy), real(x), p->act, p->N, p->C, p->stream);
 }
 
 static void test_gated(void **state)
 {
     static const int64_t shapes[][2] = {{1, 1}, {3, 7}, {2, 33}};
     (void)state;
-    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+    for (size_t i = 0; i < 3 * (sizeof shapes / sizeof shapes[0]); i++) {
         struct problem p = {.forward = gated_forward, .backward = gated_backward};
         p.overwrites = true;
-        p.N = shapes[i][0];
-        p.C = shapes[i][1];
+        p.act = (ph_act_kind)(i % 3);
+        p.N = shapes[i / 3][0];
+        p.C = shapes[i / 3][1];
         setup(&p, p.N * 2 * p.C, p.N * p.C, 0, 0);
+        check(&p);
+    }
+}
+
+static void act_forward(const struct problem *p, double *y, double *x)
+{
+    p->be->ops.act_fwd(real(y), real(x), p->act, p->N, p->stream);
+}
+
+static void act_backward(const struct problem *p, double *dx, float beta, double *dy, double *x)
+{
+    (void)beta;
+    p->be->ops.act_bwd(real(dx), real(dy), real(x), p->act, p->N, p->stream);
+}
+
+static void test_act(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct problem p = {.forward = act_forward, .backward = act_backward, .overwrites = true};
+        p.act = (ph_act_kind)i;
+        p.N = 37;
+        setup(&p, p.N, p.N, 0, 0);
+        check(&p);
+    }
+}
+
+/* ---- softcap, in place: what it left is what its gradient wants --------------------------------- */
+
+static void softcap_forward(const struct problem *p, double *y, double *x)
+{
+    memcpy(y, x, (size_t)p->n * sizeof *y);
+    p->be->ops.softcap_fwd(real(y), p->cap, p->n, p->stream);
+    memcpy(p->saved, y, (size_t)p->n * sizeof *y);
+}
+
+static void softcap_backward(const struct problem *p, double *dx, float beta, double *dy, double *x)
+{
+    (void)x, (void)beta;
+    memcpy(dx, dy, (size_t)p->n * sizeof *dx);
+    p->be->ops.softcap_bwd(real(dx), real(p->saved), p->cap, p->n, p->stream);
+}
+
+static void test_softcap(void **state)
+{
+    (void)state;
+    struct problem p = {.forward = softcap_forward, .backward = softcap_backward};
+    p.overwrites = true;
+    p.cap = 1.5;
+    setup(&p, 21, 21, 0, 21);
+    check(&p);
+}
+
+/* ---- headnorm, in place backwards --------------------------------------------------------------- */
+
+static void headnorm_forward(const struct problem *p, double *y, double *x)
+{
+    p->be->ops.headnorm_fwd(real(y), real(x), real(p->w), p->norm, p->each, 1e-5, p->N, p->H, p->D,
+                            p->ld, p->stream);
+}
+
+static void headnorm_backward(const struct problem *p, double *dx, float beta, double *dy,
+                              double *x)
+{
+    (void)beta;
+    memcpy(dx, dy, (size_t)p->n * sizeof *dx);
+    p->be->ops.headnorm_bwd(real(dx), real(x), real(p->w), p->norm, p->each, 1e-5, p->N, p->H, p->D,
+                            p->ld, p->stream);
+}
+
+static void test_headnorm(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct problem p = {.forward = headnorm_forward, .backward = headnorm_backward};
+        p.overwrites = true;
+        p.norm = i % 2 ? PH_NORM_LAYER : PH_NORM_RMS;
+        p.each = i / 2;
+        p.N = 3, p.H = 2, p.D = 7;
+        p.ld = p.H * p.D;
+        setup(&p, p.N * p.ld, p.N * p.ld, p.H * p.D, 0);
+        check(&p);
+    }
+}
+
+/* ---- layernorm: saved is m, then r; w is the weight, then the bias ------------------------------- */
+
+static void layernorm_forward(const struct problem *p, double *y, double *x)
+{
+    p->be->ops.layernorm_fwd(real(y), real(p->saved), real(p->saved + p->N), real(x), real(p->w),
+                             real(p->w + p->C), 1e-5, p->N, p->C, p->stream);
+}
+
+static void layernorm_backward(const struct problem *p, double *dx, float beta, double *dy,
+                               double *x)
+{
+    p->be->ops.layernorm_bwd(real(dx), beta, real(dy), real(x), real(p->w), real(p->saved),
+                             real(p->saved + p->N), p->N, p->C, p->stream);
+}
+
+static void test_layernorm(void **state)
+{
+    static const int64_t shapes[][2] = {{1, 3}, {3, 7}, {2, 33}};
+    (void)state;
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        struct problem p = {.forward = layernorm_forward, .backward = layernorm_backward};
+        p.N = shapes[i][0], p.C = shapes[i][1];
+        setup(&p, p.N * p.C, p.N * p.C, 2 * p.C, 2 * p.N);
         check(&p);
     }
 }
@@ -310,7 +427,10 @@ static void test_gated(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rmsnorm), cmocka_unit_test(test_matmul), cmocka_unit_test(test_rope),
-        cmocka_unit_test(test_attention), cmocka_unit_test(test_gated)};
+        cmocka_unit_test(test_rmsnorm),  cmocka_unit_test(test_matmul),
+        cmocka_unit_test(test_rope),     cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_gated),    cmocka_unit_test(test_act),
+        cmocka_unit_test(test_softcap),  cmocka_unit_test(test_headnorm),
+        cmocka_unit_test(test_layernorm)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,17 +33,18 @@ void k_fill_data(float *x, int64_t rows, int64_t per, enum k_dist dist, ph_rng *
         x[n * per + (int64_t)ph__rng_below(r, (uint64_t)per)] = 1;
 }
 
-/* lines of P+T probabilities, of which those up to P+t are not 0 */
+/* lines of P+T probabilities; those of tokens that are not seen are 0 */
 static void fill_probabilities(float *p, const struct k_case *c, ph_rng *r)
 {
     const int64_t all = c->P + c->T;
     for (int64_t i = 0; i < c->B * c->H * c->T; i++) {
         const int64_t n = c->P + i % c->T + 1;
+        const int64_t from = c->window && n > c->window ? n - c->window : 0;
         double sum = 0;
-        for (int64_t v = 0; v < n; v++)
+        for (int64_t v = from; v < n; v++)
             sum += (double)(p[i * all + v] = (float)exp(ph__rng_normal(r)));
         for (int64_t v = 0; v < all; v++)
-            p[i * all + v] = v < n ? (float)((double)p[i * all + v] / sum) : 0;
+            p[i * all + v] = v >= from && v < n ? (float)((double)p[i * all + v] / sum) : 0;
     }
 }
 
@@ -87,9 +88,11 @@ const char *const k_dist_names[K_DISTS] = {"normal", "wide", "tiny", "large", "z
 static const struct {
     const char *name;
     size_t at;
-} fields[] = {FIELD(B),   FIELD(T),     FIELD(P),      FIELD(H),    FIELD(Hkv), FIELD(D),
-              FIELD(N),   FIELD(C),     FIELD(K),      FIELD(J),    FIELD(F),   FIELD(transpose),
-              FIELD(rot), FIELD(first), FIELD(halves), FIELD(beta), FIELD(seed)};
+} fields[] = {FIELD(B),     FIELD(T),         FIELD(P),   FIELD(H),      FIELD(Hkv),
+              FIELD(D),     FIELD(N),         FIELD(C),   FIELD(K),      FIELD(J),
+              FIELD(F),     FIELD(transpose), FIELD(rot), FIELD(first),  FIELD(halves),
+              FIELD(beta),  FIELD(seed),      FIELD(cap), FIELD(window), FIELD(act),
+              FIELD(layer), FIELD(each),      FIELD(bias)};
 enum { FIELDS = sizeof fields / sizeof fields[0] };
 
 static int64_t *field(struct k_case *c, size_t i)
@@ -126,7 +129,7 @@ static bool has_key(const struct k_op *op, const char *name)
 /* Sizes that are 0 where they may not be; the head counts must divide. */
 static bool complete(struct k_case *c)
 {
-    const char *may_be_zero = "P first halves transpose beta seed";
+    const char *may_be_zero = "P first halves transpose beta seed cap window act layer each bias";
     const struct k_op named = {.keys = may_be_zero};
     if (has_key(c->op, "rot") && !c->rot) c->rot = c->D;
     for (size_t i = 0; i < FIELDS; i++)
@@ -179,6 +182,26 @@ const char *const k_cases[] = {
     "rmsnorm_bwd N=37 C=129",
     "rmsnorm_bwd N=160 C=576",
     "rmsnorm_bwd N=160 C=576 beta=1",
+    "layernorm_fwd N=1 C=1",
+    "layernorm_fwd N=3 C=7 bias=1",
+    "layernorm_fwd N=37 C=129",
+    "layernorm_fwd N=160 C=768 bias=1",
+    "layernorm_bwd N=1 C=2",
+    "layernorm_bwd N=3 C=7 beta=1",
+    "layernorm_bwd N=37 C=129",
+    "layernorm_bwd N=160 C=768 beta=1",
+    "headnorm_fwd N=1 H=1 D=1",
+    "headnorm_fwd N=3 H=2 D=9",
+    "headnorm_fwd N=3 H=2 D=9 layer=1",
+    "headnorm_fwd N=5 H=3 D=20 each=1",
+    "headnorm_fwd N=5 H=3 D=20 layer=1 each=1",
+    "headnorm_fwd N=160 H=4 D=256",
+    "headnorm_bwd N=1 H=1 D=2",
+    "headnorm_bwd N=3 H=2 D=9",
+    "headnorm_bwd N=3 H=2 D=9 layer=1",
+    "headnorm_bwd N=5 H=3 D=20 each=1",
+    "headnorm_bwd N=5 H=3 D=20 layer=1 each=1",
+    "headnorm_bwd N=160 H=4 D=256",
     "matmul N=1 K=1 J=1",
     "matmul N=1 K=64 J=1 beta=1",
     "matmul N=3 K=1 J=5 transpose=1",
@@ -211,6 +234,10 @@ const char *const k_cases[] = {
     "attention_fwd B=4 T=19 P=15 H=5 Hkv=1 D=8",
     "attention_fwd B=16 T=5 P=1 H=9 Hkv=3 D=64",
     "attention_fwd B=2 T=64 P=64 H=9 Hkv=3 D=64 dist=normal",
+    "attention_fwd B=2 T=7 P=3 H=6 Hkv=2 D=20 window=1",
+    "attention_fwd B=2 T=7 P=3 H=6 Hkv=2 D=20 window=4 cap=50",
+    "attention_fwd B=4 T=19 P=15 H=5 Hkv=1 D=8 window=17",
+    "attention_fwd B=4 T=19 P=15 H=5 Hkv=1 D=8 cap=2",
     "attention_bwd B=1 T=1 P=0 H=1 Hkv=1 D=1",
     "attention_bwd B=2 T=1 P=1 H=9 Hkv=3 D=64 beta=1",
     "attention_bwd B=3 T=4 P=0 H=3 Hkv=3 D=5",
@@ -220,12 +247,38 @@ const char *const k_cases[] = {
     "attention_bwd B=16 T=5 P=1 H=9 Hkv=3 D=64 beta=1 dist=normal",
     "attention_bwd B=2 T=64 P=64 H=9 Hkv=3 D=64 dist=normal",
     "attention_bwd B=1 T=2 P=600 H=2 Hkv=1 D=16 dist=normal",
+    "attention_bwd B=2 T=7 P=3 H=6 Hkv=2 D=20 window=1 beta=1",
+    "attention_bwd B=2 T=7 P=3 H=6 Hkv=2 D=20 window=4 cap=50",
+    "attention_bwd B=4 T=19 P=15 H=5 Hkv=1 D=8 window=17 beta=1",
+    "attention_bwd B=4 T=19 P=15 H=5 Hkv=1 D=8 cap=2",
+    "attention_bwd B=1 T=2 P=600 H=2 Hkv=1 D=16 window=560 cap=50 dist=normal",
     "gated_fwd N=1 F=1",
     "gated_fwd N=3 F=17",
     "gated_fwd N=40 F=1536",
     "gated_bwd N=1 F=1",
     "gated_bwd N=3 F=17",
     "gated_bwd N=40 F=1536",
+    "gated_fwd N=3 F=17 act=1",
+    "gated_fwd N=3 F=17 act=2",
+    "gated_fwd N=40 F=2048 act=1",
+    "gated_bwd N=3 F=17 act=1",
+    "gated_bwd N=3 F=17 act=2",
+    "gated_bwd N=40 F=2048 act=1",
+    "act_fwd N=1 F=1",
+    "act_fwd N=3 F=17",
+    "act_fwd N=3 F=17 act=2",
+    "act_fwd N=40 F=3072 act=1",
+    "act_bwd N=3 F=17",
+    "act_bwd N=3 F=17 act=2",
+    "act_bwd N=40 F=3072 act=1",
+    "softcap_fwd N=1 C=1 cap=30",
+    "softcap_fwd N=7 C=19 cap=2",
+    "softcap_fwd N=16 C=4096 cap=30",
+    "softcap_bwd N=7 C=19 cap=2",
+    "softcap_bwd N=16 C=4096 cap=30",
+    "add_bias N=1 J=1",
+    "add_bias N=7 J=19",
+    "add_bias N=160 J=2304",
     "add_fwd N=1 C=1",
     "add_fwd N=7 C=19",
     "add_fwd N=160 C=576",
@@ -261,5 +314,14 @@ const char *const k_benches[] = {
     "gated_fwd N=160 F=1536",
     "gated_bwd N=160 F=1536",
     "add_fwd N=160 C=576",
+    "layernorm_fwd N=160 C=768 bias=1",
+    "layernorm_bwd N=160 C=768 beta=1",
+    "headnorm_fwd N=160 H=4 D=256",
+    "headnorm_bwd N=160 H=4 D=256",
+    "gated_fwd N=160 F=2048 act=1",
+    "gated_bwd N=160 F=2048 act=1",
+    "act_fwd N=160 F=3072 act=1",
+    "act_bwd N=160 F=3072 act=1",
+    "add_bias N=160 J=2304",
     NULL,
 };

@@ -1,10 +1,16 @@
 /* test_golden.c — tiny random models against PyTorch in float64: every place, every objective.
  *
- * Reads tests/data/llama_*.golden (format: tools/golden.py). Each record is compared on every
- * backend, relative to the record's largest value: 1e-6 for ref64 (the goldens are stored as
- * float32, 6e-8), 2e-5 for float backends (float32 has 1.2e-7, sums of some hundred terms, a few
- * blocks deep).
+ * Reads tests/data/llama_*.golden (format: tools/golden.py) and those of every family in
+ * tests/data/families (tools/golden_families.py). Each record is compared on every backend, relative
+ * to the record's largest value. The first are stored as float32 (6e-8): 1e-6 for ref64, 2e-5 for
+ * float backends (float32 has 1.2e-7, sums of some hundred terms, a few blocks deep). The families'
+ * are float64: 1e-10 and 1e-5.
+ *
+ *   test_golden [NAME …]    these files alone; an absolute path names a real model, whose golden
+ *                           tools/check_family.py made beside it: on the fastest backend, 1e-3
  */
+#include "families.h"
+
 #include "feature/objective.h"
 #include "model/session.h"
 
@@ -16,16 +22,18 @@
 struct record {
     char name[65];
     uint32_t ndims, dims[4];
-    float *data;
+    double *data;
 };
 
 struct golden {
     struct record *records;
     uint32_t count;
+    bool exact; /* stored as float64 */
 };
 
 static int64_t compared;
 static int failed;
+static double closest; /* the worst difference, of what is allowed */
 
 static void die(const char *what, const char *why)
 {
@@ -55,6 +63,17 @@ static size_t elements(const struct record *r)
     return (size_t)r->dims[0] * r->dims[1] * r->dims[2] * r->dims[3];
 }
 
+static double *read_numbers(size_t n, bool exact, FILE *f, const char *path)
+{
+    double *data = room(n, sizeof *data);
+    float *single = room(n, sizeof *single);
+    if (exact) read_exact(data, sizeof *data, n, f, path);
+    if (!exact) read_exact(single, sizeof *single, n, f, path);
+    for (size_t i = 0; !exact && i < n; i++) data[i] = (double)single[i];
+    free(single);
+    return data;
+}
+
 static struct golden read_golden(const char *path)
 {
     char magic[8];
@@ -62,7 +81,8 @@ static struct golden read_golden(const char *path)
     FILE *f = fopen(path, "rb");
     if (!f) die(path, "cannot be opened");
     read_exact(magic, 1, 8, f, path);
-    if (memcmp(magic, "PHGOLD1", 8) != 0) die(path, "is not a golden file");
+    g.exact = memcmp(magic, "PHGOLD2", 8) == 0;
+    if (!g.exact && memcmp(magic, "PHGOLD1", 8) != 0) die(path, "is not a golden file");
     read_exact(&g.count, 4, 1, f, path);
     g.records = room(g.count, sizeof *g.records);
     for (uint32_t i = 0; i < g.count; i++) {
@@ -70,8 +90,7 @@ static struct golden read_golden(const char *path)
         read_exact(r->name, 1, 64, f, path);
         read_exact(&r->ndims, 4, 1, f, path);
         read_exact(r->dims, 4, 4, f, path);
-        r->data = room(elements(r), sizeof *r->data);
-        read_exact(r->data, 4, elements(r), f, path);
+        r->data = read_numbers(elements(r), g.exact, f, path);
     }
     fclose(f);
     return g;
@@ -90,12 +109,13 @@ static void compare(const double *got, const struct record *want, double toleran
 {
     double largest = 0, worst = 0;
     const size_t n = elements(want);
-    for (size_t i = 0; i < n; i++) largest = fmax(largest, fabs((double)want->data[i]));
+    for (size_t i = 0; i < n; i++) largest = fmax(largest, fabs(want->data[i]));
     for (size_t i = 0; i < n; i++) {
-        const double off = fabs(got[i] - (double)want->data[i]);
+        const double off = fabs(got[i] - want->data[i]);
         if (!(off <= worst)) worst = off;
     }
     compared += (int64_t)n;
+    closest = fmax(closest, worst / (tolerance * largest));
     if (!(worst <= tolerance * largest)) {
         printf("FAIL %s %s: off by %.3g of the largest value %.3g (allowed %.1g)\n", where,
                want->name, worst / largest, largest, tolerance);
@@ -208,16 +228,23 @@ static void free_golden(struct golden *g)
     free(g->records);
 }
 
+static double tolerance_of(const struct golden *g, bool exact, bool real)
+{
+    if (g->exact) return exact ? 1e-10 : 1e-5;
+    return exact ? 1e-6 : real ? 1e-3 : 2e-5;
+}
+
 static void check_model(const char *name, const char *backend)
 {
-    char path[64], where[64];
+    const char *folder = *name == '/' ? "" : "tests/data/";
+    char path[300], where[300];
     ph_model_options options = PH_MODEL_OPTIONS_INIT;
     ph_model *model = NULL;
     ph_error err = {0};
 
-    snprintf(path, sizeof path, "tests/data/%s.golden", name);
+    snprintf(path, sizeof path, "%s%s.golden", folder, name);
     struct golden g = read_golden(path);
-    snprintf(path, sizeof path, "tests/data/%s.gguf", name);
+    snprintf(path, sizeof path, "%s%s.gguf", folder, name);
     snprintf(where, sizeof where, "%s %s", name, backend);
     options.backend = backend;
     const ph_status st = ph_model_open(&model, path, &options, &err);
@@ -233,20 +260,26 @@ static void check_model(const char *name, const char *backend)
                     .where = where,
                     .T = E->dims[1],
                     .C = E->dims[2],
-                    .tolerance = strcmp(backend, "ref64") == 0 ? 1e-6 : 2e-5};
+                    .tolerance = tolerance_of(&g, strcmp(backend, "ref64") == 0, *name == '/')};
     r.E = room(elements(E), sizeof *r.E);
-    for (size_t i = 0; i < elements(E); i++) r.E[i] = (double)E->data[i];
+    for (size_t i = 0; i < elements(E); i++) r.E[i] = E->data[i];
     for (uint32_t i = 0; i < g.count; i++) check_record(&r, &g.records[i]);
     free_golden(&g);
     free(r.E);
     ph_model_close(&model);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    static const char *const models[] = {"llama_a", "llama_b", "llama_c"};
-    for (size_t b = 0; ph__backend_name(b); b++)
-        for (size_t i = 0; i < 3; i++) check_model(models[i], ph__backend_name(b));
-    printf("test_golden: %lld numbers compared, %d records failed\n", (long long)compared, failed);
+    static const char *const llamas[] = {"llama_a", "llama_b", "llama_c"};
+    for (size_t b = 0; ph__backend_name(b); b++) {
+        for (size_t i = 0; argc < 2 && i < 3; i++) check_model(llamas[i], ph__backend_name(b));
+        for (size_t i = 0; argc < 2 && families[i]; i++)
+            check_model(families[i], ph__backend_name(b));
+        for (int i = 1; i < argc; i++)
+            if (b == 0 || *argv[i] != '/') check_model(argv[i], ph__backend_name(b));
+    }
+    printf("test_golden: %lld numbers compared, %d records failed, worst %.2g of allowed 1\n",
+           (long long)compared, failed, closest);
     return failed || !compared;
 }

@@ -1,6 +1,8 @@
 /* test_trial.c — variants of texts, evaluated behind their parents' keys and values, against plain
  * passes over the whole texts: activations, norms, cross-entropy, and the tokens that are charged.
  */
+#include "families.h"
+
 #include "base/rng.h"
 #include "search/scorer.h"
 #include "search/trial.h"
@@ -192,6 +194,15 @@ static void check(const char *path, const char *backend, const char *specs, ph_b
     free(cross);
 }
 
+/* Positions, windows, caps and norms behind kept keys: the deepest block and the scores. */
+static void check_family(const char *name)
+{
+    char path[64];
+    snprintf(path, sizeof path, "tests/data/%s.gguf", name);
+    check(path, "ref64", "block 2 [:, :, 0-3]", PH_BOS_AUTO, true, OUTPUTS);
+    check(path, NULL, "logits [:, :, 3]", PH_BOS_AUTO, false, 2e-5);
+}
+
 int main(void)
 {
     static const char *const paths[] = {"tests/data/llama_a.gguf", "tests/data/llama_b.gguf",
@@ -209,6 +220,7 @@ int main(void)
               PH_BOS_AUTO, true, OUTPUTS);
         check(paths[i], "ref64", "logits [:, :, 3]", PH_BOS_AUTO, false, OUTPUTS);
     }
+    for (size_t i = 0; families[i]; i++) check_family(families[i]);
     printf("%d compared, %d failed\n", compared, failed);
     return failed || !compared;
 }

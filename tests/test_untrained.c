@@ -1,7 +1,10 @@
 /* test_untrained.c — models that were never trained: how their weights are drawn, sizes, errors. */
+#include "families.h"
+
 #include "model/session.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +129,58 @@ static void test_shapes(void **state)
     ph_model_close(&m);
 }
 
+static double deviation(const ph_model *m, const ph_tensor *t)
+{
+    float *row = calloc((size_t)t->shape[1], sizeof *row);
+    double sum = 0;
+    assert_non_null(row);
+    for (int64_t i = 0; i < t->shape[0]; i++) {
+        ph__model_row(row, m, t, i);
+        for (int64_t j = 0; j < t->shape[1]; j++) sum += (double)row[j] * (double)row[j];
+    }
+    free(row);
+    return sqrt(sum / (double)(t->shape[0] * t->shape[1]));
+}
+
+/* As transformers initialises GPT-2: the end of a branch 1/sqrt(2 blocks) smaller, biases 0. */
+static void test_gpt2(void **state)
+{
+    (void)state;
+    ph_model *m = NULL;
+    ph_error err = {0};
+    const ph_model_options o = {.size = sizeof o, .untrained = true};
+    float row[256];
+    if (ph_model_open(&m, "tests/data/families/gpt2.gguf", &o, &err) != PH_OK)
+        fail_msg("%s", err.msg);
+    const ph_block_slots *b = &m->slots.block[1];
+    assert_true(fabs(deviation(m, b->qkv) / 0.02 - 1) < 0.1);
+    assert_true(fabs(deviation(m, b->down) / 0.01 - 1) < 0.1);
+    assert_true(fabs(deviation(m, m->slots.positions) / 0.02 - 1) < 0.1);
+    ph__model_row(row, m, b->qkv_bias, 0);
+    assert_true(row[0] == 0 && row[107] == 0);
+    ph__model_row(row, m, b->ffn_norm, 0);
+    assert_true(row[0] == 1 && row[35] == 1);
+    ph_model_close(&m);
+}
+
+/* Every family can be drawn, and runs to its end. */
+static void test_families(void **state)
+{
+    (void)state;
+    for (size_t i = 0; families[i]; i++) {
+        ph_model *m = NULL;
+        ph_error err = {0};
+        const ph_model_options o = {.size = sizeof o, .untrained = true, .untrained_seed = 1};
+        float x[3 * 260];
+        char path[64];
+        snprintf(path, sizeof path, "tests/data/%s.gguf", families[i]);
+        if (ph_model_open(&m, path, &o, &err) != PH_OK) fail_msg("%s", err.msg);
+        assert_true(m->arch.V <= 260);
+        forward(x, m, (ph_tap){PH_PLACE_LOGITS, false, 0});
+        ph_model_close(&m);
+    }
+}
+
 static void check_error(ph_model_options o, const char *says)
 {
     ph_model *m = NULL;
@@ -170,6 +225,8 @@ int main(void)
         cmocka_unit_test(test_same_seed_same_model),
         cmocka_unit_test(test_only_block_1_is_block_1),
         cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_gpt2),
+        cmocka_unit_test(test_families),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_identity),
     };

@@ -171,6 +171,19 @@ static inline vf vexp(vf x)
     return p * (vf)((e1 + 127) << 23) * (vf)((e2 + 127) << 23);
 }
 
+/* tanh(x), within 3 units in the last place; Cephes, tanhf: a polynomial up to 0.625, then by exp. */
+static inline vf vtanh(vf x)
+{
+    const vf z = x * x;
+    vf p = all(-5.70498872745e-3f);
+    p = p * z + 2.06390887954e-2f;
+    p = p * z - 5.37397155531e-2f;
+    p = p * z + 1.33314422036e-1f;
+    p = p * z - 3.33332819422e-1f;
+    const vf far = 1.0f - 2.0f / (vexp(x + x) + 1.0f), near = p * (z * x) + x;
+    return choose(z < 0.390625f, near, far);
+}
+
 static inline float dot(const float *a, const float *b, int64_t n)
 {
     vf sum = {0};
@@ -180,7 +193,7 @@ static inline float dot(const float *a, const float *b, int64_t n)
 
 /* ---- rmsnorm ----------------------------------------------------------------------------------- */
 
-static void rmsnorm_fwd(ph_real *y_, ph_real *r_, const ph_real *x_, const ph_real *w_, float eps,
+static void rmsnorm_fwd(ph_real *y_, ph_real *r_, const ph_real *x_, const ph_real *w_, double eps,
                         int64_t N, int64_t C, ph_stream *s)
 {
     const float *w = (const float *)w_;
@@ -188,7 +201,7 @@ static void rmsnorm_fwd(ph_real *y_, ph_real *r_, const ph_real *x_, const ph_re
     for (int64_t n = 0; n < N; n++) {
         const float *x = (const float *)x_ + n * C;
         float *y = (float *)y_ + n * C;
-        const float r = 1 / sqrtf(dot(x, x, C) / (float)C + eps);
+        const float r = 1 / sqrtf(dot(x, x, C) / (float)C + (float)eps);
         for (int64_t i = 0; i < C; i += W)
             put(y + i, get(x + i, C - i) * r * get(w + i, C - i), C - i);
         ((float *)r_)[n] = r;
@@ -213,6 +226,109 @@ static void rmsnorm_bwd(ph_real *dx_, float beta, const ph_real *dy_, const ph_r
             if (beta != 0) d += get(dx + i, C - i);
             put(dx + i, d, C - i);
         }
+    }
+}
+
+/* ---- layernorm and headnorm ---------------------------------------------------------------------
+ *
+ * All of one line x (C) at once: m is the mean that is taken off, r one over what remains.
+ */
+static inline float mean(const float *x, int64_t C)
+{
+    vf sum = {0};
+    for (int64_t i = 0; i < C; i += W) sum += get(x + i, C - i);
+    return total(sum) / (float)C;
+}
+
+static inline float inverse_deviation(const float *x, float m, float eps, int64_t C)
+{
+    vf sum = {0};
+    for (int64_t i = 0; i < C; i += W) {
+        const vf d = get_or(x + i, C - i, m) - m;
+        sum += d * d;
+    }
+    return 1 / sqrtf(total(sum) / (float)C + eps);
+}
+
+static inline void norm_line(float *y, const float *x, const float *w, const float *b, float m,
+                             float r, int64_t C)
+{
+    for (int64_t i = 0; i < C; i += W) {
+        vf v = (get(x + i, C - i) - m) * r * get(w + i, C - i);
+        if (b) v += get(b + i, C - i);
+        put(y + i, v, C - i);
+    }
+}
+
+/* dx may be dy; `centred`: the mean of dy*w is taken off, as layernorm's gradient has it. */
+static inline void norm_line_bwd(float *dx, float beta, const float *dy, const float *x,
+                                 const float *w, float m, float r, bool centred, int64_t C)
+{
+    vf sum = {0}, along = {0};
+    for (int64_t i = 0; i < C; i += W) {
+        const vf g = get(dy + i, C - i) * get(w + i, C - i);
+        sum += g;
+        along += g * ((get_or(x + i, C - i, m) - m) * r);
+    }
+    const float a = centred ? total(sum) / (float)C : 0, b = total(along) / (float)C;
+    for (int64_t i = 0; i < C; i += W) {
+        const vf z = (get(x + i, C - i) - m) * r;
+        vf d = (get(dy + i, C - i) * get(w + i, C - i) - a - z * b) * r;
+        if (beta != 0) d += get(dx + i, C - i);
+        put(dx + i, d, C - i);
+    }
+}
+
+static void layernorm_fwd(ph_real *y, ph_real *m_, ph_real *r_, const ph_real *x_, const ph_real *w,
+                          const ph_real *b, double eps, int64_t N, int64_t C, ph_stream *s)
+{
+#pragma omp parallel for num_threads(s->threads) schedule(static) if (N * C > SMALL)
+    for (int64_t n = 0; n < N; n++) {
+        const float *x = (const float *)x_ + n * C;
+        const float m = mean(x, C), r = inverse_deviation(x, m, (float)eps, C);
+        norm_line((float *)y + n * C, x, (const float *)w, (const float *)b, m, r, C);
+        ((float *)m_)[n] = m;
+        ((float *)r_)[n] = r;
+    }
+}
+
+static void layernorm_bwd(ph_real *dx, float beta, const ph_real *dy, const ph_real *x,
+                          const ph_real *w, const ph_real *m, const ph_real *r, int64_t N,
+                          int64_t C, ph_stream *s)
+{
+#pragma omp parallel for num_threads(s->threads) schedule(static) if (N * C > SMALL)
+    for (int64_t n = 0; n < N; n++)
+        norm_line_bwd((float *)dx + n * C, beta, (const float *)dy + n * C,
+                      (const float *)x + n * C, (const float *)w, ((const float *)m)[n],
+                      ((const float *)r)[n], true, C);
+}
+
+static void headnorm_fwd(ph_real *y, const ph_real *x_, const ph_real *w, ph_norm_kind kind,
+                         bool each, double eps, int64_t N, int64_t H, int64_t D, int64_t ld,
+                         ph_stream *s)
+{
+#pragma omp parallel for num_threads(s->threads) schedule(static) if (N * H * D > SMALL)
+    for (int64_t nh = 0; nh < N * H; nh++) {
+        const int64_t h = nh % H, at = nh / H * ld + h * D;
+        const float *x = (const float *)x_ + at;
+        const float m = kind == PH_NORM_LAYER ? mean(x, D) : 0;
+        norm_line((float *)y + at, x, (const float *)w + (each ? h * D : 0), NULL, m,
+                  inverse_deviation(x, m, (float)eps, D), D);
+    }
+}
+
+static void headnorm_bwd(ph_real *dx_, const ph_real *x_, const ph_real *w, ph_norm_kind kind,
+                         bool each, double eps, int64_t N, int64_t H, int64_t D, int64_t ld,
+                         ph_stream *s)
+{
+#pragma omp parallel for num_threads(s->threads) schedule(static) if (N * H * D > SMALL)
+    for (int64_t nh = 0; nh < N * H; nh++) {
+        const int64_t h = nh % H, at = nh / H * ld + h * D;
+        const float *x = (const float *)x_ + at;
+        float *dx = (float *)dx_ + at;
+        const float m = kind == PH_NORM_LAYER ? mean(x, D) : 0;
+        norm_line_bwd(dx, 0, dx, x, (const float *)w + (each ? h * D : 0), m,
+                      inverse_deviation(x, m, (float)eps, D), kind == PH_NORM_LAYER, D);
     }
 }
 
@@ -418,28 +534,49 @@ static void softmax(float *p, int64_t n)
     for (int64_t u = 0; u < n; u += W) put(p + u, get(p + u, n - u) / z, n - u);
 }
 
+/* The same keys without the first `from` of them. */
+static struct keys behind(const struct keys *k, int64_t from)
+{
+    struct keys rest = *k;
+    const int64_t context = from < k->P ? from : k->P;
+    rest.P -= context;
+    if (rest.P) rest.context += context * k->context_ld;
+    rest.own += (from - context) * k->ld;
+    return rest;
+}
+
+/* The first token that is seen by the one behind n - 1 others. */
+static inline int64_t first_seen(int64_t n, int64_t window)
+{
+    return window && n > window ? n - window : 0;
+}
+
 /* softmax of the scores of q, of n ≤ W of them: one vector that never waits for memory. Elements
  * past the n-th repeat it until they are cleared. */
-static vf softmax_short(const float *q, const struct keys *K, float scale, int64_t n, int64_t D)
+static vf softmax_short(const float *q, const struct keys *K, float scale, float cap, int64_t n,
+                        int64_t D)
 {
     vf x = all(0);
     for (int64_t u = 0; u < n; u++) x = choose(first(u), x, all(scale * dot(q, key(K, u), D)));
+    if (cap != 0) x = cap * vtanh(x / cap);
     const vf e = choose(first(n), vexp(x - largest(x)), all(0));
     return e / total(e);
 }
 
 static void attend(float *o, float *p, const float *q, const struct keys *K, const struct keys *V,
-                   float scale, int64_t n, int64_t D)
+                   float scale, float cap, int64_t n, int64_t D)
 {
     float line[W];
     const float *weight = p;
     if (n <= W) {
-        const vf e = softmax_short(q, K, scale, n, D);
+        const vf e = softmax_short(q, K, scale, cap, n, D);
         put(line, e, W);
         put(p, e, n);
         weight = line;
     } else {
         for (int64_t u = 0; u < n; u++) p[u] = scale * dot(q, key(K, u), D);
+        for (int64_t u = 0; cap != 0 && u < n; u += W)
+            put(p + u, cap * vtanh(get(p + u, n - u) / cap), n - u);
         softmax(p, n);
     }
     for (int64_t i = 0; i < D; i += W) {
@@ -449,10 +586,20 @@ static void attend(float *o, float *p, const float *q, const struct keys *K, con
     }
 }
 
+/* attend for the tokens behind `from`. */
+static void attend_behind(float *o, float *p, const float *q, const struct keys *K,
+                          const struct keys *V, float scale, float cap, int64_t from, int64_t n,
+                          int64_t D)
+{
+    const struct keys K2 = behind(K, from), V2 = behind(V, from);
+    memset(p, 0, (size_t)from * sizeof *p);
+    attend(o, p + from, q, &K2, &V2, scale, cap, n - from, D);
+}
+
 static void attention_fwd(ph_real *o_, ph_real *p_, const ph_real *q_, const ph_real *k,
-                          const ph_real *v, const ph_real *kc, const ph_real *vc, float scale,
-                          int64_t B, int64_t T, int64_t P, int64_t H, int64_t Hkv, int64_t D,
-                          int64_t ld, ph_stream *s)
+                          const ph_real *v, const ph_real *kc, const ph_real *vc, double scale,
+                          double cap, int64_t window, int64_t B, int64_t T, int64_t P, int64_t H,
+                          int64_t Hkv, int64_t D, int64_t ld, ph_stream *s)
 {
     const int64_t group = H / Hkv, U = P + T;
 #pragma omp parallel for num_threads(s->threads) schedule(static) if (B * T * H * D > SMALL)
@@ -462,10 +609,15 @@ static void attention_fwd(ph_real *o_, ph_real *p_, const ph_real *q_, const ph_
         const struct keys V = keys_of(vc, v, b, g, T, P, Hkv, D, ld);
         for (int64_t h = g * group; h < (g + 1) * group; h++)
             for (int64_t t = 0; t < T; t++) {
+                const int64_t n = P + t + 1, from = first_seen(n, window);
                 float *p = (float *)p_ + ((b * H + h) * T + t) * U;
-                attend((float *)o_ + ((b * T + t) * H + h) * D, p,
-                       (const float *)q_ + (b * T + t) * ld + h * D, &K, &V, scale, P + t + 1, D);
-                for (int64_t u = P + t + 1; u < U; u++) p[u] = 0;
+                float *o = (float *)o_ + ((b * T + t) * H + h) * D;
+                const float *q = (const float *)q_ + (b * T + t) * ld + h * D;
+                if (from)
+                    attend_behind(o, p, q, &K, &V, (float)scale, (float)cap, from, n, D);
+                else
+                    attend(o, p, q, &K, &V, (float)scale, (float)cap, n, D);
+                for (int64_t u = n; u < U; u++) p[u] = 0;
             }
     }
 }
@@ -478,7 +630,7 @@ static void zero_rows(float *x, int64_t n, int64_t D, int64_t ld)
 /* attend's passes in reverse, for one token; dk and dv are those of the row's first token. */
 static void attend_bwd(float *dq, float *dk, float *dv, const float *d_o, const float *p,
                        const float *q, const struct keys *K, const struct keys *V, float scale,
-                       int64_t n, int64_t D)
+                       float cap, int64_t n, int64_t D)
 {
     enum { KEPT = 512 }; /* dp of the first entries; the others are computed twice */
     float dp[KEPT], sum = 0;
@@ -489,8 +641,12 @@ static void attend_bwd(float *dq, float *dk, float *dv, const float *d_o, const 
     }
     for (int64_t u = 0; u < n; u++) {
         const float d = u < KEPT ? dp[u] : dot(d_o, key(V, u), D);
-        const float ds = scale * p[u] * (d - sum);
+        float ds = scale * p[u] * (d - sum);
         const float *ku = key(K, u);
+        if (cap != 0) {
+            const float t = tanhf(scale * dot(q, ku, D) / cap);
+            ds *= 1 - t * t;
+        }
         for (int64_t i = 0; i < D; i += W)
             put(dq + i, get(dq + i, D - i) + ds * get(ku + i, D - i), D - i);
         if (u < K->P) continue;
@@ -504,10 +660,11 @@ static void attend_bwd(float *dq, float *dk, float *dv, const float *d_o, const 
 
 static void attention_bwd(ph_real *dq_, ph_real *dk_, ph_real *dv_, float beta, const ph_real *do_,
                           const ph_real *p_, const ph_real *q_, const ph_real *k, const ph_real *v,
-                          const ph_real *kc, const ph_real *vc, float scale, int64_t B, int64_t T,
-                          int64_t P, int64_t H, int64_t Hkv, int64_t D, int64_t ld, ph_stream *s)
+                          const ph_real *kc, const ph_real *vc, double scale, double cap,
+                          int64_t window, int64_t B, int64_t T, int64_t P, int64_t H, int64_t Hkv,
+                          int64_t D, int64_t ld, ph_stream *s)
 {
-    const int64_t group = H / Hkv;
+    const int64_t group = H / Hkv, U = P + T;
 #pragma omp parallel for num_threads(s->threads) schedule(static) if (B * T * H * D > SMALL)
     for (int64_t bg = 0; bg < B * Hkv; bg++) {
         const int64_t b = bg / Hkv, g = bg % Hkv;
@@ -523,51 +680,156 @@ static void attention_bwd(ph_real *dq_, ph_real *dk_, ph_real *dv_, float beta, 
         for (int64_t h = 0; h < group; h++)
             for (int64_t t = 0; t < T; t++) {
                 const int64_t bth = (b * T + t) * H + g * group + h;
-                attend_bwd(dq + t * ld + h * D, dk, dv, (const float *)do_ + bth * D,
-                           (const float *)p_ + ((b * H + g * group + h) * T + t) * (P + T),
-                           (const float *)q_ + (b * T + t) * ld + (g * group + h) * D, &K, &V,
-                           scale, P + t + 1, D);
+                const int64_t n = P + t + 1, from = first_seen(n, window);
+                const int64_t own = from > P ? (from - P) * ld : 0;
+                const struct keys K2 = behind(&K, from), V2 = behind(&V, from);
+                attend_bwd(dq + t * ld + h * D, dk + own, dv + own, (const float *)do_ + bth * D,
+                           (const float *)p_ + ((b * H + g * group + h) * T + t) * U + from,
+                           (const float *)q_ + (b * T + t) * ld + (g * group + h) * D, &K2, &V2,
+                           (float)scale, (float)cap, n - from, D);
             }
     }
 }
 
-/* ---- gated ------------------------------------------------------------------------------------- */
+/* ---- gated and act ----------------------------------------------------------------------------- */
 
 static inline vf sigma(vf x)
 {
     return 1.0f / (1.0f + vexp(-x));
 }
 
-static void gated_fwd(ph_real *h_, const ph_real *gu_, ph_gate_kind kind, int64_t N, int64_t F,
+/* Phi(x); there is no vector erfc, and no family of ours needs it fast. */
+static inline vf normal_integral(vf x)
+{
+    for (int i = 0; i < W; i++) x[i] = 0.5f * erfcf(-x[i] * 0.70710678f);
+    return x;
+}
+
+/* act(x) = x*s and its slope; see ref_template.h */
+static inline vf act_share(vf x, ph_act_kind kind)
+{
+    switch (kind) {
+    case PH_ACT_GELU_TANH: return sigma(1.5957691216f * x * (1.0f + 0.044715f * x * x));
+    case PH_ACT_GELU: return normal_integral(x);
+    default: return sigma(x);
+    }
+}
+
+static inline vf act_slope(vf x, vf s, ph_act_kind kind)
+{
+    switch (kind) {
+    case PH_ACT_GELU_TANH:
+        return s + x * s * (1.0f - s) * 1.5957691216f * (1.0f + 3 * 0.044715f * x * x);
+    case PH_ACT_GELU: return s + x * (0.3989422804f * vexp(-0.5f * x * x));
+    default: return s * (1.0f + x * (1.0f - s));
+    }
+}
+
+/* kind is a constant where these are called, so that the loops have no branch */
+static inline __attribute__((always_inline)) void
+gated_line(float *h, const float *g, const float *u, const ph_act_kind kind, int64_t F)
+{
+    for (int64_t i = 0; i < F; i += W) {
+        const vf x = get(g + i, F - i);
+        put(h + i, x * act_share(x, kind) * get(u + i, F - i), F - i);
+    }
+}
+
+static inline __attribute__((always_inline)) void gated_line_bwd(float *dg, float *du,
+                                                                 const float *dh, const float *g,
+                                                                 const float *u,
+                                                                 const ph_act_kind kind, int64_t F)
+{
+    for (int64_t i = 0; i < F; i += W) {
+        const vf x = get(g + i, F - i), a = act_share(x, kind), d = get(dh + i, F - i);
+        put(dg + i, d * get(u + i, F - i) * act_slope(x, a, kind), F - i);
+        put(du + i, d * (x * a), F - i);
+    }
+}
+
+static void gated_fwd(ph_real *h_, const ph_real *gu_, ph_act_kind kind, int64_t N, int64_t F,
                       ph_stream *s)
 {
-    (void)kind; /* PH_GATE_SILU is the only one */
 #pragma omp parallel for num_threads(s->threads) schedule(static) if (N * F > SMALL)
     for (int64_t n = 0; n < N; n++) {
         const float *g = (const float *)gu_ + n * 2 * F, *u = g + F;
         float *h = (float *)h_ + n * F;
-        for (int64_t i = 0; i < F; i += W) {
-            const vf x = get(g + i, F - i);
-            put(h + i, x * sigma(x) * get(u + i, F - i), F - i);
+        switch (kind) {
+        case PH_ACT_SILU: gated_line(h, g, u, PH_ACT_SILU, F); break;
+        case PH_ACT_GELU_TANH: gated_line(h, g, u, PH_ACT_GELU_TANH, F); break;
+        case PH_ACT_GELU: gated_line(h, g, u, PH_ACT_GELU, F); break;
         }
     }
 }
 
-/* silu'(x) = sigma(x) * (1 + x*(1 - sigma(x))) */
-static void gated_bwd(ph_real *dgu_, const ph_real *dh_, const ph_real *gu_, ph_gate_kind kind,
+static void gated_bwd(ph_real *dgu_, const ph_real *dh_, const ph_real *gu_, ph_act_kind kind,
                       int64_t N, int64_t F, ph_stream *s)
 {
-    (void)kind;
 #pragma omp parallel for num_threads(s->threads) schedule(static) if (N * F > SMALL)
     for (int64_t n = 0; n < N; n++) {
         const float *g = (const float *)gu_ + n * 2 * F, *u = g + F;
         const float *dh = (const float *)dh_ + n * F;
         float *dg = (float *)dgu_ + n * 2 * F, *du = dg + F;
-        for (int64_t i = 0; i < F; i += W) {
-            const vf x = get(g + i, F - i), a = sigma(x), d = get(dh + i, F - i);
-            put(dg + i, d * get(u + i, F - i) * (a * (1.0f + x * (1.0f - a))), F - i);
-            put(du + i, d * (x * a), F - i);
+        switch (kind) {
+        case PH_ACT_SILU: gated_line_bwd(dg, du, dh, g, u, PH_ACT_SILU, F); break;
+        case PH_ACT_GELU_TANH: gated_line_bwd(dg, du, dh, g, u, PH_ACT_GELU_TANH, F); break;
+        case PH_ACT_GELU: gated_line_bwd(dg, du, dh, g, u, PH_ACT_GELU, F); break;
         }
+    }
+}
+
+static void act_fwd(ph_real *h_, const ph_real *x_, ph_act_kind kind, int64_t n, ph_stream *s)
+{
+    float *h = (float *)h_;
+    const float *x = (const float *)x_;
+#pragma omp parallel for num_threads(s->threads) schedule(static) if (n > SMALL)
+    for (int64_t i = 0; i < n; i += W) {
+        const vf v = get(x + i, n - i);
+        put(h + i, v * act_share(v, kind), n - i);
+    }
+}
+
+static void act_bwd(ph_real *dx_, const ph_real *dh_, const ph_real *x_, ph_act_kind kind,
+                    int64_t n, ph_stream *s)
+{
+    float *dx = (float *)dx_;
+    const float *dh = (const float *)dh_, *x = (const float *)x_;
+#pragma omp parallel for num_threads(s->threads) schedule(static) if (n > SMALL)
+    for (int64_t i = 0; i < n; i += W) {
+        const vf v = get(x + i, n - i);
+        put(dx + i, get(dh + i, n - i) * act_slope(v, act_share(v, kind), kind), n - i);
+    }
+}
+
+/* ---- softcap, add_bias ------------------------------------------------------------------------- */
+
+static void softcap_fwd(ph_real *y_, double cap, int64_t n, ph_stream *s)
+{
+    float *y = (float *)y_;
+    const float c = (float)cap;
+#pragma omp parallel for num_threads(s->threads) schedule(static) if (n > SMALL)
+    for (int64_t i = 0; i < n; i += W) put(y + i, c * vtanh(get(y + i, n - i) / c), n - i);
+}
+
+static void softcap_bwd(ph_real *dy_, const ph_real *y_, double cap, int64_t n, ph_stream *s)
+{
+    float *dy = (float *)dy_;
+    const float *y = (const float *)y_;
+    const float c = (float)cap;
+#pragma omp parallel for num_threads(s->threads) schedule(static) if (n > SMALL)
+    for (int64_t i = 0; i < n; i += W) {
+        const vf t = get(y + i, n - i) / c;
+        put(dy + i, get(dy + i, n - i) * (1.0f - t * t), n - i);
+    }
+}
+
+static void add_bias(ph_real *y_, const ph_real *b_, int64_t N, int64_t J, ph_stream *s)
+{
+    const float *b = (const float *)b_;
+#pragma omp parallel for num_threads(s->threads) schedule(static) if (N * J > 4 * SMALL)
+    for (int64_t n = 0; n < N; n++) {
+        float *y = (float *)y_ + n * J;
+        for (int64_t j = 0; j < J; j += W) put(y + j, get(y + j, J - j) + get(b + j, J - j), J - j);
     }
 }
 
@@ -581,66 +843,12 @@ static void add_fwd(ph_real *y_, const ph_real *a_, const ph_real *b_, int64_t n
     for (int64_t i = 0; i < n; i += W) put(y + i, get(a + i, n - i) + get(b + i, n - i), n - i);
 }
 
-/* ---- lanes ------------------------------------------------------------------------------------- */
+#include "kernels/lanes_template.h"
 
-typedef float hf __attribute__((vector_size(2 * W))); /* half a vector, as wide as vd */
-typedef double vd __attribute__((vector_size(4 * W)));
-enum { HALF = W / 2, HALVES = PH_LANES / HALF, WHOLES = PH_LANES / W };
-
-static void lanes_load(double *sum, double *squares, float *least, float *most, const float *x,
-                       int64_t n, int64_t ld)
-{
-    vd s[HALVES], q[HALVES];
-    vf low[WHOLES], high[WHOLES];
-    memcpy(s, sum, sizeof s);
-    memcpy(q, squares, sizeof q);
-    memcpy(low, x, sizeof low);
-    memcpy(high, x, sizeof high);
-    for (int64_t i = 0; i < n; i++, x += ld) {
-        UNROLL for (int v = 0; v < HALVES; v++)
-        {
-            hf half;
-            memcpy(&half, x + v * HALF, sizeof half);
-            const vd d = __builtin_convertvector(half, vd);
-            s[v] += d;
-            q[v] += d * d; /* exact in double, fused or not */
-        }
-        UNROLL for (int v = 0; v < WHOLES; v++)
-        {
-            const vf f = get(x + v * W, W);
-            low[v] = choose(f < low[v], f, low[v]);
-            high[v] = larger(f, high[v]);
-        }
-    }
-    memcpy(sum, s, sizeof s);
-    memcpy(squares, q, sizeof q);
-    memcpy(least, low, sizeof low);
-    memcpy(most, high, sizeof high);
-}
-
-/* Row by row, so that one column's increments do not wait for each other. */
-static void lanes_count(uint32_t *bins, const float *x, const float *low, const float *step,
-                        int64_t n, int64_t ld)
-{
-    vf from[WHOLES], scale[WHOLES];
-    for (int v = 0; v < WHOLES; v++) from[v] = get(low + v * W, W);
-    for (int v = 0; v < WHOLES; v++) scale[v] = 1.0f / get(step + v * W, W);
-    for (int64_t i = 0; i < n; i++, x += ld) {
-        int32_t at[PH_LANES];
-        UNROLL for (int v = 0; v < WHOLES; v++)
-        {
-            vi k = __builtin_convertvector((get(x + v * W, W) - from[v]) * scale[v], vi);
-            k = (k & (k < PH_BINS)) | ((PH_BINS - 1) & (k >= PH_BINS));
-            k &= k > 0;
-            memcpy(at + v * W, &k, sizeof k);
-        }
-        UNROLL for (int l = 0; l < PH_LANES; l++) bins[l * PH_BINS + at[l]]++;
-    }
-}
-
-const struct ph__cpu_kernels CPU_KERNELS = {CPU_SET,
-                                            {rmsnorm_fwd, rmsnorm_bwd, matmul, rope_fwd, rope_bwd,
-                                             attention_fwd, attention_bwd, gated_fwd, gated_bwd,
-                                             add_fwd},
-                                            matrix_new,
-                                            {lanes_load, lanes_count}};
+const struct ph__cpu_kernels CPU_KERNELS = {
+    CPU_SET,
+    {rmsnorm_fwd, rmsnorm_bwd, layernorm_fwd, layernorm_bwd, headnorm_fwd, headnorm_bwd, matmul,
+     rope_fwd, rope_bwd, attention_fwd, attention_bwd, gated_fwd, gated_bwd, act_fwd, act_bwd,
+     softcap_fwd, softcap_bwd, add_bias, add_fwd},
+    matrix_new,
+    {lanes_load, lanes_count}};

@@ -35,7 +35,13 @@ typedef enum ph_rope_kind {
     PH_ROPE_HALVES       /* pairs (i, i + D/2): the layout of the original checkpoints */
 } ph_rope_kind;
 
-typedef enum ph_gate_kind { PH_GATE_SILU } ph_gate_kind;
+typedef enum ph_act_kind {
+    PH_ACT_SILU,      /* x/(1+exp(-x)) */
+    PH_ACT_GELU_TANH, /* x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+    PH_ACT_GELU       /* x/2 (1 + erf(x/sqrt(2))) */
+} ph_act_kind;
+
+typedef enum ph_norm_kind { PH_NORM_RMS, PH_NORM_LAYER } ph_norm_kind;
 
 struct ph_ops {
     /* rmsnorm
@@ -45,10 +51,35 @@ struct ph_ops {
      * backward, g = dy*w:
      *   dx[n,j] = beta*dx[n,j] + r*g[j] - x[n,j] * r^3/C * sum_i g[i]*x[n,i]
      */
-    void (*rmsnorm_fwd)(ph_real *y, ph_real *r, const ph_real *x, const ph_real *w, float eps,
+    void (*rmsnorm_fwd)(ph_real *y, ph_real *r, const ph_real *x, const ph_real *w, double eps,
                         int64_t N, int64_t C, ph_stream *s);
     void (*rmsnorm_bwd)(ph_real *dx, float beta, const ph_real *dy, const ph_real *x,
                         const ph_real *w, const ph_real *r, int64_t N, int64_t C, ph_stream *s);
+
+    /* layernorm
+     *   y[n,i] = (x[n,i] - m[n]) * r[n] * w[i] + b[i]
+     *   m[n] = mean_i x[n,i]     r[n] = 1/sqrt(mean_i (x[n,i] - m[n])^2 + eps)
+     *   x, y (N,C), y must not alias x; w, b (C), b NULL: 0; m, r (N) written for the backward pass
+     * backward, g = dy*w, z = (x - m)*r:
+     *   dx[n,j] = beta*dx[n,j] + r*(g[j] - mean_i g[i] - z[j] * mean_i g[i]*z[i])
+     */
+    void (*layernorm_fwd)(ph_real *y, ph_real *m, ph_real *r, const ph_real *x, const ph_real *w,
+                          const ph_real *b, double eps, int64_t N, int64_t C, ph_stream *s);
+    void (*layernorm_bwd)(ph_real *dx, float beta, const ph_real *dy, const ph_real *x,
+                          const ph_real *w, const ph_real *m, const ph_real *r, int64_t N,
+                          int64_t C, ph_stream *s);
+
+    /* headnorm: rmsnorm, or layernorm without b, of every head of a token by itself
+     *   x, y (N,H,D) with stride ld per token, y must not alias x; w (D) shared by the heads, or
+     *   (H,D) where `each` is true; nothing is saved
+     * backward, in place: dx holds dy before and dx afterwards, x is what the norm was given.
+     */
+    void (*headnorm_fwd)(ph_real *y, const ph_real *x, const ph_real *w, ph_norm_kind kind,
+                         bool each, double eps, int64_t N, int64_t H, int64_t D, int64_t ld,
+                         ph_stream *s);
+    void (*headnorm_bwd)(ph_real *dx, const ph_real *x, const ph_real *w, ph_norm_kind kind,
+                         bool each, double eps, int64_t N, int64_t H, int64_t D, int64_t ld,
+                         ph_stream *s);
 
     /* matmul
      *   y[n,j] = beta*y[n,j] + sum_k x[n,k] * M[k,j]     x (N,K), y (N,J), y must not alias x
@@ -73,36 +104,59 @@ struct ph_ops {
                      int64_t ld, ph_stream *s);
 
     /* attention, causal, with grouped KV heads and a shared context
-     *   o[b,t,h,:] = sum_u p[b,h,t,u] * V[b,u,g,:]        g = h / (H/Hkv),  u = 0 … P+t
-     *   p[b,h,t,:] = softmax_u (scale * q[b,t,h,:]·K[b,u,g,:])
+     *   o[b,t,h,:] = sum_u p[b,h,t,u] * V[b,u,g,:]        g = h / (H/Hkv),  u = from … P+t
+     *   p[b,h,t,:] = softmax_u c(scale * q[b,t,h,:]·K[b,u,g,:])
+     *   c(z) = cap * tanh(z/cap), or z where cap is 0
+     *   from = 0, or where window is not 0 the token window-1 places before the last, if there is one
      *   K[b,u] is kc[u] for u < P (the context, the same for all rows), else k[b,u-P]; V likewise
      *   q (B,T,H,D), k, v (B,T,Hkv,D) with one stride ld per token; kc, vc (P,Hkv,D) dense, unused
-     *   and NULL if P = 0; o (B,T,H,D) dense; p (B,H,T,P+T) saved for backward, entries with
-     *   u > P+t are written as 0
-     * backward (no gradient goes to the context):
-     *   dp[u] = do·V[u]   ds[u] = p[u]*(dp[u] - sum_w p[w]*dp[w])
+     *   and NULL if P = 0; o (B,T,H,D) dense; p (B,H,T,P+T) saved for backward, entries that a
+     *   token does not see are written as 0
+     * backward (no gradient goes to the context), c'(z) = 1 - tanh(z/cap)^2, or 1:
+     *   dp[u] = do·V[u]   ds[u] = p[u]*(dp[u] - sum_w p[w]*dp[w]) * c'(scale q·K[u])
      *   dq = beta*dq + scale * sum_u ds[u]*K[u]     dk[u] = beta*dk[u] + scale * sum ds[u]*q
      *   dv[u] = beta*dv[u] + sum p[u]*do            (sums over t ≥ u and the H/Hkv heads of g)
      *   dq, dk, dv have stride ld like q, k, v; do is dense like o
      */
     void (*attention_fwd)(ph_real *o, ph_real *p, const ph_real *q, const ph_real *k,
-                          const ph_real *v, const ph_real *kc, const ph_real *vc, float scale,
-                          int64_t B, int64_t T, int64_t P, int64_t H, int64_t Hkv, int64_t D,
-                          int64_t ld, ph_stream *s);
+                          const ph_real *v, const ph_real *kc, const ph_real *vc, double scale,
+                          double cap, int64_t window, int64_t B, int64_t T, int64_t P, int64_t H,
+                          int64_t Hkv, int64_t D, int64_t ld, ph_stream *s);
     void (*attention_bwd)(ph_real *dq, ph_real *dk, ph_real *dv, float beta, const ph_real *d_o,
                           const ph_real *p, const ph_real *q, const ph_real *k, const ph_real *v,
-                          const ph_real *kc, const ph_real *vc, float scale, int64_t B, int64_t T,
-                          int64_t P, int64_t H, int64_t Hkv, int64_t D, int64_t ld, ph_stream *s);
+                          const ph_real *kc, const ph_real *vc, double scale, double cap,
+                          int64_t window, int64_t B, int64_t T, int64_t P, int64_t H, int64_t Hkv,
+                          int64_t D, int64_t ld, ph_stream *s);
 
     /* gated
-     *   h[n,i] = act(g[n,i]) * u[n,i]                      act(x) = x/(1+exp(-x)) for SILU
+     *   h[n,i] = act(g[n,i]) * u[n,i]                      act: see ph_act_kind
      *   gu (N,2F) holds g in its first F columns and u in the last F; h (N,F)
      * backward, overwriting: dgu (N,2F) = (dh*u*act'(g), dh*act(g));  dgu must not alias gu
      */
-    void (*gated_fwd)(ph_real *h, const ph_real *gu, ph_gate_kind kind, int64_t N, int64_t F,
+    void (*gated_fwd)(ph_real *h, const ph_real *gu, ph_act_kind kind, int64_t N, int64_t F,
                       ph_stream *s);
-    void (*gated_bwd)(ph_real *dgu, const ph_real *dh, const ph_real *gu, ph_gate_kind kind,
+    void (*gated_bwd)(ph_real *dgu, const ph_real *dh, const ph_real *gu, ph_act_kind kind,
                       int64_t N, int64_t F, ph_stream *s);
+
+    /* act
+     *   h[i] = act(x[i]), n elements; h must not alias x
+     * backward, overwriting: dx[i] = dh[i]*act'(x[i]); dx must not alias dh or x
+     */
+    void (*act_fwd)(ph_real *h, const ph_real *x, ph_act_kind kind, int64_t n, ph_stream *s);
+    void (*act_bwd)(ph_real *dx, const ph_real *dh, const ph_real *x, ph_act_kind kind, int64_t n,
+                    ph_stream *s);
+
+    /* softcap, in place
+     *   y[i] = cap * tanh(y[i]/cap), n elements, cap > 0
+     * backward, in place, y being what the forward operation left: dy[i] = dy[i]*(1 - (y[i]/cap)^2)
+     */
+    void (*softcap_fwd)(ph_real *y, double cap, int64_t n, ph_stream *s);
+    void (*softcap_bwd)(ph_real *dy, const ph_real *y, double cap, int64_t n, ph_stream *s);
+
+    /* add_bias, in place
+     *   y[n,j] = y[n,j] + b[j]       y (N,J), b (J). Its backward is the identity.
+     */
+    void (*add_bias)(ph_real *y, const ph_real *b, int64_t N, int64_t J, ph_stream *s);
 
     /* add
      *   y[i] = a[i] + b[i], n elements; y may alias a or b. Its backward is the identity.

@@ -13,7 +13,7 @@
 
 /* ---- rmsnorm ----------------------------------------------------------------------------------- */
 
-static void rmsnorm_fwd(ph_real *y_, ph_real *r_, const ph_real *x_, const ph_real *w_, float eps,
+static void rmsnorm_fwd(ph_real *y_, ph_real *r_, const ph_real *x_, const ph_real *w_, double eps,
                         int64_t N, int64_t C, ph_stream *s)
 {
     const REAL *w = (const REAL *)w_;
@@ -23,7 +23,7 @@ static void rmsnorm_fwd(ph_real *y_, ph_real *r_, const ph_real *x_, const ph_re
         REAL *y = (REAL *)y_ + n * C;
         double sum = 0;
         for (int64_t i = 0; i < C; i++) sum += (double)x[i] * (double)x[i];
-        REAL r = (REAL)(1 / sqrt(sum / (double)C + (double)eps));
+        REAL r = (REAL)(1 / sqrt(sum / (double)C + eps));
         for (int64_t i = 0; i < C; i++) y[i] = x[i] * r * w[i];
         ((REAL *)r_)[n] = r;
     }
@@ -44,6 +44,107 @@ static void rmsnorm_bwd(ph_real *dx_, float beta, const ph_real *dy_, const ph_r
             REAL d = r * dy[i] * w[i] - a * x[i];
             dx[i] = beta != 0 ? dx[i] + d : d;
         }
+    }
+}
+
+/* ---- layernorm --------------------------------------------------------------------------------- */
+
+static REAL mean(const REAL *x, int64_t C)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < C; i++) sum += (double)x[i];
+    return (REAL)(sum / (double)C);
+}
+
+static REAL inverse_deviation(const REAL *x, REAL m, double eps, int64_t C)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < C; i++) sum += (double)(x[i] - m) * (double)(x[i] - m);
+    return (REAL)(1 / sqrt(sum / (double)C + eps));
+}
+
+static void layernorm_fwd(ph_real *y_, ph_real *m_, ph_real *r_, const ph_real *x_,
+                          const ph_real *w_, const ph_real *b_, double eps, int64_t N, int64_t C,
+                          ph_stream *s)
+{
+    const REAL *w = (const REAL *)w_, *b = (const REAL *)b_;
+#pragma omp parallel for num_threads(s->threads) schedule(static)
+    for (int64_t n = 0; n < N; n++) {
+        const REAL *x = (const REAL *)x_ + n * C;
+        REAL *y = (REAL *)y_ + n * C;
+        const REAL m = mean(x, C), r = inverse_deviation(x, m, eps, C);
+        for (int64_t i = 0; i < C; i++) y[i] = (x[i] - m) * r * w[i] + (b ? b[i] : 0);
+        ((REAL *)m_)[n] = m;
+        ((REAL *)r_)[n] = r;
+    }
+}
+
+static void layernorm_bwd(ph_real *dx_, float beta, const ph_real *dy_, const ph_real *x_,
+                          const ph_real *w_, const ph_real *m_, const ph_real *r_, int64_t N,
+                          int64_t C, ph_stream *s)
+{
+    const REAL *w = (const REAL *)w_;
+#pragma omp parallel for num_threads(s->threads) schedule(static)
+    for (int64_t n = 0; n < N; n++) {
+        const REAL *x = (const REAL *)x_ + n * C, *dy = (const REAL *)dy_ + n * C;
+        REAL *dx = (REAL *)dx_ + n * C, m = ((const REAL *)m_)[n], r = ((const REAL *)r_)[n];
+        double sum = 0, along = 0; /* of g and of g*z */
+        for (int64_t i = 0; i < C; i++) {
+            sum += (double)dy[i] * (double)w[i];
+            along += (double)dy[i] * (double)w[i] * (double)((x[i] - m) * r);
+        }
+        const REAL a = (REAL)(sum / (double)C), b = (REAL)(along / (double)C);
+        for (int64_t i = 0; i < C; i++) {
+            REAL d = r * (dy[i] * w[i] - a - (x[i] - m) * r * b);
+            dx[i] = beta != 0 ? dx[i] + d : d;
+        }
+    }
+}
+
+/* ---- headnorm ---------------------------------------------------------------------------------- */
+
+/* The mean that is taken off, and one over what remains. */
+static void head_stats(REAL *m, REAL *r, const REAL *x, ph_norm_kind kind, double eps, int64_t D)
+{
+    *m = kind == PH_NORM_LAYER ? mean(x, D) : 0;
+    *r = inverse_deviation(x, *m, eps, D);
+}
+
+static void headnorm_fwd(ph_real *y_, const ph_real *x_, const ph_real *w_, ph_norm_kind kind,
+                         bool each, double eps, int64_t N, int64_t H, int64_t D, int64_t ld,
+                         ph_stream *s)
+{
+#pragma omp parallel for num_threads(s->threads) schedule(static)
+    for (int64_t nh = 0; nh < N * H; nh++) {
+        const int64_t n = nh / H, h = nh % H;
+        const REAL *x = (const REAL *)x_ + n * ld + h * D;
+        const REAL *w = (const REAL *)w_ + (each ? h * D : 0);
+        REAL *y = (REAL *)y_ + n * ld + h * D, m, r;
+        head_stats(&m, &r, x, kind, eps, D);
+        for (int64_t i = 0; i < D; i++) y[i] = (x[i] - m) * r * w[i];
+    }
+}
+
+/* layernorm's gradient; rmsnorm's is the same without the mean of g. */
+static void headnorm_bwd(ph_real *dx_, const ph_real *x_, const ph_real *w_, ph_norm_kind kind,
+                         bool each, double eps, int64_t N, int64_t H, int64_t D, int64_t ld,
+                         ph_stream *s)
+{
+#pragma omp parallel for num_threads(s->threads) schedule(static)
+    for (int64_t nh = 0; nh < N * H; nh++) {
+        const int64_t n = nh / H, h = nh % H;
+        const REAL *x = (const REAL *)x_ + n * ld + h * D;
+        const REAL *w = (const REAL *)w_ + (each ? h * D : 0);
+        REAL *dx = (REAL *)dx_ + n * ld + h * D, m, r;
+        double sum = 0, along = 0;
+        head_stats(&m, &r, x, kind, eps, D);
+        for (int64_t i = 0; i < D; i++) {
+            sum += (double)dx[i] * (double)w[i];
+            along += (double)dx[i] * (double)w[i] * (double)((x[i] - m) * r);
+        }
+        const REAL a = kind == PH_NORM_LAYER ? (REAL)(sum / (double)D) : 0;
+        const REAL b = (REAL)(along / (double)D);
+        for (int64_t i = 0; i < D; i++) dx[i] = r * (dx[i] * w[i] - a - (x[i] - m) * r * b);
     }
 }
 
@@ -161,23 +262,42 @@ static const REAL *key(const struct keys *k, int64_t u)
     return u < k->P ? k->context + u * k->context_ld : k->own + (u - k->P) * k->ld;
 }
 
-static void softmax(REAL *p, int64_t n, int64_t all)
+/* The first token that is seen by the one behind n - 1 others. */
+static int64_t first_seen(int64_t n, int64_t window)
+{
+    return window && n > window ? n - window : 0;
+}
+
+static REAL capped(REAL z, double cap)
+{
+    return cap != 0 ? (REAL)cap * REAL_TANH(z / (REAL)cap) : z;
+}
+
+static REAL capped_slope(REAL z, double cap)
+{
+    const REAL t = cap != 0 ? REAL_TANH(z / (REAL)cap) : 0;
+    return 1 - t * t;
+}
+
+/* of p[from] … p[n-1]; the others become 0 */
+static void softmax(REAL *p, int64_t from, int64_t n, int64_t all)
 {
     REAL top = -(REAL)INFINITY;
     double sum = 0;
-    for (int64_t u = 0; u < n; u++) top = p[u] > top ? p[u] : top;
-    for (int64_t u = 0; u < n; u++) {
+    for (int64_t u = from; u < n; u++) top = p[u] > top ? p[u] : top;
+    for (int64_t u = from; u < n; u++) {
         p[u] = REAL_EXP(p[u] - top);
         sum += (double)p[u];
     }
-    for (int64_t u = 0; u < n; u++) p[u] = (REAL)((double)p[u] / sum);
+    for (int64_t u = from; u < n; u++) p[u] = (REAL)((double)p[u] / sum);
+    for (int64_t u = 0; u < from; u++) p[u] = 0;
     for (int64_t u = n; u < all; u++) p[u] = 0;
 }
 
 static void attention_fwd(ph_real *o_, ph_real *p_, const ph_real *q_, const ph_real *k,
-                          const ph_real *v, const ph_real *kc, const ph_real *vc, float scale,
-                          int64_t B, int64_t T, int64_t P, int64_t H, int64_t Hkv, int64_t D,
-                          int64_t ld, ph_stream *s)
+                          const ph_real *v, const ph_real *kc, const ph_real *vc, double scale,
+                          double cap, int64_t window, int64_t B, int64_t T, int64_t P, int64_t H,
+                          int64_t Hkv, int64_t D, int64_t ld, ph_stream *s)
 {
 #pragma omp parallel for num_threads(s->threads) schedule(static)
     for (int64_t bh = 0; bh < B * H; bh++) {
@@ -188,11 +308,12 @@ static void attention_fwd(ph_real *o_, ph_real *p_, const ph_real *q_, const ph_
             const REAL *q = (const REAL *)q_ + (b * T + t) * ld + h * D;
             REAL *o = (REAL *)o_ + ((b * T + t) * H + h) * D;
             REAL *p = (REAL *)p_ + (bh * T + t) * (P + T);
-            const int64_t n = P + t + 1;
-            for (int64_t u = 0; u < n; u++) p[u] = (REAL)scale * dot(q, key(&K, u), D);
-            softmax(p, n, P + T);
+            const int64_t n = P + t + 1, from = first_seen(n, window);
+            for (int64_t u = from; u < n; u++)
+                p[u] = capped((REAL)scale * dot(q, key(&K, u), D), cap);
+            softmax(p, from, n, P + T);
             for (int64_t i = 0; i < D; i++) o[i] = 0;
-            for (int64_t u = 0; u < n; u++) axpy(o, p[u], key(&V, u), D);
+            for (int64_t u = from; u < n; u++) axpy(o, p[u], key(&V, u), D);
         }
     }
 }
@@ -200,8 +321,9 @@ static void attention_fwd(ph_real *o_, ph_real *p_, const ph_real *q_, const ph_
 /* Parallel over what shares a dk and dv: one KV head of one row. */
 static void attention_bwd(ph_real *dq_, ph_real *dk_, ph_real *dv_, float beta, const ph_real *do_,
                           const ph_real *p_, const ph_real *q_, const ph_real *k, const ph_real *v,
-                          const ph_real *kc, const ph_real *vc, float scale, int64_t B, int64_t T,
-                          int64_t P, int64_t H, int64_t Hkv, int64_t D, int64_t ld, ph_stream *s)
+                          const ph_real *kc, const ph_real *vc, double scale, double cap,
+                          int64_t window, int64_t B, int64_t T, int64_t P, int64_t H, int64_t Hkv,
+                          int64_t D, int64_t ld, ph_stream *s)
 {
     const int64_t group = H / Hkv;
 #pragma omp parallel for num_threads(s->threads) schedule(static)
@@ -217,14 +339,16 @@ static void attention_bwd(ph_real *dq_, ph_real *dk_, ph_real *dv_, float beta, 
                 const REAL *q = (const REAL *)q_ + (b * T + t) * ld + h * D;
                 const REAL *d_o = (const REAL *)do_ + ((b * T + t) * H + h) * D;
                 const REAL *p = (const REAL *)p_ + ((b * H + h) * T + t) * (P + T);
+                const int64_t from = first_seen(P + t + 1, window);
                 REAL *dq = (REAL *)dq_ + (b * T + t) * ld + h * D;
                 double sum = 0; /* sum_w p[w]*dp[w] */
                 for (int64_t i = 0; i < D && beta == 0; i++) dq[i] = 0;
-                for (int64_t u = 0; u <= P + t; u++)
+                for (int64_t u = from; u <= P + t; u++)
                     sum += (double)p[u] * (double)dot(d_o, key(&V, u), D);
-                for (int64_t u = 0; u <= P + t; u++) {
+                for (int64_t u = from; u <= P + t; u++) {
                     const REAL dp = dot(d_o, key(&V, u), D);
-                    const REAL ds = (REAL)scale * p[u] * (REAL)((double)dp - sum);
+                    REAL ds = (REAL)scale * p[u] * (REAL)((double)dp - sum);
+                    if (cap != 0) ds *= capped_slope((REAL)scale * dot(q, key(&K, u), D), cap);
                     axpy(dq, ds, key(&K, u), D);
                     if (u < P) continue;
                     axpy(dk + (u - P) * ld, ds, q, D);
@@ -234,40 +358,115 @@ static void attention_bwd(ph_real *dq_, ph_real *dk_, ph_real *dv_, float beta, 
     }
 }
 
-/* ---- gated ------------------------------------------------------------------------------------- */
+/* ---- gated and act ----------------------------------------------------------------------------- */
 
-/* silu(x) = x*sigma(x); silu'(x) = sigma(x) * (1 + x*(1 - sigma(x))) */
 static REAL sigma(REAL x)
 {
     return 1 / (1 + REAL_EXP(-x));
 }
 
-static void gated_fwd(ph_real *h_, const ph_real *gu_, ph_gate_kind kind, int64_t N, int64_t F,
-                      ph_stream *s)
+/* y = act(x) and its slope. silu: y = x*s, y' = s * (1 + x*(1 - s)) with s = sigma(x).
+ * gelu_tanh: (1 + tanh(z))/2 = sigma(2z), so y = x*s, y' = s + x*s*(1 - s) * 2z' with s = sigma(2z),
+ * z = a*(x + c*x^3). gelu: y = x*Phi(x), y' = Phi(x) + x*phi(x). */
+static REAL act(REAL *slope, REAL x, ph_act_kind kind)
 {
-    (void)kind; /* PH_GATE_SILU is the only one */
-#pragma omp parallel for num_threads(s->threads) schedule(static)
-    for (int64_t n = 0; n < N; n++) {
-        const REAL *g = (const REAL *)gu_ + n * 2 * F, *u = g + F;
-        REAL *h = (REAL *)h_ + n * F;
-        for (int64_t i = 0; i < F; i++) h[i] = g[i] * sigma(g[i]) * u[i];
+    const REAL a2 = (REAL)1.5957691216057307117597842397375, c = (REAL)0.044715; /* sqrt(8/pi) */
+    const REAL half = (REAL)0.70710678118654752440084436210485;                  /* its root */
+    const REAL peak = (REAL)0.39894228040143267793994605993438;                  /* 1/sqrt(2 pi) */
+    REAL s;
+    switch (kind) {
+    case PH_ACT_GELU_TANH:
+        s = sigma(a2 * x * (1 + c * x * x));
+        *slope = s + x * s * (1 - s) * a2 * (1 + 3 * c * x * x);
+        return x * s;
+    case PH_ACT_GELU:
+        s = (REAL)0.5 * REAL_ERFC(-x * half);
+        *slope = s + x * (peak * REAL_EXP((REAL)-0.5 * x * x));
+        return x * s;
+    default:
+        s = sigma(x);
+        *slope = s * (1 + x * (1 - s));
+        return x * s;
     }
 }
 
-static void gated_bwd(ph_real *dgu_, const ph_real *dh_, const ph_real *gu_, ph_gate_kind kind,
+static void gated_fwd(ph_real *h_, const ph_real *gu_, ph_act_kind kind, int64_t N, int64_t F,
+                      ph_stream *s)
+{
+#pragma omp parallel for num_threads(s->threads) schedule(static)
+    for (int64_t n = 0; n < N; n++) {
+        const REAL *g = (const REAL *)gu_ + n * 2 * F, *u = g + F;
+        REAL *h = (REAL *)h_ + n * F, slope;
+        for (int64_t i = 0; i < F; i++) h[i] = act(&slope, g[i], kind) * u[i];
+    }
+}
+
+static void gated_bwd(ph_real *dgu_, const ph_real *dh_, const ph_real *gu_, ph_act_kind kind,
                       int64_t N, int64_t F, ph_stream *s)
 {
-    (void)kind;
 #pragma omp parallel for num_threads(s->threads) schedule(static)
     for (int64_t n = 0; n < N; n++) {
         const REAL *g = (const REAL *)gu_ + n * 2 * F, *u = g + F;
         const REAL *dh = (const REAL *)dh_ + n * F;
-        REAL *dg = (REAL *)dgu_ + n * 2 * F, *du = dg + F;
+        REAL *dg = (REAL *)dgu_ + n * 2 * F, *du = dg + F, slope;
         for (int64_t i = 0; i < F; i++) {
-            const REAL a = sigma(g[i]);
-            dg[i] = dh[i] * u[i] * (a * (1 + g[i] * (1 - a)));
-            du[i] = dh[i] * (g[i] * a);
+            du[i] = dh[i] * act(&slope, g[i], kind);
+            dg[i] = dh[i] * u[i] * slope;
         }
+    }
+}
+
+static void act_fwd(ph_real *h_, const ph_real *x_, ph_act_kind kind, int64_t n, ph_stream *s)
+{
+    REAL *h = (REAL *)h_;
+    const REAL *x = (const REAL *)x_;
+#pragma omp parallel for num_threads(s->threads) schedule(static)
+    for (int64_t i = 0; i < n; i++) {
+        REAL slope;
+        h[i] = act(&slope, x[i], kind);
+    }
+}
+
+static void act_bwd(ph_real *dx_, const ph_real *dh_, const ph_real *x_, ph_act_kind kind,
+                    int64_t n, ph_stream *s)
+{
+    REAL *dx = (REAL *)dx_;
+    const REAL *dh = (const REAL *)dh_, *x = (const REAL *)x_;
+#pragma omp parallel for num_threads(s->threads) schedule(static)
+    for (int64_t i = 0; i < n; i++) {
+        REAL slope;
+        act(&slope, x[i], kind);
+        dx[i] = dh[i] * slope;
+    }
+}
+
+/* ---- softcap, add_bias ------------------------------------------------------------------------- */
+
+static void softcap_fwd(ph_real *y_, double cap, int64_t n, ph_stream *s)
+{
+    REAL *y = (REAL *)y_;
+#pragma omp parallel for num_threads(s->threads) schedule(static)
+    for (int64_t i = 0; i < n; i++) y[i] = capped(y[i], cap);
+}
+
+static void softcap_bwd(ph_real *dy_, const ph_real *y_, double cap, int64_t n, ph_stream *s)
+{
+    REAL *dy = (REAL *)dy_;
+    const REAL *y = (const REAL *)y_;
+#pragma omp parallel for num_threads(s->threads) schedule(static)
+    for (int64_t i = 0; i < n; i++) {
+        const REAL t = y[i] / (REAL)cap;
+        dy[i] *= 1 - t * t;
+    }
+}
+
+static void add_bias(ph_real *y_, const ph_real *b_, int64_t N, int64_t J, ph_stream *s)
+{
+    const REAL *b = (const REAL *)b_;
+#pragma omp parallel for num_threads(s->threads) schedule(static)
+    for (int64_t n = 0; n < N; n++) {
+        REAL *y = (REAL *)y_ + n * J;
+        for (int64_t j = 0; j < J; j++) y[j] += b[j];
     }
 }
 
@@ -285,7 +484,9 @@ ph_status REF_OPEN(ph_backend **out, int threads, ph_error *err)
 {
     PH_TRY(ph__host_open(out, REF_NAME, sizeof(REAL), threads, err));
     (*out)->matrix_new = matrix_new;
-    (*out)->ops = (struct ph_ops){rmsnorm_fwd,   rmsnorm_bwd,   matmul,    rope_fwd,  rope_bwd,
-                                  attention_fwd, attention_bwd, gated_fwd, gated_bwd, add_fwd};
+    (*out)->ops = (struct ph_ops){
+        rmsnorm_fwd, rmsnorm_bwd, layernorm_fwd, layernorm_bwd, headnorm_fwd, headnorm_bwd, matmul,
+        rope_fwd,    rope_bwd,    attention_fwd, attention_bwd, gated_fwd,    gated_bwd,    act_fwd,
+        act_bwd,     softcap_fwd, softcap_bwd,   add_bias,      add_fwd};
     return PH_OK;
 }

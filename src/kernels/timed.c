@@ -80,8 +80,8 @@ static ph_timed_part *shape_of(struct lane *l, int64_t N, int64_t K, int64_t J)
         leave(lane, kind, PH_TIMED_BETWEEN);                                                       \
     } while (0)
 
-static void rmsnorm_fwd_timed(ph_real *y, ph_real *r, const ph_real *x, const ph_real *w, float eps,
-                              int64_t N, int64_t C, ph_stream *s)
+static void rmsnorm_fwd_timed(ph_real *y, ph_real *r, const ph_real *x, const ph_real *w,
+                              double eps, int64_t N, int64_t C, ph_stream *s)
 {
     OP(PH_TIMED_RMSNORM, rmsnorm_fwd(y, r, x, w, eps, N, C, s));
 }
@@ -91,6 +91,34 @@ static void rmsnorm_bwd_timed(ph_real *dx, float beta, const ph_real *dy, const 
                               ph_stream *s)
 {
     OP(PH_TIMED_RMSNORM_BACK, rmsnorm_bwd(dx, beta, dy, x, w, r, N, C, s));
+}
+
+static void layernorm_fwd_timed(ph_real *y, ph_real *m, ph_real *r, const ph_real *x,
+                                const ph_real *w, const ph_real *b, double eps, int64_t N,
+                                int64_t C, ph_stream *s)
+{
+    OP(PH_TIMED_LAYERNORM, layernorm_fwd(y, m, r, x, w, b, eps, N, C, s));
+}
+
+static void layernorm_bwd_timed(ph_real *dx, float beta, const ph_real *dy, const ph_real *x,
+                                const ph_real *w, const ph_real *m, const ph_real *r, int64_t N,
+                                int64_t C, ph_stream *s)
+{
+    OP(PH_TIMED_LAYERNORM_BACK, layernorm_bwd(dx, beta, dy, x, w, m, r, N, C, s));
+}
+
+static void headnorm_fwd_timed(ph_real *y, const ph_real *x, const ph_real *w, ph_norm_kind kind,
+                               bool each, double eps, int64_t N, int64_t H, int64_t D, int64_t ld,
+                               ph_stream *s)
+{
+    OP(PH_TIMED_HEADNORM, headnorm_fwd(y, x, w, kind, each, eps, N, H, D, ld, s));
+}
+
+static void headnorm_bwd_timed(ph_real *dx, const ph_real *x, const ph_real *w, ph_norm_kind kind,
+                               bool each, double eps, int64_t N, int64_t H, int64_t D, int64_t ld,
+                               ph_stream *s)
+{
+    OP(PH_TIMED_HEADNORM_BACK, headnorm_bwd(dx, x, w, kind, each, eps, N, H, D, ld, s));
 }
 
 static void matmul_timed(ph_real *y, float beta, const ph_real *x, const ph_matrix *M, int64_t N,
@@ -119,33 +147,62 @@ static void rope_bwd_timed(ph_real *dx, const ph_real *cos, const ph_real *sin, 
 }
 
 static void attention_fwd_timed(ph_real *o, ph_real *p, const ph_real *q, const ph_real *k,
-                                const ph_real *v, const ph_real *kc, const ph_real *vc, float scale,
-                                int64_t B, int64_t T, int64_t P, int64_t H, int64_t Hkv, int64_t D,
-                                int64_t ld, ph_stream *s)
+                                const ph_real *v, const ph_real *kc, const ph_real *vc,
+                                double scale, double cap, int64_t window, int64_t B, int64_t T,
+                                int64_t P, int64_t H, int64_t Hkv, int64_t D, int64_t ld,
+                                ph_stream *s)
 {
-    OP(PH_TIMED_ATTENTION, attention_fwd(o, p, q, k, v, kc, vc, scale, B, T, P, H, Hkv, D, ld, s));
+    OP(PH_TIMED_ATTENTION,
+       attention_fwd(o, p, q, k, v, kc, vc, scale, cap, window, B, T, P, H, Hkv, D, ld, s));
 }
 
 static void attention_bwd_timed(ph_real *dq, ph_real *dk, ph_real *dv, float beta,
                                 const ph_real *d_o, const ph_real *p, const ph_real *q,
                                 const ph_real *k, const ph_real *v, const ph_real *kc,
-                                const ph_real *vc, float scale, int64_t B, int64_t T, int64_t P,
-                                int64_t H, int64_t Hkv, int64_t D, int64_t ld, ph_stream *s)
+                                const ph_real *vc, double scale, double cap, int64_t window,
+                                int64_t B, int64_t T, int64_t P, int64_t H, int64_t Hkv, int64_t D,
+                                int64_t ld, ph_stream *s)
 {
-    OP(PH_TIMED_ATTENTION_BACK,
-       attention_bwd(dq, dk, dv, beta, d_o, p, q, k, v, kc, vc, scale, B, T, P, H, Hkv, D, ld, s));
+    OP(PH_TIMED_ATTENTION_BACK, attention_bwd(dq, dk, dv, beta, d_o, p, q, k, v, kc, vc, scale, cap,
+                                              window, B, T, P, H, Hkv, D, ld, s));
 }
 
-static void gated_fwd_timed(ph_real *h, const ph_real *gu, ph_gate_kind kind, int64_t N, int64_t F,
+static void gated_fwd_timed(ph_real *h, const ph_real *gu, ph_act_kind kind, int64_t N, int64_t F,
                             ph_stream *s)
 {
     OP(PH_TIMED_GATED, gated_fwd(h, gu, kind, N, F, s));
 }
 
-static void gated_bwd_timed(ph_real *dgu, const ph_real *dh, const ph_real *gu, ph_gate_kind kind,
+static void gated_bwd_timed(ph_real *dgu, const ph_real *dh, const ph_real *gu, ph_act_kind kind,
                             int64_t N, int64_t F, ph_stream *s)
 {
     OP(PH_TIMED_GATED_BACK, gated_bwd(dgu, dh, gu, kind, N, F, s));
+}
+
+static void act_fwd_timed(ph_real *h, const ph_real *x, ph_act_kind kind, int64_t n, ph_stream *s)
+{
+    OP(PH_TIMED_ACT, act_fwd(h, x, kind, n, s));
+}
+
+static void act_bwd_timed(ph_real *dx, const ph_real *dh, const ph_real *x, ph_act_kind kind,
+                          int64_t n, ph_stream *s)
+{
+    OP(PH_TIMED_ACT_BACK, act_bwd(dx, dh, x, kind, n, s));
+}
+
+static void softcap_fwd_timed(ph_real *y, double cap, int64_t n, ph_stream *s)
+{
+    OP(PH_TIMED_SOFTCAP, softcap_fwd(y, cap, n, s));
+}
+
+static void softcap_bwd_timed(ph_real *dy, const ph_real *y, double cap, int64_t n, ph_stream *s)
+{
+    OP(PH_TIMED_SOFTCAP_BACK, softcap_bwd(dy, y, cap, n, s));
+}
+
+static void add_bias_timed(ph_real *y, const ph_real *b, int64_t N, int64_t J, ph_stream *s)
+{
+    OP(PH_TIMED_ADD_BIAS, add_bias(y, b, N, J, s));
 }
 
 static void add_fwd_timed(ph_real *y, const ph_real *a, const ph_real *b, int64_t n, ph_stream *s)
@@ -153,10 +210,14 @@ static void add_fwd_timed(ph_real *y, const ph_real *a, const ph_real *b, int64_
     OP(PH_TIMED_ADD, add_fwd(y, a, b, n, s));
 }
 
-_Static_assert(sizeof(struct ph_ops) == 10 * sizeof(void (*)(void)),
+_Static_assert(sizeof(struct ph_ops) == 19 * sizeof(void (*)(void)),
                "each operation of struct ph_ops has its row here");
 static const struct ph_ops ops = {.rmsnorm_fwd = rmsnorm_fwd_timed,
                                   .rmsnorm_bwd = rmsnorm_bwd_timed,
+                                  .layernorm_fwd = layernorm_fwd_timed,
+                                  .layernorm_bwd = layernorm_bwd_timed,
+                                  .headnorm_fwd = headnorm_fwd_timed,
+                                  .headnorm_bwd = headnorm_bwd_timed,
                                   .matmul = matmul_timed,
                                   .rope_fwd = rope_fwd_timed,
                                   .rope_bwd = rope_bwd_timed,
@@ -164,6 +225,11 @@ static const struct ph_ops ops = {.rmsnorm_fwd = rmsnorm_fwd_timed,
                                   .attention_bwd = attention_bwd_timed,
                                   .gated_fwd = gated_fwd_timed,
                                   .gated_bwd = gated_bwd_timed,
+                                  .act_fwd = act_fwd_timed,
+                                  .act_bwd = act_bwd_timed,
+                                  .softcap_fwd = softcap_fwd_timed,
+                                  .softcap_bwd = softcap_bwd_timed,
+                                  .add_bias = add_bias_timed,
                                   .add_fwd = add_fwd_timed};
 
 /* ---- the rest of a backend ---- */

@@ -1,20 +1,160 @@
-/* arch.c — reads an arch from a file's metadata. */
+/* arch.c — reads an arch from a file's metadata.
+ *
+ * A family is a row: what its files do not say of themselves, and one function for what only they
+ * say. Keys that all families share are read for all. See docs/ADDING-A-FAMILY.md.
+ */
 #include "model/arch.h"
+
+#include "base/mem.h"
+#include "model/keys.h"
+#include "model/scaling.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-/* A family is a row: what its files do not say of themselves. */
+enum { MAX_BLOCKS = 4096, MAX_WIDTH = 1 << 20, MAX_HEADS = 4096, MAX_CONTEXT = 1 << 27 };
+
+/* ---- what only one family says ---- */
+
+static ph_status read_gemma(ph_arch *a, const ph_weights *w, ph_error *err)
+{
+    (void)w, (void)err;
+    a->embed_scale = sqrtf((float)a->C);
+    return PH_OK;
+}
+
+/* The files do not say how queries are scaled: the 27 B models alone do not go by the head width. */
+static void scale_queries(ph_arch *a, int64_t blocks_of_27b)
+{
+    if (a->blocks == blocks_of_27b) a->score_scale = 1 / sqrt((double)a->C / (double)a->H);
+}
+
+static ph_status read_caps(ph_arch *a, const ph_weights *w, ph_error *err)
+{
+    PH_TRY(ph__key_positive(&a->score_cap, w, a->family, "attn_logit_softcapping", err));
+    return ph__key_positive(&a->logit_cap, w, a->family, "final_logit_softcapping", err);
+}
+
+static ph_status read_gemma2(ph_arch *a, const ph_weights *w, ph_error *err)
+{
+    a->window = 4096;
+    a->window_every = 2;
+    a->score_cap = 50;
+    a->logit_cap = 30;
+    scale_queries(a, 46);
+    PH_TRY(read_gemma(a, w, err));
+    PH_TRY(ph__key_count(&a->window, w, a->family, "attention.sliding_window", MAX_CONTEXT, err));
+    return read_caps(a, w, err);
+}
+
+static ph_status read_gemma3(ph_arch *a, const ph_weights *w, ph_error *err)
+{
+    a->window_every = 6;
+    a->rope_base_local = 10000;
+    scale_queries(a, 62);
+    PH_TRY(read_gemma(a, w, err));
+    PH_TRY(ph__key_count(&a->window, w, a->family, "attention.sliding_window", MAX_CONTEXT, err));
+    PH_TRY(ph__key_count(&a->window_every, w, a->family, "attention.sliding_window_pattern",
+                         MAX_BLOCKS, err));
+    PH_TRY(ph__key_positive(&a->rope_base_local, w, a->family, "rope.freq_base_swa", err));
+    return read_caps(a, w, err);
+}
+
+static ph_status read_gpt2(ph_arch *a, const ph_weights *w, ph_error *err)
+{
+    (void)w, (void)err;
+    a->branch_init = 1 / sqrt(2 * (double)a->blocks);
+    return PH_OK;
+}
+
+static ph_status read_gptneox(ph_arch *a, const ph_weights *w, ph_error *err)
+{
+    a->parallel = true;
+    return ph__key_bool(&a->parallel, w, a->family, "use_parallel_residual", err);
+}
+
+static ph_status read_phi2(ph_arch *a, const ph_weights *w, ph_error *err)
+{
+    (void)w, (void)err;
+    a->parallel = true;
+    return PH_OK;
+}
+
+static ph_status read_phi3(ph_arch *a, const ph_weights *w, ph_error *err)
+{
+    if (!ph__key_has(w, a->family, "attention.sliding_window")) return PH_OK;
+    return ph__key_count(&a->window, w, a->family, "attention.sliding_window", MAX_CONTEXT, err);
+}
+
+/* Parallel blocks have one norm for both branches. */
+static ph_status read_stablelm(ph_arch *a, const ph_weights *w, ph_error *err)
+{
+    a->parallel = !ph__weights_find(w, "blk.0.ffn_norm.weight");
+    PH_TRY(ph__key_bool(&a->parallel, w, a->family, "use_parallel_residual", err));
+    if (!a->parallel) a->needs |= PH_PART_FFN_NORM;
+    if (ph__weights_find(w, "blk.0.attn_q_norm.weight")) a->qk_norm = PH_QK_HEADS;
+    return PH_OK;
+}
+
+/* ---- the families ---- */
+
+enum {
+    PRE_NORMS = PH_PART_ATTN_NORM | PH_PART_FFN_NORM,
+    BIASES = PH_PART_QKV_BIAS | PH_PART_O_BIAS | PH_PART_MLP_BIAS,
+    LLAMA = PRE_NORMS | PH_PART_SPLIT | PH_PART_GATE,
+    GPT = PRE_NORMS | PH_PART_NORM_BIAS | PH_PART_FUSED | BIASES
+};
+
 static const struct family {
     const char *name;
     ph_rope_kind rope;
-    ph_gate_kind gate;
+    ph_norm_kind norm;
+    ph_qk_norm qk_norm;
+    ph_act_kind act;
+    bool gated;
+    double rope_base; /* where the file does not say */
+    unsigned needs, may;
+    ph_status (*read)(ph_arch *a, const ph_weights *w, ph_error *err);
 } families[] = {
-    {"llama", PH_ROPE_INTERLEAVED, PH_GATE_SILU},
+    {"llama", PH_ROPE_INTERLEAVED, PH_NORM_RMS, PH_QK_NONE, PH_ACT_SILU, true, 1e4, LLAMA,
+     BIASES | PH_PART_ROPE_FREQS, NULL},
+    {"qwen2", PH_ROPE_HALVES, PH_NORM_RMS, PH_QK_NONE, PH_ACT_SILU, true, 1e4,
+     LLAMA | PH_PART_QKV_BIAS, 0, NULL},
+    {"qwen3", PH_ROPE_HALVES, PH_NORM_RMS, PH_QK_HEAD, PH_ACT_SILU, true, 1e6,
+     LLAMA | PH_PART_QK_NORM, PH_PART_QKV_BIAS | PH_PART_O_BIAS, NULL},
+    {"gemma", PH_ROPE_HALVES, PH_NORM_RMS, PH_QK_NONE, PH_ACT_GELU_TANH, true, 1e4, LLAMA, 0,
+     read_gemma},
+    {"gemma2", PH_ROPE_HALVES, PH_NORM_RMS, PH_QK_NONE, PH_ACT_GELU_TANH, true, 1e4,
+     LLAMA | PH_PART_POST_NORMS, 0, read_gemma2},
+    {"gemma3", PH_ROPE_HALVES, PH_NORM_RMS, PH_QK_HEAD, PH_ACT_GELU_TANH, true, 1e6,
+     LLAMA | PH_PART_POST_NORMS | PH_PART_QK_NORM, 0, read_gemma3},
+    {"gpt2", PH_ROPE_HALVES, PH_NORM_LAYER, PH_QK_NONE, PH_ACT_GELU_TANH, false, 1e4,
+     GPT | PH_PART_POSITIONS, 0, read_gpt2},
+    {"gptneox", PH_ROPE_HALVES, PH_NORM_LAYER, PH_QK_NONE, PH_ACT_GELU, false, 1e4, GPT, 0,
+     read_gptneox},
+    {"phi2", PH_ROPE_HALVES, PH_NORM_LAYER, PH_QK_NONE, PH_ACT_GELU_TANH, false, 1e4,
+     PH_PART_ATTN_NORM | PH_PART_NORM_BIAS | BIASES | PH_PART_OUTPUT_BIAS,
+     PH_PART_SPLIT | PH_PART_FUSED, read_phi2},
+    {"phi3", PH_ROPE_HALVES, PH_NORM_RMS, PH_QK_NONE, PH_ACT_SILU, true, 1e4, PRE_NORMS,
+     PH_PART_SPLIT | PH_PART_FUSED | PH_PART_ROPE_LONG, read_phi3},
+    {"olmo2", PH_ROPE_HALVES, PH_NORM_RMS, PH_QK_WIDTH, PH_ACT_SILU, true, 1e4,
+     PH_PART_SPLIT | PH_PART_GATE | PH_PART_POST_NORMS | PH_PART_QK_NORM, 0, NULL},
+    {"stablelm", PH_ROPE_HALVES, PH_NORM_LAYER, PH_QK_NONE, PH_ACT_SILU, true, 1e4,
+     PH_PART_ATTN_NORM | PH_PART_NORM_BIAS | PH_PART_SPLIT | PH_PART_GATE,
+     PH_PART_FFN_NORM | PH_PART_QKV_BIAS | PH_PART_QK_NORM, read_stablelm},
 };
+enum { FAMILIES = sizeof families / sizeof *families };
 
-enum { MAX_BLOCKS = 4096, MAX_WIDTH = 1 << 20, MAX_HEADS = 4096, MAX_CONTEXT = 1 << 27 };
+static ph_status unsupported(ph_bytes name, ph_error *err)
+{
+    char list[200] = "";
+    for (size_t i = 0, at = 0; i < FAMILIES; i++)
+        at += (size_t)snprintf(list + at, sizeof list - at, i ? ", %s" : "%s", families[i].name);
+    return ph__fail(err, PH_EUNSUPPORTED, -1,
+                    "architecture \"%.*s\" is not supported yet (supported: %s)",
+                    (int)(name.size < 64 ? name.size : 64), name.data, list);
+}
 
 static ph_status find_family(const struct family **out, const ph_weights *w, ph_error *err)
 {
@@ -22,44 +162,17 @@ static ph_status find_family(const struct family **out, const ph_weights *w, ph_
     PH_TRY(ph__meta_string(&name, w, "general.architecture", err));
     if (!ph__meta_has(w, "general.architecture"))
         return ph__fail(err, PH_EFORMAT, -1, "key general.architecture is missing");
-    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+    for (size_t i = 0; i < FAMILIES; i++) {
         if (strlen(families[i].name) == name.size &&
             memcmp(families[i].name, name.data, name.size) == 0) {
             *out = &families[i];
             return PH_OK;
         }
     }
-    return ph__fail(err, PH_EUNSUPPORTED, -1,
-                    "architecture \"%.*s\" is not supported yet (supported: llama)",
-                    (int)(name.size < 64 ? name.size : 64), name.data);
+    return unsupported(name, err);
 }
 
-/* The value of FAMILY.key, from 1 to max. Absent: *out is the default, or an error where it is 0. */
-static ph_status count(int64_t *out, const ph_weights *w, const char *family, const char *key,
-                       int64_t max, ph_error *err)
-{
-    char full[128];
-    snprintf(full, sizeof full, "%s.%s", family, key);
-    PH_TRY(ph__meta_int(out, w, full, err));
-    if (*out == 0 && !ph__meta_has(w, full))
-        return ph__fail(err, PH_EFORMAT, -1, "key %s is missing", full);
-    if (*out < 1 || *out > max)
-        return ph__fail(err, PH_EFORMAT, -1, "key %s is %lld, expected 1 to %lld", full,
-                        (long long)*out, (long long)max);
-    return PH_OK;
-}
-
-static ph_status positive(double *out, const ph_weights *w, const char *family, const char *key,
-                          ph_error *err)
-{
-    char full[128];
-    snprintf(full, sizeof full, "%s.%s", family, key);
-    PH_TRY(ph__meta_real(out, w, full, err));
-    if (!(*out > 0) || !isfinite(*out))
-        return ph__fail(err, PH_EFORMAT, -1, "key %s is %g, expected a positive number", full,
-                        *out);
-    return PH_OK;
-}
+/* ---- what all say ---- */
 
 static ph_status check_heads(const ph_arch *a, ph_error *err)
 {
@@ -73,76 +186,119 @@ static ph_status check_heads(const ph_arch *a, ph_error *err)
     return PH_OK;
 }
 
-/* What would change the numbers and is not implemented must not pass in silence. */
-static ph_status refuse_scaling(const ph_weights *w, const char *family, ph_error *err)
+static ph_status read_attention(ph_arch *a, const ph_weights *w, ph_error *err)
 {
-    char full[128];
-    ph_bytes kind = {"none", 4};
-    snprintf(full, sizeof full, "%s.rope.scaling.type", family);
-    PH_TRY(ph__meta_string(&kind, w, full, err));
-    if (kind.size == 4 && memcmp(kind.data, "none", 4) == 0) return PH_OK;
-    return ph__fail(err, PH_EUNSUPPORTED, -1, "rope scaling \"%.*s\" (%s) is not supported yet",
-                    (int)(kind.size < 32 ? kind.size : 32), kind.data, full);
+    const char *f = a->family;
+    int64_t value_width = 0;
+
+    PH_TRY(ph__key_count(&a->H, w, f, "attention.head_count", MAX_HEADS, err));
+    a->Hkv = a->H;
+    PH_TRY(ph__key_count(&a->Hkv, w, f, "attention.head_count_kv", MAX_HEADS, err));
+    a->D = a->C / a->H ? a->C / a->H : 1;
+    PH_TRY(ph__key_count(&a->D, w, f, "attention.key_length", MAX_WIDTH, err));
+    value_width = a->D;
+    PH_TRY(ph__key_count(&value_width, w, f, "attention.value_length", MAX_WIDTH, err));
+    if (value_width != a->D)
+        return ph__fail(err, PH_EUNSUPPORTED, -1,
+                        "values of width %lld beside keys of width %lld are not supported yet",
+                        (long long)value_width, (long long)a->D);
+    a->score_scale = 1 / sqrt((double)a->D);
+    return ph__key_positive(&a->score_scale, w, f, "attention.scale", err);
+}
+
+static ph_status read_rope(ph_arch *a, const ph_weights *w, ph_error *err)
+{
+    const char *f = a->family;
+    if (a->needs & PH_PART_POSITIONS) return PH_OK;
+    a->rope_dims = a->D;
+    PH_TRY(ph__key_count(&a->rope_dims, w, f, "rope.dimension_count", MAX_WIDTH, err));
+    PH_TRY(ph__key_positive(&a->rope_base, w, f, "rope.freq_base", err));
+    PH_TRY(check_heads(a, err));
+    return ph__scaling_read(a, w, err);
 }
 
 static ph_status read_sizes(ph_arch *a, const ph_weights *w, ph_error *err)
 {
     const char *f = a->family;
-    double eps = 0, base = 10000;
-    int64_t value_width = 0;
 
     a->context_length = MAX_CONTEXT;
-    PH_TRY(count(&a->blocks, w, f, "block_count", MAX_BLOCKS, err));
-    PH_TRY(count(&a->C, w, f, "embedding_length", MAX_WIDTH, err));
-    PH_TRY(count(&a->F, w, f, "feed_forward_length", MAX_WIDTH, err));
-    PH_TRY(count(&a->H, w, f, "attention.head_count", MAX_HEADS, err));
-    a->Hkv = a->H;
-    PH_TRY(count(&a->Hkv, w, f, "attention.head_count_kv", MAX_HEADS, err));
-    a->D = a->C / a->H ? a->C / a->H : 1;
-    PH_TRY(count(&a->D, w, f, "attention.key_length", MAX_WIDTH, err));
-    value_width = a->D;
-    PH_TRY(count(&value_width, w, f, "attention.value_length", MAX_WIDTH, err));
-    if (value_width != a->D)
-        return ph__fail(err, PH_EUNSUPPORTED, -1,
-                        "values of width %lld beside keys of width %lld are not supported yet",
-                        (long long)value_width, (long long)a->D);
-    a->rope_dims = a->D;
-    PH_TRY(count(&a->rope_dims, w, f, "rope.dimension_count", MAX_WIDTH, err));
-    PH_TRY(count(&a->context_length, w, f, "context_length", MAX_CONTEXT, err));
-    PH_TRY(positive(&eps, w, f, "attention.layer_norm_rms_epsilon", err));
-    PH_TRY(positive(&base, w, f, "rope.freq_base", err));
-    a->norm_eps = (float)eps;
-    a->rope_base = base;
-    PH_TRY(refuse_scaling(w, f, err));
+    PH_TRY(ph__key_count(&a->blocks, w, f, "block_count", MAX_BLOCKS, err));
+    PH_TRY(ph__key_count(&a->C, w, f, "embedding_length", MAX_WIDTH, err));
+    PH_TRY(ph__key_count(&a->F, w, f, "feed_forward_length", MAX_WIDTH, err));
+    PH_TRY(ph__key_count(&a->context_length, w, f, "context_length", MAX_CONTEXT, err));
+    PH_TRY(ph__key_positive(&a->norm_eps, w, f,
+                            a->norm == PH_NORM_RMS ? "attention.layer_norm_rms_epsilon"
+                                                   : "attention.layer_norm_epsilon",
+                            err));
+    if (a->norm_eps == 0)
+        return ph__fail(err, PH_EFORMAT, -1, "key %s.attention.layer_norm_%sepsilon is missing", f,
+                        a->norm == PH_NORM_RMS ? "rms_" : "");
+    PH_TRY(read_attention(a, w, err));
     return check_heads(a, err);
+}
+
+static ph_status read_vocabulary(ph_arch *a, const ph_weights *w, ph_error *err)
+{
+    const ph_tensor *embedding = ph__weights_find(w, "token_embd.weight");
+    if (!embedding)
+        return ph__fail(
+            err, PH_EFORMAT, -1,
+            "tensor token_embd.weight is missing (does the file hold a vocabulary only?)");
+    a->V = embedding->shape[0];
+    if (a->V < 1 || a->V > INT32_MAX)
+        return ph__fail(err, PH_EFORMAT, -1, "tensor token_embd.weight has %lld rows",
+                        (long long)a->V);
+    a->tied = !ph__weights_find(w, "output.weight");
+    return PH_OK;
 }
 
 ph_status ph__arch_read(ph_arch *out, const ph_weights *w, ph_error *err)
 {
     const struct family *family = NULL;
-    const ph_tensor *embedding = ph__weights_find(w, "token_embd.weight");
+    ph_status st = PH_OK;
     ph_arch a = {0};
 
-    PH_TRY(find_family(&family, w, err));
-    a.family = family->name;
-    a.rope = family->rope;
-    a.gate = family->gate;
-    a.embed_scale = 1;
-    PH_TRY(read_sizes(&a, w, err));
-    if (!embedding)
-        return ph__fail(
-            err, PH_EFORMAT, -1,
-            "tensor token_embd.weight is missing (does the file hold a vocabulary only?)");
-    a.V = embedding->shape[0];
-    if (a.V < 1 || a.V > INT32_MAX)
-        return ph__fail(err, PH_EFORMAT, -1, "tensor token_embd.weight has %lld rows",
-                        (long long)a.V);
-    a.tied = !ph__weights_find(w, "output.weight");
+    PH_GO(find_family(&family, w, err));
+    a = (ph_arch){.family = family->name,
+                  .rope = family->rope,
+                  .norm = family->norm,
+                  .qk_norm = family->qk_norm,
+                  .act = family->act,
+                  .gated = family->gated,
+                  .needs = family->needs,
+                  .may = family->may,
+                  .rope_base = family->rope_base,
+                  .rope_scale = 1,
+                  .embed_scale = 1,
+                  .branch_init = 1};
+    PH_GO(read_sizes(&a, w, err));
+    PH_GO(read_rope(&a, w, err));
+    if (family->read) PH_GO(family->read(&a, w, err));
+    PH_GO(read_vocabulary(&a, w, err));
     *out = a;
-    return PH_OK;
+    a = (ph_arch){0};
+done:
+    ph__arch_close(&a);
+    return st;
+}
+
+void ph__arch_close(ph_arch *a)
+{
+    ph__free(a->rope_factors);
+    a->rope_factors = NULL;
+}
+
+int64_t ph__arch_window(const ph_arch *a, int64_t n)
+{
+    return a->window_every && n % a->window_every == 0 ? 0 : a->window;
+}
+
+int64_t ph__arch_up(const ph_arch *a)
+{
+    return a->gated ? 2 * a->F : a->F;
 }
 
 int64_t ph__arch_block_parameters(const ph_arch *a)
 {
-    return a->C * (2 * a->H + 2 * a->Hkv) * a->D + 3 * a->C * a->F;
+    return a->C * (2 * a->H + 2 * a->Hkv) * a->D + a->C * (ph__arch_up(a) + a->F);
 }

@@ -7,50 +7,106 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Sizes a shape may name. */
-enum size { ONE, C, F, Q, KV, V };
+/* Sizes a shape may name. QN and KN are the rows of the norms of q and k, NORM their columns. */
+enum size { ONE, C, F, UP, Q, KV, QKV, QN, KN, NORM, V, CONTEXT, ANGLES };
 
 static int64_t size_of(const ph_arch *a, enum size s)
 {
-    const int64_t sizes[] = {
-        [ONE] = 1, [C] = a->C, [F] = a->F, [Q] = a->H * a->D, [KV] = a->Hkv * a->D, [V] = a->V};
+    const bool heads = a->qk_norm == PH_QK_HEADS, width = a->qk_norm == PH_QK_WIDTH;
+    const int64_t sizes[] = {[ONE] = 1,
+                             [C] = a->C,
+                             [F] = a->F,
+                             [UP] = a->needs & PH_PART_GATE ? a->F : ph__arch_up(a),
+                             [Q] = a->H * a->D,
+                             [KV] = a->Hkv * a->D,
+                             [QKV] = (a->H + 2 * a->Hkv) * a->D,
+                             [QN] = heads   ? a->H
+                                    : width ? a->H * a->D
+                                            : a->D,
+                             [KN] = heads   ? a->Hkv
+                                    : width ? a->Hkv * a->D
+                                            : a->D,
+                             [NORM] = heads ? a->D : 1,
+                             [V] = a->V,
+                             [CONTEXT] = a->context_length,
+                             [ANGLES] = a->rope_dims / 2};
     return sizes[s];
 }
 
+enum { NO_SLOT = -1 };
+
 struct slot {
     const char *name;
-    size_t offset;
+    int64_t offset;          /* NO_SLOT: known and checked, read elsewhere */
     enum size rows, columns; /* a vector of n is n rows × 1 */
+    unsigned parts;          /* where a family has all of these */
 };
 
-#define BLOCK(field) offsetof(ph_block_slots, field)
+#define BLOCK(field) (int64_t) offsetof(ph_block_slots, field)
 static const struct slot block_slots[] = {
-    {"attn_norm", BLOCK(attn_norm), C, ONE},
-    {"attn_q", BLOCK(q), Q, C},
-    {"attn_k", BLOCK(k), KV, C},
-    {"attn_v", BLOCK(v), KV, C},
-    {"attn_output", BLOCK(o), C, Q},
-    {"ffn_norm", BLOCK(ffn_norm), C, ONE},
-    {"ffn_gate", BLOCK(gate), F, C},
-    {"ffn_up", BLOCK(up), F, C},
-    {"ffn_down", BLOCK(down), C, F},
+    {"attn_norm.weight", BLOCK(attn_norm), C, ONE, PH_PART_ATTN_NORM},
+    {"attn_norm.bias", BLOCK(attn_norm_bias), C, ONE, PH_PART_ATTN_NORM | PH_PART_NORM_BIAS},
+    {"attn_qkv.weight", BLOCK(qkv), QKV, C, PH_PART_FUSED},
+    {"attn_qkv.bias", BLOCK(qkv_bias), QKV, ONE, PH_PART_FUSED | PH_PART_QKV_BIAS},
+    {"attn_q.weight", BLOCK(q), Q, C, PH_PART_SPLIT},
+    {"attn_k.weight", BLOCK(k), KV, C, PH_PART_SPLIT},
+    {"attn_v.weight", BLOCK(v), KV, C, PH_PART_SPLIT},
+    {"attn_q.bias", BLOCK(q_bias), Q, ONE, PH_PART_SPLIT | PH_PART_QKV_BIAS},
+    {"attn_k.bias", BLOCK(k_bias), KV, ONE, PH_PART_SPLIT | PH_PART_QKV_BIAS},
+    {"attn_v.bias", BLOCK(v_bias), KV, ONE, PH_PART_SPLIT | PH_PART_QKV_BIAS},
+    {"attn_q_norm.weight", BLOCK(q_norm), QN, NORM, PH_PART_QK_NORM},
+    {"attn_k_norm.weight", BLOCK(k_norm), KN, NORM, PH_PART_QK_NORM},
+    {"attn_output.weight", BLOCK(o), C, Q, 0},
+    {"attn_output.bias", BLOCK(o_bias), C, ONE, PH_PART_O_BIAS},
+    {"post_attention_norm.weight", BLOCK(post_attn), C, ONE, PH_PART_POST_NORMS},
+    {"ffn_norm.weight", BLOCK(ffn_norm), C, ONE, PH_PART_FFN_NORM},
+    {"ffn_norm.bias", BLOCK(ffn_norm_bias), C, ONE, PH_PART_FFN_NORM | PH_PART_NORM_BIAS},
+    {"ffn_gate.weight", BLOCK(gate), F, C, PH_PART_GATE},
+    {"ffn_gate.bias", BLOCK(gate_bias), F, ONE, PH_PART_GATE | PH_PART_MLP_BIAS},
+    {"ffn_up.weight", BLOCK(up), UP, C, 0},
+    {"ffn_up.bias", BLOCK(up_bias), UP, ONE, PH_PART_MLP_BIAS},
+    {"ffn_down.weight", BLOCK(down), C, F, 0},
+    {"ffn_down.bias", BLOCK(down_bias), C, ONE, PH_PART_MLP_BIAS},
+    {"post_ffw_norm.weight", BLOCK(post_ffn), C, ONE, PH_PART_POST_NORMS},
 };
 enum { BLOCK_SLOTS = sizeof block_slots / sizeof *block_slots };
 
-#define FILE_SLOT(field) offsetof(ph_slots, field)
+#define FILE_SLOT(field) (int64_t) offsetof(ph_slots, field)
 static const struct slot file_slots[] = {
-    {"token_embd", FILE_SLOT(embedding), V, C},
-    {"output_norm", FILE_SLOT(final_norm), C, ONE},
-    {"output", FILE_SLOT(output), V, C},
+    {"token_embd.weight", FILE_SLOT(embedding), V, C, 0},
+    {"position_embd.weight", FILE_SLOT(positions), CONTEXT, C, PH_PART_POSITIONS},
+    {"output_norm.weight", FILE_SLOT(final_norm), C, ONE, 0},
+    {"output_norm.bias", FILE_SLOT(final_norm_bias), C, ONE, PH_PART_NORM_BIAS},
+    {"output.weight", FILE_SLOT(output), V, C, 0},
+    {"output.bias", FILE_SLOT(output_bias), V, ONE, PH_PART_OUTPUT_BIAS},
+    {"rope_freqs.weight", NO_SLOT, ANGLES, ONE, PH_PART_ROPE_FREQS},
+    {"rope_factors_short.weight", NO_SLOT, ANGLES, ONE, PH_PART_ROPE_LONG},
+    {"rope_factors_long.weight", NO_SLOT, ANGLES, ONE, PH_PART_ROPE_LONG},
 };
 enum { FILE_SLOTS = sizeof file_slots / sizeof *file_slots };
 
 /* Where the tensors of slots come from. */
 struct source {
-    const ph_weights *file; /* NULL: they are made */
+    const ph_weights *file; /* NULL: they are made … */
+    const ph_weights *like; /* … as this has them */
     const ph_arch *arch;
     ph_slots *slots;
 };
+
+static bool has_parts(unsigned parts, unsigned has)
+{
+    return (parts & has) == parts;
+}
+
+/* Whether a tensor is to be looked for: needed, or possible and there. */
+static bool wanted(const struct slot *s, const char *name, const struct source *from)
+{
+    const ph_arch *a = from->arch;
+    const ph_weights *at = from->file ? from->file : from->like;
+    if (s->offset == NO_SLOT && !from->file) return false;
+    if (has_parts(s->parts, a->needs)) return true;
+    return has_parts(s->parts, a->needs | a->may) && at && ph__weights_find(at, name);
+}
 
 /* A tensor with a name and a shape, and no data. */
 static void make(const ph_tensor **at, ph_slots *s, const char *name, int64_t rows, int64_t columns)
@@ -65,8 +121,11 @@ static void make(const ph_tensor **at, ph_slots *s, const char *name, int64_t ro
 static ph_status fill(void *base, const struct slot *s, const char *name, const struct source *from,
                       ph_error *err)
 {
-    const ph_tensor **at = (const ph_tensor **)(void *)((char *)base + s->offset);
+    const ph_tensor *elsewhere = NULL;
+    const ph_tensor **at =
+        s->offset == NO_SLOT ? &elsewhere : (const ph_tensor **)(void *)((char *)base + s->offset);
     const int64_t rows = size_of(from->arch, s->rows), columns = size_of(from->arch, s->columns);
+    if (!wanted(s, name, from)) return PH_OK;
     if (from->file) return ph__weights_need(at, from->file, name, rows, columns, err);
     make(at, from->slots, name, rows, columns);
     return PH_OK;
@@ -76,8 +135,17 @@ static ph_status bind_block(ph_block_slots *b, int64_t n, const struct source *f
 {
     char name[64];
     for (size_t i = 0; i < BLOCK_SLOTS; i++) {
-        snprintf(name, sizeof name, "blk.%lld.%s.weight", (long long)n, block_slots[i].name);
+        snprintf(name, sizeof name, "blk.%lld.%s", (long long)n, block_slots[i].name);
         PH_TRY(fill(b, &block_slots[i], name, from, err));
+    }
+    if (!b->qkv && (!b->q || !b->k || !b->v))
+        return ph__fail(err, PH_EFORMAT, -1,
+                        "tensor blk.%lld.attn_qkv.weight is missing, and so are attn_q, attn_k and "
+                        "attn_v",
+                        (long long)n);
+    if (!b->ffn_norm && from->arch->parallel) {
+        b->ffn_norm = b->attn_norm;
+        b->ffn_norm_bias = b->attn_norm_bias;
     }
     return PH_OK;
 }
@@ -86,10 +154,8 @@ static ph_status fill_all(ph_slots *s, const struct source *from, ph_error *err)
 {
     const ph_arch *a = from->arch;
     for (size_t i = 0; i < FILE_SLOTS; i++) {
-        char name[64];
         if (a->tied && file_slots[i].offset == FILE_SLOT(output)) continue;
-        snprintf(name, sizeof name, "%s.weight", file_slots[i].name);
-        PH_TRY(fill(s, &file_slots[i], name, from, err));
+        PH_TRY(fill(s, &file_slots[i], file_slots[i].name, from, err));
     }
     if (a->tied) s->output = s->embedding;
     PH_TRY(PH_NEW(&s->block, (size_t)a->blocks, err));
@@ -97,22 +163,19 @@ static ph_status fill_all(ph_slots *s, const struct source *from, ph_error *err)
     return PH_OK;
 }
 
-static bool known(const char *name, int64_t blocks)
+static bool known(const char *name, const ph_arch *a)
 {
-    char want[64];
+    const unsigned has = a->needs | a->may;
     long long n;
     int end = 0;
 
-    for (size_t i = 0; i < FILE_SLOTS; i++) {
-        snprintf(want, sizeof want, "%s.weight", file_slots[i].name);
-        if (strcmp(name, want) == 0) return true;
-    }
-    if (sscanf(name, "blk.%lld.%n", &n, &end) != 1 || end == 0 || n < 0 || n >= blocks)
+    for (size_t i = 0; i < FILE_SLOTS; i++)
+        if (strcmp(name, file_slots[i].name) == 0) return has_parts(file_slots[i].parts, has);
+    if (sscanf(name, "blk.%lld.%n", &n, &end) != 1 || end == 0 || n < 0 || n >= a->blocks)
         return false;
-    for (size_t i = 0; i < BLOCK_SLOTS; i++) {
-        snprintf(want, sizeof want, "%s.weight", block_slots[i].name);
-        if (strcmp(name + end, want) == 0) return true;
-    }
+    for (size_t i = 0; i < BLOCK_SLOTS; i++)
+        if (strcmp(name + end, block_slots[i].name) == 0)
+            return has_parts(block_slots[i].parts, has);
     return false;
 }
 
@@ -120,7 +183,7 @@ static ph_status refuse_unknown(const ph_weights *w, const ph_arch *a, ph_error 
 {
     for (size_t i = 0; i < ph__weights_count(w); i++) {
         const char *name = ph__weights_at(w, i)->name;
-        if (!known(name, a->blocks))
+        if (!known(name, a))
             return ph__fail(
                 err, PH_EUNSUPPORTED, -1,
                 "tensor %s: family %s does not use it yet, so the numbers would be wrong", name,
@@ -134,7 +197,7 @@ ph_status ph__bind(ph_slots *out, const ph_weights *w, const ph_arch *a, ph_erro
     ph_status st = PH_OK;
     ph_slots s = {0};
 
-    PH_GO(fill_all(&s, &(struct source){w, a, &s}, err));
+    PH_GO(fill_all(&s, &(struct source){w, NULL, a, &s}, err));
     PH_GO(refuse_unknown(w, a, err));
     *out = s;
     s = (ph_slots){0};
@@ -143,7 +206,7 @@ done:
     return st;
 }
 
-ph_status ph__bind_sizes(ph_slots *out, const ph_arch *a, ph_error *err)
+ph_status ph__bind_sizes(ph_slots *out, const ph_arch *a, const ph_weights *like, ph_error *err)
 {
     const size_t n = FILE_SLOTS + BLOCK_SLOTS * (size_t)a->blocks;
     ph_status st = PH_OK;
@@ -151,7 +214,7 @@ ph_status ph__bind_sizes(ph_slots *out, const ph_arch *a, ph_error *err)
 
     PH_GO(PH_NEW(&s.made, n, err));
     PH_GO(PH_NEW(&s.names, n, err));
-    PH_GO(fill_all(&s, &(struct source){NULL, a, &s}, err));
+    PH_GO(fill_all(&s, &(struct source){NULL, like, a, &s}, err));
     *out = s;
     s = (ph_slots){0};
 done:

@@ -16,21 +16,32 @@ typedef struct ph_run {
     const ph_arch *arch;
     const ph_backend *backend;
     ph_stream *stream;
-    int64_t B, T, P;          /* rows, tokens, context tokens */
-    const ph_real *cos, *sin; /* (P+T, rope_dims/2) */
+    int64_t B, T, P;                /* rows, tokens, context tokens */
+    const ph_real *cos[2], *sin[2]; /* (P+T, rope_dims/2): of most blocks, of local ones */
     const ph_group *groups; /* forward only: how the B*T tokens divide; NULL: they are one group */
     int64_t n_groups;
 } ph_run;
 
-/* What a block leaves behind for its backward pass, N = B*T. */
+/* What a norm leaves behind for its gradient. */
+typedef struct ph_norm_saved {
+    ph_real *m, *r; /* (N); m of a layernorm only */
+} ph_norm_saved;
+
+/* What a block leaves behind for its backward pass, N = B*T. What a family does not have is NULL,
+ * but qk, which then is qkv. */
 typedef struct ph_block_state {
-    const ph_real *x;       /* (N,C) input, borrowed */
-    ph_real *r1;            /* (N) */
-    ph_real *qkv;           /* (N,(H+2Hkv)D) after rope */
-    ph_real *p;             /* (B,H,T,P+T) */
-    ph_real *mid;           /* (N,C) stream after attention */
-    ph_real *r2;            /* (N) */
-    ph_real *gu;            /* (N,2F) before the nonlinearity */
+    const ph_real *x; /* (N,C) input, borrowed */
+    ph_norm_saved attn_norm;
+    ph_real *qkv;  /* (N,(H+2Hkv)D) as the product left it … */
+    ph_real *qk;   /* … and q and k after their norms and rope, as far apart */
+    ph_real *p;    /* (B,H,T,P+T) */
+    ph_real *attn; /* (N,C) attention's output before the norm behind it */
+    ph_norm_saved post_attn;
+    ph_real *mid; /* (N,C) stream after attention */
+    ph_norm_saved ffn_norm;
+    ph_real *gu;  /* (N,2F), or (N,F) without a gate, before the nonlinearity */
+    ph_real *mlp; /* (N,C) the MLP's output before the norm behind it */
+    ph_norm_saved post_ffn;
     ph_real *out;           /* (N,C) */
     const ph_real *kc, *vc; /* (P,Hkv,D) context */
 } ph_block_state;
@@ -40,9 +51,9 @@ typedef struct ph_block_scratch {
     ph_real *normed; /* (N,C) */
     ph_real *o;      /* (N,HD) attention's output; its gradient in the backward pass */
     ph_real *h;      /* (N,F) neurons; their gradient */
-    ph_real *branch; /* (N,C) what a branch adds to the stream */
+    ph_real *branch; /* (N,C) what a branch adds to the stream; the gradient before its last norm */
     ph_real *dqkv;   /* (N,(H+2Hkv)D) */
-    ph_real *dgu;    /* (N,2F) */
+    ph_real *dgu;    /* as gu */
 } ph_block_scratch;
 
 /* Gradients that enter inside a block, at its places: NULL where there is none. */
@@ -61,6 +72,21 @@ void ph__block_forward(ph_block_state *s, ph_block_scratch *scratch, const ph_bl
 void ph__block_backward(ph_real *dx, const ph_real *seed, const ph_block_seeds *inside,
                         const ph_block_state *s, ph_block_scratch *scratch,
                         const ph_block_weights *w, ph_place start, const ph_run *run);
+/* The end of a model: final = norm(x), logits (N,V) = cap(final W^T + b). */
+void ph__final_forward(ph_real *final, ph_norm_saved *saved, const ph_real *x,
+                       const ph_head_weights *w, int64_t N, const ph_run *run);
+void ph__logits_forward(ph_real *logits, const ph_real *final, const ph_head_weights *w, int64_t N,
+                        const ph_run *run);
+/* dfinal (N,C) = the gradient from dlogits, which is overwritten; logits as the forward pass left
+ * them. dx (N,C) = the gradient at the norm's input. */
+void ph__logits_backward(ph_real *dfinal, ph_real *dlogits, const ph_real *logits,
+                         const ph_head_weights *w, int64_t N, const ph_run *run);
+void ph__final_backward(ph_real *dx, const ph_real *dfinal, const ph_real *x,
+                        const ph_norm_saved *saved, const ph_head_weights *w, int64_t N,
+                        const ph_run *run);
+/* x (N,C) = E + the learned positions of B rows of T tokens behind P others. */
+void ph__add_positions(ph_real *x, const ph_real *E, const ph_real *positions, int64_t B, int64_t T,
+                       int64_t P, const ph_run *run);
 /* Make every product of a block that is packed ready for N rows. */
 ph_status ph__block_prepare(ph_stream *stream, const ph_backend *be, const ph_block_weights *w,
                             int64_t N, bool gradient, ph_error *err);

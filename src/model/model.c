@@ -18,7 +18,7 @@
 void ph__model_row(float *row, const ph_model *m, const ph_tensor *t, int64_t i)
 {
     if (m->untrained)
-        ph__untrained_row(row, t, i, m->seed);
+        ph__untrained_row(row, t, i, m->seed, m->arch.branch_init);
     else
         ph__dequant_rows(row, t, i, 1);
 }
@@ -44,18 +44,27 @@ static ph_status read_rows(float *dst, const ph_model *m, const ph_tensor *t, ph
                     (long long)bad);
 }
 
-static ph_status read_vector(ph_real **out, const ph_model *m, const ph_tensor *t, ph_error *err)
+static int64_t elements_of(const ph_tensor *t)
+{
+    return t->shape[0] * t->shape[1];
+}
+
+/* Up to three tensors one behind the other; *out stays what it is where the first is NULL. */
+static ph_status read_vector(ph_real **out, const ph_model *m, const ph_tensor *const *parts, int n,
+                             ph_error *err)
 {
     ph_status st = PH_OK;
     float *values = NULL;
     ph_backend *be = m->backend;
-    size_t n = (size_t)t->shape[0];
+    size_t elements = 0;
 
-    if (*out) return PH_OK;
-    PH_GO(PH_NEW(&values, n, err));
-    PH_GO(read_rows(values, m, t, err));
-    PH_GO(be->alloc(out, n, be, err));
-    be->write(*out, values, n, be);
+    if (*out || !parts[0]) return PH_OK;
+    for (int i = 0; i < n; i++) elements += (size_t)elements_of(parts[i]);
+    PH_GO(PH_NEW(&values, elements, err));
+    for (int64_t i = 0, at = 0; i < n; at += elements_of(parts[i]), i++)
+        PH_GO(read_rows(values + at, m, parts[i], err));
+    PH_GO(be->alloc(out, elements, be, err));
+    be->write(*out, values, elements, be);
 done:
     ph__free(values);
     return st;
@@ -85,19 +94,41 @@ done:
     return st;
 }
 
+static ph_status pack_attention(ph_block_weights *b, const ph_model *m, const ph_block_slots *s,
+                                bool gradient, ph_error *err)
+{
+    const int fused = s->qkv ? 1 : 3;
+    const ph_tensor *qkv[] = {s->qkv ? s->qkv : s->q, s->k, s->v};
+    const ph_tensor *bias[] = {s->qkv ? s->qkv_bias : s->q_bias, s->k_bias, s->v_bias};
+
+    PH_TRY(read_vector(&b->attn_norm, m, &s->attn_norm, 1, err));
+    PH_TRY(read_vector(&b->attn_norm_b, m, &s->attn_norm_bias, 1, err));
+    PH_TRY(pack(&b->qkv, gradient ? &b->qkv_t : NULL, m, qkv, fused, err));
+    PH_TRY(read_vector(&b->qkv_b, m, bias, fused, err));
+    PH_TRY(read_vector(&b->q_norm, m, &s->q_norm, 1, err));
+    PH_TRY(read_vector(&b->k_norm, m, &s->k_norm, 1, err));
+    PH_TRY(pack(&b->o, gradient ? &b->o_t : NULL, m, &s->o, 1, err));
+    PH_TRY(read_vector(&b->o_b, m, &s->o_bias, 1, err));
+    return read_vector(&b->post_attn, m, &s->post_attn, 1, err);
+}
+
 static ph_status pack_block(ph_block_weights *b, const ph_model *m, const ph_block_slots *s,
                             ph_place stop, bool gradient, ph_error *err)
 {
-    const ph_tensor *qkv[] = {s->q, s->k, s->v}, *gu[] = {s->gate, s->up};
+    const int apart = s->gate ? 2 : 1;
+    const ph_tensor *gu[] = {s->gate ? s->gate : s->up, s->up};
+    const ph_tensor *bias[] = {s->gate ? s->gate_bias : s->up_bias, s->up_bias};
 
-    PH_TRY(read_vector(&b->attn_norm, m, s->attn_norm, err));
-    PH_TRY(pack(&b->qkv, gradient ? &b->qkv_t : NULL, m, qkv, 3, err));
-    PH_TRY(pack(&b->o, gradient ? &b->o_t : NULL, m, &s->o, 1, err));
+    PH_TRY(pack_attention(b, m, s, gradient, err));
     if (stop == PH_PLACE_ATTN) return PH_OK;
-    PH_TRY(read_vector(&b->ffn_norm, m, s->ffn_norm, err));
-    PH_TRY(pack(&b->gu, gradient ? &b->gu_t : NULL, m, gu, 2, err));
+    PH_TRY(read_vector(&b->ffn_norm, m, &s->ffn_norm, 1, err));
+    PH_TRY(read_vector(&b->ffn_norm_b, m, &s->ffn_norm_bias, 1, err));
+    PH_TRY(pack(&b->gu, gradient ? &b->gu_t : NULL, m, gu, apart, err));
+    PH_TRY(read_vector(&b->gu_b, m, bias, apart, err));
     if (stop == PH_PLACE_NEURON) return PH_OK;
-    return pack(&b->down, gradient ? &b->down_t : NULL, m, &s->down, 1, err);
+    PH_TRY(pack(&b->down, gradient ? &b->down_t : NULL, m, &s->down, 1, err));
+    PH_TRY(read_vector(&b->down_b, m, &s->down_bias, 1, err));
+    return read_vector(&b->post_ffn, m, &s->post_ffn, 1, err);
 }
 
 ph_status ph__model_block(const ph_block_weights **out, const ph_model *m, int64_t n, ph_place stop,
@@ -116,11 +147,23 @@ ph_status ph__model_head(const ph_head_weights **out, const ph_model *m, bool ou
 {
     struct ph_packed *p = m->packed;
     pthread_mutex_lock(&p->lock);
-    ph_status st = read_vector(&p->head.norm, m, m->slots.final_norm, err);
+    ph_status st = read_vector(&p->head.norm, m, &m->slots.final_norm, 1, err);
+    if (st == PH_OK) st = read_vector(&p->head.norm_b, m, &m->slots.final_norm_bias, 1, err);
     if (st == PH_OK && output)
         st = pack(&p->head.out, gradient ? &p->head.out_t : NULL, m, &m->slots.output, 1, err);
+    if (st == PH_OK && output) st = read_vector(&p->head.out_b, m, &m->slots.output_bias, 1, err);
     pthread_mutex_unlock(&p->lock);
     *out = &p->head;
+    return st;
+}
+
+ph_status ph__model_positions(const ph_real **out, const ph_model *m, ph_error *err)
+{
+    struct ph_packed *p = m->packed;
+    pthread_mutex_lock(&p->lock);
+    ph_status st = read_vector(&p->positions, m, &m->slots.positions, 1, err);
+    pthread_mutex_unlock(&p->lock);
+    *out = p->positions;
     return st;
 }
 
@@ -175,14 +218,18 @@ ph_status ph_model_embed(const ph_model *model, float *E, const int32_t *ids, si
 
 /* ---- open and close ---- */
 
-static ph_status packed_new(struct ph_packed **out, int64_t blocks, ph_error *err)
+static ph_status packed_new(struct ph_packed **out, const ph_arch *a, ph_error *err)
 {
     struct ph_packed *p = NULL;
     PH_TRY(PH_NEW(&p, 1, err));
-    ph_status st = PH_NEW(&p->blocks, (size_t)blocks, err);
+    ph_status st = PH_NEW(&p->blocks, (size_t)a->blocks, err);
     if (st != PH_OK) {
         ph__free(p);
         return st;
+    }
+    for (int64_t n = 1; n <= a->blocks; n++) {
+        p->blocks[n - 1].window = ph__arch_window(a, n);
+        p->blocks[n - 1].local = p->blocks[n - 1].window != 0;
     }
     pthread_mutex_init(&p->lock, NULL);
     *out = p;
@@ -198,12 +245,17 @@ static void packed_close(struct ph_packed *p, ph_backend *be, int64_t blocks)
                                   &b->qkv_t, &b->o_t, &b->gu_t, &b->down_t};
         for (size_t i = 0; i < sizeof matrices / sizeof *matrices; i++)
             be->matrix_close(matrices[i], be);
-        be->release(be, b->attn_norm);
-        be->release(be, b->ffn_norm);
+        ph_real *vectors[] = {b->attn_norm,  b->attn_norm_b, b->qkv_b,     b->q_norm,
+                              b->k_norm,     b->o_b,         b->post_attn, b->ffn_norm,
+                              b->ffn_norm_b, b->gu_b,        b->down_b,    b->post_ffn};
+        for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) be->release(be, vectors[i]);
     }
     be->matrix_close(&p->head.out, be);
     be->matrix_close(&p->head.out_t, be);
     be->release(be, p->head.norm);
+    be->release(be, p->head.norm_b);
+    be->release(be, p->head.out_b);
+    be->release(be, p->positions);
     ph__free(p->embedding);
     ph__free(p->blocks);
     pthread_mutex_destroy(&p->lock);
@@ -306,7 +358,7 @@ static ph_status read_sizes(ph_model *m, const ph_model_options *o, ph_error *er
         return ph__fail(err, PH_EINVAL, -1, "%lld blocks: expected 1 to %d", (long long)o->blocks,
                         MOST);
     if (o->blocks) m->arch.blocks = o->blocks;
-    return m->untrained ? ph__bind_sizes(&m->slots, &m->arch, err)
+    return m->untrained ? ph__bind_sizes(&m->slots, &m->arch, o->shape ? NULL : m->weights, err)
                         : ph__bind(&m->slots, m->weights, &m->arch, err);
 }
 
@@ -323,7 +375,7 @@ ph_status ph_model_open(ph_model **out, const char *path, const ph_model_options
     PH_GO(read_sizes(m, options, err));
     PH_GO(read_tokenizer(m, err));
     PH_GO(ph__backend_open(&m->backend, options->backend, options->threads, err));
-    PH_GO(packed_new(&m->packed, m->arch.blocks, err));
+    PH_GO(packed_new(&m->packed, &m->arch, err));
     PH_GO(fill_info(m, path, err));
     *out = m;
     m = NULL;
@@ -340,6 +392,7 @@ void ph_model_close(ph_model **model)
     ph__backend_close(&m->backend);
     ph_tokenizer_close(&m->tokenizer);
     ph__slots_close(&m->slots);
+    ph__arch_close(&m->arch);
     ph__weights_close(&m->weights);
     for (size_t i = 0; i < sizeof m->strings / sizeof *m->strings; i++) ph__free(m->strings[i]);
     ph__free(m->shape);

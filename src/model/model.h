@@ -7,16 +7,23 @@
 
 #include <pthread.h>
 
-/* One block's weights as a backend uses them. Forward products, then the backward ones, which are
- * NULL until a session asks for gradients. */
+/* One block's weights as a backend uses them; what a family does not have is NULL. Forward products,
+ * then the backward ones, which are NULL until a session asks for gradients. */
 typedef struct ph_block_weights {
-    ph_real *attn_norm, *ffn_norm;          /* (C) */
+    int64_t window;                         /* tokens that a token sees; 0: all before it */
+    bool local;                             /* which of the run's rope angles */
+    ph_real *attn_norm, *attn_norm_b;       /* (C) */
+    ph_real *qkv_b, *q_norm, *k_norm;       /* ((H+2Hkv)D), as ph_arch's qk_norm says */
+    ph_real *o_b, *post_attn;               /* (C) */
+    ph_real *ffn_norm, *ffn_norm_b;         /* (C) */
+    ph_real *gu_b, *down_b, *post_ffn;      /* (2F) or (F), (C), (C) */
     ph_matrix *qkv, *o, *gu, *down;         /* y = x W^T; qkv and gu are joined */
     ph_matrix *qkv_t, *o_t, *gu_t, *down_t; /* dx = dy W */
 } ph_block_weights;
 
 typedef struct ph_head_weights {
-    ph_real *norm; /* (C) */
+    ph_real *norm, *norm_b; /* (C) */
+    ph_real *out_b;         /* (V) */
     ph_matrix *out, *out_t;
 } ph_head_weights;
 
@@ -38,8 +45,9 @@ struct ph_model {
         pthread_mutex_t lock;
         ph_block_weights *blocks;
         ph_head_weights head;
-        float *embedding; /* (V,C) scaled, as the blocks receive it */
-        double rms;       /* root mean square of it */
+        ph_real *positions; /* (context_length,C) learned ones */
+        float *embedding;   /* (V,C) scaled, as the blocks receive it */
+        double rms;         /* root mean square of it */
     } * packed;
 };
 
@@ -50,6 +58,8 @@ ph_status ph__model_block(const ph_block_weights **out, const ph_model *m, int64
 /* The final norm, and with `output` the output matrix. */
 ph_status ph__model_head(const ph_head_weights **out, const ph_model *m, bool output, bool gradient,
                          ph_error *err);
+/* Learned positions (context_length,C); *out is NULL where the family has none. */
+ph_status ph__model_positions(const ph_real **out, const ph_model *m, ph_error *err);
 /* What tells these weights from all others, for keys of what is kept: the file's sha256, and how
  * untrained weights are drawn. To be freed with ph__free. */
 ph_status ph__model_identity(char **out, const ph_model *m, ph_error *err);

@@ -6,7 +6,7 @@
  *
  *   kc, vc (slots + 1, P + longest, Hkv D)       the last slot holds the context alone
  *
- * One allocation:  cos sin | x0 | r1 qkv p mid r2 gu out | other | per block: kc vc | normed o h
+ * One allocation:  cos sin | x0 x1 | what a block leaves | other | per block: kc vc | normed o h
  *                  branch | final: r normed | logits | per tap: its output
  */
 #include "model/ragged.h"
@@ -38,7 +38,9 @@ struct ph_ragged {
     float *E;                      /* (tokens,C) */
     float *before[PH_RAGGED_TAPS]; /* of each tap, at the context's last token */
     int32_t *ids;                  /* (tokens) */
-    ph_real *cos, *sin, *x0, *other, *final_r, *final, *logits, *outputs[PH_RAGGED_TAPS];
+    ph_real *cos[2], *sin[2], *x0, *x1, *other, *final, *logits, *outputs[PH_RAGGED_TAPS];
+    ph_norm_saved final_norm;
+    const ph_real *positions; /* NULL: none are learned */
     ph_real *memory;
 };
 
@@ -52,9 +54,10 @@ static void layout(ph_ragged *r, ph_arena *a)
     const ph_arch *m = &r->model->arch;
     const int64_t N = r->tokens, keys = r->P + r->longest, wide = m->Hkv * m->D;
 
-    ph__take(a, &r->cos, keys, m->rope_dims / 2);
-    ph__take(a, &r->sin, keys, m->rope_dims / 2);
+    ph__take_angles(a, r->cos, r->sin, m, keys);
     ph__take(a, &r->x0, N, m->C);
+    r->x1 = r->x0;
+    if (m->needs & PH_PART_POSITIONS) ph__take(a, &r->x1, N, m->C);
     ph__take_block(a, &r->state, m, N, keys);
     ph__take(a, &r->other, N, m->C);
     for (int64_t n = r->first; n <= r->last; n++) {
@@ -65,7 +68,7 @@ static void layout(ph_ragged *r, ph_arena *a)
     ph__take(a, &r->scratch.o, N, m->H * m->D);
     ph__take(a, &r->scratch.h, N, m->F);
     ph__take(a, &r->scratch.branch, N, m->C);
-    if (r->head) ph__take(a, &r->final_r, N, 1);
+    if (r->head) ph__take_norm(a, &r->final_norm, m, N);
     if (r->head) ph__take(a, &r->final, N, m->C);
     if (r->output) ph__take(a, &r->logits, N, m->V);
     for (int i = 0; i < r->n_taps; i++)
@@ -109,6 +112,7 @@ static ph_status choose_blocks(ph_ragged *r, ph_error *err)
 static ph_status get_weights(ph_ragged *r, ph_error *err)
 {
     const ph_backend *be = r->model->backend;
+    PH_TRY(ph__model_positions(&r->positions, r->model, err));
     for (int64_t n = r->first; n <= r->last; n++) {
         const ph_block_weights **w = &r->weights[n - r->first];
         PH_TRY(ph__model_block(w, r->model, n, PH_PLACE_BLOCK, false, err));
@@ -226,9 +230,9 @@ static void keep_keys(ph_ragged *r, int64_t block, int64_t first, int64_t n, int
     const size_t bytes = (size_t)wide * be->element;
 
     for (int64_t t = 0; t < n; t++) {
-        const ph_real *k = ph__at(be, r->state.qkv, (first + t) * ld + a->H * a->D);
-        memcpy(ph__at(be, r->kc[block], at + t * wide), k, bytes);
-        memcpy(ph__at(be, r->vc[block], at + t * wide), ph__at(be, k, wide), bytes);
+        const int64_t k = (first + t) * ld + a->H * a->D;
+        memcpy(ph__at(be, r->kc[block], at + t * wide), ph__at(be, r->state.qk, k), bytes);
+        memcpy(ph__at(be, r->vc[block], at + t * wide), ph__at(be, r->state.qkv, k + wide), bytes);
     }
 }
 
@@ -275,15 +279,11 @@ static void run_block(ph_ragged *r, int64_t n)
 
 static void run_head(ph_ragged *r, int64_t rows)
 {
-    const ph_arch *a = &r->model->arch;
-    const struct ph_ops *op = &r->model->backend->ops;
-
     if (!r->head) return;
-    op->rmsnorm_fwd(r->final, r->final_r, r->state.x, r->head_weights->norm, a->norm_eps, rows,
-                    a->C, r->run.stream);
+    ph__final_forward(r->final, &r->final_norm, r->state.x, r->head_weights, rows, &r->run);
     for (int i = 0; i < r->n_taps; i++)
         if (r->taps[i].place == PH_PLACE_FINAL) copy_out(r, i, r->final);
-    if (r->output) op->matmul(r->logits, 0, r->final, r->head_weights->out, rows, r->run.stream);
+    if (r->output) ph__logits_forward(r->logits, r->final, r->head_weights, rows, &r->run);
 }
 
 static ph_status run(ph_ragged *r, const ph_strand *strands, int64_t n, int64_t context,
@@ -297,7 +297,13 @@ static ph_status run(ph_ragged *r, const ph_strand *strands, int64_t n, int64_t 
     r->model->backend->write(r->x0, r->E, (size_t)(r->N * r->model->arch.C), r->model->backend);
     for (int i = 0; i < r->n_taps; i++)
         if (r->taps[i].place == PH_PLACE_EMBED) copy_out(r, i, r->x0);
-    r->state.x = r->x0;
+    for (int64_t i = 0; r->positions && i < r->run.n_groups; i++) {
+        const ph_group *g = &r->groups[i];
+        const int64_t at = g->first * r->model->arch.C;
+        ph__add_positions(ph__at(r->run.backend, r->x1, at), ph__at(r->run.backend, r->x0, at),
+                          r->positions, g->B, g->T, g->P, &r->run);
+    }
+    r->state.x = r->x1;
     for (int64_t b = r->first; b <= r->last; b++) {
         r->state.out = sides[(b - r->first) % 2];
         r->state.kc = r->kc[b - r->first];
@@ -336,8 +342,8 @@ ph_status ph__ragged_open(ph_ragged **out, const ph_model *model, const ph_ragge
     PH_GO(ragged_new(&r, model, options, err));
     PH_GO(get_weights(r, err));
     PH_GO(ph__write_angles(r->cos, r->sin, model->backend, &model->arch, r->P + r->longest, err));
-    r->run.cos = r->cos;
-    r->run.sin = r->sin;
+    memcpy(r->run.cos, r->cos, sizeof r->cos);
+    memcpy(r->run.sin, r->sin, sizeof r->sin);
     PH_GO(run_context(r, options->context, err));
     *out = r;
     r = NULL;

@@ -5,8 +5,8 @@
  *
  * One allocation, N = rows*tokens:
  *
- *   cos sin | x0 (N,C) | per block: r1 r2 qkv p mid gu out [kc vc] | scratch: normed o h branch
- *           | with gradient: dqkv dgu dx seed | final: r normed, logits
+ *   cos sin | x0 (N,C), and with learned positions x1 | per block: what it leaves, kc vc
+ *           | scratch: normed o h branch | with gradient: dqkv dgu dx seed | final: r normed, logits
  *
  * Without gradient all blocks share one set of buffers and the stream alternates between two.
  */
@@ -31,8 +31,10 @@ struct ph_session {
     const ph_head_weights *head;
     ph_block_state *states; /* per block run */
     ph_block_scratch scratch;
-    ph_real *cos, *sin, *x0, *other, *dx, *seed, *final_r, *final, *logits;
-    ph_watch_fn watch; /* NULL: none */
+    ph_real *cos[2], *sin[2], *x0, *x1, *other, *dx, *seed, *final, *logits;
+    ph_norm_saved final_norm;
+    const ph_real *positions; /* NULL: none are learned */
+    ph_watch_fn watch;        /* NULL: none */
     void *watch_payload;
     ph_tap watch_at;           /* block 0: the end of every block */
     const ph_real *stream_out; /* where the last block of the last run left the stream */
@@ -48,9 +50,10 @@ static void layout(ph_session *s, ph_arena *a)
     const int64_t B = s->rows, T = s->run.T, P = s->run.P, N = B * T;
     const int64_t blocks = s->last - s->first + 1;
 
-    ph__take(a, &s->cos, P + T, m->rope_dims / 2);
-    ph__take(a, &s->sin, P + T, m->rope_dims / 2);
+    ph__take_angles(a, s->cos, s->sin, m, P + T);
     ph__take(a, &s->x0, N, m->C);
+    s->x1 = s->x0;
+    if (m->needs & PH_PART_POSITIONS) ph__take(a, &s->x1, N, m->C);
     for (int64_t i = 0; i < blocks; i++) {
         if (s->gradient || i == 0) ph__take_block(a, &s->states[i], m, N, P + T);
         ph__take(a, (ph_real **)&s->states[i].kc, P, m->Hkv * m->D);
@@ -62,7 +65,7 @@ static void layout(ph_session *s, ph_arena *a)
     ph__take(a, &s->scratch.branch, N, m->C);
     if (s->gradient) {
         ph__take(a, &s->scratch.dqkv, N, (m->H + 2 * m->Hkv) * m->D);
-        ph__take(a, &s->scratch.dgu, N, 2 * m->F);
+        ph__take(a, &s->scratch.dgu, N, ph__arch_up(m));
         ph__take(a, &s->dx, N, m->C);
         if (!s->taps.n) ph__take(a, &s->seed, N, ph__session_width(s));
         for (size_t i = 0; i < s->taps.n; i++)
@@ -71,7 +74,7 @@ static void layout(ph_session *s, ph_arena *a)
         ph__take(a, &s->other, N, m->C);
     }
     if (s->tap.place == PH_PLACE_FINAL || s->tap.place == PH_PLACE_LOGITS) {
-        ph__take(a, &s->final_r, N, 1);
+        ph__take_norm(a, &s->final_norm, m, N);
         ph__take(a, &s->final, N, m->C);
     }
     if (s->tap.place == PH_PLACE_LOGITS) ph__take(a, &s->logits, N, m->V);
@@ -88,7 +91,7 @@ static void share_buffers(ph_session *s)
         if (i % 2) s->states[i].out = s->other;
     }
     for (int64_t i = 0; i <= s->last - s->first; i++)
-        s->states[i].x = i ? s->states[i - 1].out : s->x0;
+        s->states[i].x = i ? s->states[i - 1].out : s->x1;
 }
 
 static ph_status measure(size_t *elements, ph_session *s, ph_error *err)
@@ -159,6 +162,7 @@ static ph_status get_weights(ph_session *s, ph_error *err)
     const int64_t N = s->rows * s->run.T;
     const ph_backend *be = s->model->backend;
 
+    if (s->last >= s->first) PH_TRY(ph__model_positions(&s->positions, s->model, err));
     for (int64_t n = s->first; n <= s->last; n++) {
         const ph_block_weights **w = &s->weights[n - s->first];
         PH_TRY(ph__model_block(w, s->model, n, stop_of(s, n), s->gradient, err));
@@ -174,22 +178,26 @@ static ph_status get_weights(ph_session *s, ph_error *err)
 
 /* ---- the context: run once, keep its keys and values ---- */
 
-/* Copy keys and values out of qkv (P,(H+2Hkv)D) of a context run into dense kc, vc. */
-static void copy_keys(const ph_session *s, ph_block_state *to, const ph_real *qkv, double *line)
+/* Copy keys and values of a context run, (P,(H+2Hkv)D), into dense kc, vc. */
+static void copy_keys(const ph_session *s, ph_block_state *to, const ph_block_state *from,
+                      double *line)
 {
     const ph_arch *a = &s->model->arch;
     ph_backend *be = s->model->backend;
     const int64_t wide = a->Hkv * a->D, ld = (a->H + 2 * a->Hkv) * a->D;
 
     for (int64_t p = 0; p < s->run.P; p++) {
-        be->read64(line, ph__at(be, qkv, p * ld), (size_t)ld, be);
-        be->write64(ph__at(be, to->kc, p * wide), line + a->H * a->D, (size_t)wide, be);
-        be->write64(ph__at(be, to->vc, p * wide), line + (a->H + a->Hkv) * a->D, (size_t)wide, be);
+        be->read64(line, ph__at(be, from->qk, p * ld + a->H * a->D), (size_t)wide, be);
+        be->write64(ph__at(be, to->kc, p * wide), line, (size_t)wide, be);
+        be->read64(line, ph__at(be, from->qkv, p * ld + (a->H + a->Hkv) * a->D), (size_t)wide, be);
+        be->write64(ph__at(be, to->vc, p * wide), line, (size_t)wide, be);
     }
 }
 
 static ph_status run_blocks(ph_session *s, ph_session *keys_of, double *line, ph_error *err)
 {
+    if (s->positions)
+        ph__add_positions(s->x1, s->x0, s->positions, s->B, s->run.T, s->run.P, &s->run);
     for (int64_t n = s->first; n <= s->last; n++) {
         ph_block_state *state = &s->states[n - s->first];
         const ph_block_weights *w = s->weights[n - s->first];
@@ -200,7 +208,7 @@ static ph_status run_blocks(ph_session *s, ph_session *keys_of, double *line, ph
             continue;
         }
         ph__block_forward(state, &s->scratch, w, PH_PLACE_EMBED, pause, &s->run);
-        if (keys_of) copy_keys(keys_of, &keys_of->states[n - s->first], state->qkv, line);
+        if (keys_of) copy_keys(keys_of, &keys_of->states[n - s->first], state, line);
         if (s->watch && (s->watch_at.block == 0 || s->watch_at.block == n))
             PH_TRY(s->watch(s, n, s->watch_payload, err));
         if (pause != stop) ph__block_forward(state, &s->scratch, w, pause, stop, &s->run);
@@ -222,7 +230,7 @@ static ph_status run_context(ph_session *s, const int32_t *ids, size_t n, ph_err
     o.tap = (ph_tap){stop_of(s, s->last), s->tap.only, s->last};
     PH_GO(ph_session_open(&c, s->model, &o, err));
     PH_GO(PH_NEW(&E, n * (size_t)a->C, err));
-    PH_GO(PH_NEW(&line, (size_t)((a->H + 2 * a->Hkv) * a->D), err));
+    PH_GO(PH_NEW(&line, (size_t)(a->Hkv * a->D), err));
     PH_GO(ph_model_embed(s->model, E, ids, n, err));
     ph__session_write(c, E, 1);
     PH_GO(run_blocks(c, s, line, err));
@@ -266,8 +274,8 @@ ph_status ph_session_open(ph_session **out, const ph_model *model,
     PH_GO(session_new(&s, model, options, err));
     PH_GO(get_memory(s, err));
     PH_GO(ph__write_angles(s->cos, s->sin, be, &model->arch, s->run.P + s->run.T, err));
-    s->run.cos = s->cos;
-    s->run.sin = s->sin;
+    memcpy(s->run.cos, s->cos, sizeof s->cos);
+    memcpy(s->run.sin, s->sin, sizeof s->sin);
     PH_GO(be->stream_new(&s->run.stream, options->threads, be, err));
     PH_GO(get_weights(s, err));
     PH_GO(run_context(s, options->context, options->n_context, err));
@@ -373,16 +381,13 @@ void ph__session_write64(ph_session *s, const double *E, int64_t B)
 
 ph_status ph__session_run(ph_session *s, ph_error *err)
 {
-    const ph_arch *a = &s->model->arch;
     ph_backend *be = s->model->backend;
     const int64_t N = s->B * s->run.T;
 
     PH_TRY(run_blocks(s, NULL, NULL, err));
     s->stream_out = s->last < s->first ? s->x0 : s->states[s->last - s->first].out;
-    if (s->final)
-        be->ops.rmsnorm_fwd(s->final, s->final_r, s->stream_out, s->head->norm, a->norm_eps, N,
-                            a->C, s->run.stream);
-    if (s->logits) be->ops.matmul(s->logits, 0, s->final, s->head->out, N, s->run.stream);
+    if (s->final) ph__final_forward(s->final, &s->final_norm, s->stream_out, s->head, N, &s->run);
+    if (s->logits) ph__logits_forward(s->logits, s->final, s->head, N, &s->run);
     PH_TRY(be->stream_status(s->run.stream, err));
     ph__taps_read(&s->taps, PH_PLACE_EMBED, 0, s->x0, N, be);
     ph__taps_read(&s->taps, PH_PLACE_FINAL, 0, s->final, N, be);
@@ -401,7 +406,7 @@ void ph__session_read64(const ph_session *s, double *X)
 }
 
 /* The gradient at the output scores and at the final norm: NULL where there is none. */
-static const ph_real *head_seed(const ph_session *s, ph_place place)
+static ph_real *head_seed(const ph_session *s, ph_place place)
 {
     if (!s->taps.n) return s->tap.place == place ? s->seed : NULL;
     const ph_tap_slot *slot = ph__taps_find(&s->taps, place, 0);
@@ -411,18 +416,17 @@ static const ph_real *head_seed(const ph_session *s, ph_place place)
 /* The head's backward pass: the gradient at the last block's output into dx. */
 static void head_backward(ph_session *s, int64_t N)
 {
-    const ph_arch *a = &s->model->arch;
+    const int64_t C = s->model->arch.C;
     const struct ph_ops *op = &s->model->backend->ops;
-    const ph_real *dfinal = head_seed(s, PH_PLACE_FINAL), *dlogits = head_seed(s, PH_PLACE_LOGITS);
+    ph_real *dfinal = head_seed(s, PH_PLACE_FINAL), *dlogits = head_seed(s, PH_PLACE_LOGITS);
 
     if (dlogits) {
-        op->matmul(s->scratch.normed, 0, dlogits, s->head->out_t, N, s->run.stream);
-        if (dfinal)
-            op->add_fwd(s->scratch.normed, s->scratch.normed, dfinal, N * a->C, s->run.stream);
-        dfinal = s->scratch.normed;
+        ph_real *d = s->scratch.normed;
+        ph__logits_backward(d, dlogits, s->logits, s->head, N, &s->run);
+        if (dfinal) op->add_fwd(d, d, dfinal, N * C, s->run.stream);
+        dfinal = d;
     }
-    op->rmsnorm_bwd(s->dx, 0, dfinal, s->stream_out, s->head->norm, s->final_r, N, a->C,
-                    s->run.stream);
+    ph__final_backward(s->dx, dfinal, s->stream_out, &s->final_norm, s->head, N, &s->run);
 }
 
 /* From the gradient in `seed` (or in dx, where the tap is on the stream), or from the seeds of
@@ -524,7 +528,7 @@ static double path_parameters(const ph_session *s)
     for (int64_t n = s->first; n <= s->last; n++) {
         const ph_place stop = stop_of(s, n);
         sum += attention;
-        if (stop != PH_PLACE_ATTN) sum += 2.0 * (double)(a->C * a->F);
+        if (stop != PH_PLACE_ATTN) sum += (double)(a->C * ph__arch_up(a));
         if (stop == PH_PLACE_BLOCK || stop == PH_PLACE_MLP) sum += (double)(a->C * a->F);
     }
     return sum + (s->tap.place == PH_PLACE_LOGITS ? (double)(a->C * a->V) : 0);

@@ -1,8 +1,10 @@
 /* untrained.c — models that were never trained: presets of sizes, and weights drawn at random. */
 #include "model/untrained.h"
 
+#include "base/mem.h"
 #include "base/rng.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -47,22 +49,31 @@ ph_status ph__shape_arch(ph_arch *out, const char *name, int64_t V, ph_error *er
     for (size_t i = 0; i < SHAPES; i++) {
         const struct shape *s = &shapes[i];
         if (strcmp(s->name, name) != 0) continue;
-        *out = (ph_arch){.family = "llama",
-                         .blocks = s->blocks,
-                         .C = s->C,
-                         .H = s->H,
-                         .Hkv = s->Hkv,
-                         .D = s->D,
-                         .F = s->F,
-                         .V = V,
-                         .context_length = s->context,
-                         .norm_eps = (float)s->eps,
-                         .rope = PH_ROPE_INTERLEAVED,
-                         .rope_dims = s->D,
-                         .rope_base = s->rope_base,
-                         .gate = PH_GATE_SILU,
-                         .embed_scale = 1,
-                         .tied = s->tied};
+        *out =
+            (ph_arch){.family = "llama",
+                      .blocks = s->blocks,
+                      .C = s->C,
+                      .H = s->H,
+                      .Hkv = s->Hkv,
+                      .D = s->D,
+                      .F = s->F,
+                      .V = V,
+                      .context_length = s->context,
+                      .needs = PH_PART_ATTN_NORM | PH_PART_FFN_NORM | PH_PART_SPLIT | PH_PART_GATE,
+                      .norm = PH_NORM_RMS,
+                      .norm_eps = s->eps,
+                      .score_scale = 1 / sqrt((double)s->D),
+                      .rope = PH_ROPE_INTERLEAVED,
+                      .rope_dims = s->D,
+                      .rope_base = s->rope_base,
+                      .rope_scale = 1,
+                      .act = PH_ACT_SILU,
+                      .gated = true,
+                      .embed_scale = 1,
+                      .branch_init = 1,
+                      .tied = s->tied};
+        PH_TRY(PH_NEW(&out->rope_factors, (size_t)(s->D / 2), err));
+        for (int64_t k = 0; k < s->D / 2; k++) out->rope_factors[k] = 1;
         return PH_OK;
     }
     return unknown(name, err);
@@ -76,10 +87,18 @@ static uint64_t hash(const char *name)
     return h;
 }
 
-void ph__untrained_row(float *row, const ph_tensor *t, int64_t i, uint64_t seed)
+/* The branch's last matrix. */
+static bool ends_branch(const char *name)
 {
+    return strstr(name, ".attn_output.weight") || strstr(name, ".ffn_down.weight");
+}
+
+void ph__untrained_row(float *row, const ph_tensor *t, int64_t i, uint64_t seed, double branch)
+{
+    const bool bias = strstr(t->name, ".bias"), norm = strstr(t->name, "norm.weight");
     const int64_t columns = t->dims == 1 ? t->shape[0] : t->shape[1];
+    const double deviation = INITIALIZER_RANGE * (ends_branch(t->name) ? branch : 1);
     ph_rng rng = ph__rng(seed ^ hash(t->name), (uint64_t)i);
     for (int64_t j = 0; j < columns; j++)
-        row[j] = t->dims == 1 ? 1 : (float)(INITIALIZER_RANGE * ph__rng_normal(&rng));
+        row[j] = bias ? 0 : norm ? 1 : (float)(deviation * ph__rng_normal(&rng));
 }

@@ -47,12 +47,17 @@ static ph_status output_open(struct output *o, const ph_model *model, ph_error *
     return be->stream_prepare(o->stream, o->head->out, 1, err);
 }
 
-/* scores (V) of x (C), the stream's end behind the final norm. */
-static ph_status output_scores(struct output *o, double *scores, const double *x, ph_error *err)
+/* scores (V) of x (C), the stream's end behind the final norm; of a direction the product alone. */
+static ph_status output_scores(struct output *o, double *scores, const double *x, bool direction,
+                               ph_error *err)
 {
     ph_backend *be = o->model->backend;
+    const ph_run run = {.arch = &o->model->arch, .backend = be, .stream = o->stream};
     be->write64(o->x, x, (size_t)o->model->arch.C, be);
-    be->ops.matmul(o->scores, 0, o->x, o->head->out, 1, o->stream);
+    if (direction)
+        be->ops.matmul(o->scores, 0, o->x, o->head->out, 1, o->stream);
+    else
+        ph__logits_forward(o->scores, o->x, o->head, 1, &run);
     be->read64(scores, o->scores, (size_t)o->model->arch.V, be);
     return be->stream_status(o->stream, err);
 }
@@ -175,15 +180,20 @@ static ph_status effect_open(struct effect *e, const ph_model *model, const ph_t
 
 /* ---- the direction ---- */
 
-/* A neuron writes its column of the down-projection (C,F) to the stream. */
+/* A neuron writes its column of the down-projection (C,F) to the stream, as a norm behind it weighs
+ * that. */
 static ph_status read_columns(struct effect *e, ph_error *err)
 {
     const ph_model *m = e->job.model;
-    const ph_tensor *down = m->slots.block[e->tap.block - 1].down;
+    const ph_block_slots *slots = &m->slots.block[e->tap.block - 1];
+    const ph_tensor *down = slots->down;
     const int64_t C = m->arch.C;
-    float *row = NULL;
+    float *row = NULL, *post = NULL;
+    ph_status st = PH_OK;
 
-    PH_TRY(PH_NEW(&row, (size_t)m->arch.F, err));
+    PH_GO(PH_NEW(&row, (size_t)m->arch.F, err));
+    PH_GO(PH_NEW(&post, (size_t)C, err));
+    if (slots->post_ffn) ph__model_row(post, m, slots->post_ffn, 0);
     for (int64_t i = 0; i < C; i++) {
         ph__model_row(row, m, down, i);
         for (size_t k = 0; k < e->count; k++) {
@@ -191,10 +201,13 @@ static ph_status read_columns(struct effect *e, ph_error *err)
             double sum = 0;
             for (int64_t j = r.begin; j < r.end; j++) sum += (double)row[j];
             e->directions[(int64_t)k * C + i] = sum / (double)(r.end - r.begin);
+            if (slots->post_ffn) e->directions[(int64_t)k * C + i] *= (double)post[i];
         }
     }
+done:
+    ph__free(post);
     ph__free(row);
-    return PH_OK;
+    return st;
 }
 
 static ph_status find_directions(struct effect *e, ph_error *err)
@@ -218,7 +231,7 @@ static ph_status rank_tokens(struct effect *e, double *direction, ph_error *err)
     double mean = 0;
 
     for (int64_t i = 0; i < C; i++) direction[i] *= e->output.norm[i];
-    PH_TRY(output_scores(&e->output, e->scores, direction, err));
+    PH_TRY(output_scores(&e->output, e->scores, direction, true, err));
     for (int64_t v = 0; v < V; v++) mean += e->scores[v] / (double)V;
     ph__ranked_clear(e->promoted, e->top, 1);
     ph__ranked_clear(e->suppressed, e->top, -1);
@@ -264,7 +277,7 @@ static ph_status next_token(struct effect *e, double *logs, int64_t row, ph_erro
     const int64_t C = e->job.model->arch.C, V = e->job.model->arch.V, n = (int64_t)e->n;
     double most = -(double)INFINITY, sum = 0;
 
-    PH_TRY(output_scores(&e->output, logs, e->end + ((row + 1) * n - 1) * C, err));
+    PH_TRY(output_scores(&e->output, logs, e->end + ((row + 1) * n - 1) * C, false, err));
     for (int64_t v = 0; v < V; v++) most = fmax(most, logs[v]);
     for (int64_t v = 0; v < V; v++) sum += exp(logs[v] - most);
     if (!isfinite(sum))
