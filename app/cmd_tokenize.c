@@ -40,12 +40,13 @@ static const struct argp argp = {options,
                                  "TEXT\n--ids N,…",
                                  "Text to token ids and pieces, or ids back to text. The file may "
                                  "hold a vocabulary only, of any "
-                                 "architecture."
+                                 "architecture, or be a tokenizer.json; a folder is looked into."
                                  "\v"
                                  "Examples:\n"
                                  "  phosphene tokenize 'The sky is blue.'\n"
                                  "  phosphene tokenize --ids 504,6376,314\n"
-                                 "  phosphene tokenize -m vocabulary.gguf --json 'Grüße'\n",
+                                 "  phosphene tokenize -m vocabulary.gguf --json 'Grüße'\n"
+                                 "  phosphene tokenize -m model/tokenizer.json 'Grüße'\n",
                                  children,
                                  NULL,
                                  NULL};

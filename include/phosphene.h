@@ -172,14 +172,17 @@ enum {
 };
 
 typedef struct ph_tokenizer_info {
-    const char *model, *pre; /* "gpt2" (byte-level BPE), "smollm": tokenizer.ggml.model and .pre */
+    const char *model, *pre; /* "gpt2" (byte-level BPE), "smollm": tokenizer.ggml.model and .pre; or
+                                "BPE", "tokenizer.json" */
     int32_t vocab;
     int32_t bos, eos, eot; /* -1 where there is none; eot is the end-of-text token, by name */
     bool add_bos, add_eos;
-    bool encodes; /* false: only the pieces are known, text cannot be tokenised */
+    bool
+        encodes; /* false: only the pieces are known, text cannot be tokenised; none is like that */
 } ph_tokenizer_info;
 
-/* Open the tokenizer of a GGUF file, which may hold a vocabulary only, of any architecture. */
+/* Open the tokenizer of a GGUF file, which may hold a vocabulary only, of any architecture, or a
+ * tokenizer.json, with the tokenizer_config.json beside it, or the folder that holds them. */
 PH_API ph_status ph_tokenizer_open(ph_tokenizer **out, const char *path, ph_error *err);
 PH_API void ph_tokenizer_close(ph_tokenizer **tokenizer);
 /* The model's own, borrowed; NULL for a model without a vocabulary. */
@@ -190,7 +193,8 @@ PH_API const ph_tokenizer_info *ph_tokenizer_get_info(const ph_tokenizer *t);
  * flags: PH_ENCODE_… or 0. Errors: PH_ETEXT at the first byte that is not UTF-8. */
 PH_API ph_status ph_tokenizer_encode(int32_t **ids, size_t *n, const ph_tokenizer *t,
                                      const char *text, size_t bytes, unsigned flags, ph_error *err);
-/* *text = the ids' bytes and a 0, to be freed with ph_free. The bytes need not be valid UTF-8. */
+/* *text = the ids' bytes and a 0, to be freed with ph_free. The bytes need not be valid UTF-8. A blank
+ * that the tokenizer puts before every text is left out. */
 PH_API ph_status ph_tokenizer_decode(char **text, size_t *bytes, const ph_tokenizer *t,
                                      const int32_t *ids, size_t n, ph_error *err);
 /* The bytes of one token, borrowed; NULL for an id out of range. */

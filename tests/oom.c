@@ -69,6 +69,21 @@ static ph_status call_tokenizer_open(ph_error *err)
     return st;
 }
 
+/* Normal forms, late special tokens, the byte level. */
+static ph_status call_tokenizer_json(ph_error *err)
+{
+    ph_tokenizer *t = NULL;
+    int32_t *ids = NULL;
+    size_t n = 0;
+    static const char text[] = "Hello [x] w\xc3\xb6rld 123<s>";
+    ph_status st = ph_tokenizer_open(&t, "tests/data/tokenizers/prefixed.json", err);
+    if (st == PH_OK)
+        st = ph_tokenizer_encode(&ids, &n, t, text, strlen(text), PH_ENCODE_SPECIAL, err);
+    ph_free(ids);
+    ph_tokenizer_close(&t);
+    return st;
+}
+
 static ph_status call_encode(ph_error *err)
 {
     int32_t *ids = NULL;
@@ -522,6 +537,7 @@ static const struct call {
     ph_status (*run)(ph_error *err);
 } calls[] = {{"ph_model_open", call_model_open},
              {"ph_tokenizer_open", call_tokenizer_open},
+             {"ph_tokenizer_open, a tokenizer.json", call_tokenizer_json},
              {"ph_tokenizer_encode", call_encode},
              {"ph_tokenizer_decode", call_decode},
              {"ph_utf8_clean", call_clean},

@@ -404,6 +404,11 @@ def test_others():
     check(code == 0 and lines(out)[1]["blocks"] == 2, f"info: {err}")
     code, out, err = run("tokenize", "abc", "--json")
     check(code == 0 and lines(out)[1]["ids"], f"tokenize: {err}")
+    code, out, err = run("tokenize", "ab", "--json", model="tests/data/tokenizers/llama2.json")
+    row = lines(out)[1] if code == 0 else {}
+    check(row.get("ids", [0])[0] == 1 and "".join(row["tokens"]) == "<s> ab", f"tokenize: a tokenizer.json: {err}")
+    code, out, err = run("tokenize", "ab", model="tests/data")
+    check(code == 1 and "tests/data/tokenizer.json" in err, f"tokenize: a folder without one: {err}")
     code, out, err = run("tokenize", "")
     check(code == 0 and out == "" and err == "", "tokenize: empty text")
     code, out, err = run("tokenize", "", "--json")
