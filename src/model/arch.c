@@ -87,11 +87,12 @@ static ph_status read_phi3(ph_arch *a, const ph_weights *w, ph_error *err)
     return ph__key_count(&a->window, w, a->family, "attention.sliding_window", MAX_CONTEXT, err);
 }
 
-/* Parallel blocks have one norm for both branches. */
+/* Parallel blocks have one norm for both branches. The key that says so is no help: converters wrote
+ * true where a configuration was silent, and meant the others. */
 static ph_status read_stablelm(ph_arch *a, const ph_weights *w, ph_error *err)
 {
+    (void)err;
     a->parallel = !ph__weights_find(w, "blk.0.ffn_norm.weight");
-    PH_TRY(ph__key_bool(&a->parallel, w, a->family, "use_parallel_residual", err));
     if (!a->parallel) a->needs |= PH_PART_FFN_NORM;
     if (ph__weights_find(w, "blk.0.attn_q_norm.weight")) a->qk_norm = PH_QK_HEADS;
     return PH_OK;
@@ -142,7 +143,7 @@ static const struct family {
      PH_PART_SPLIT | PH_PART_GATE | PH_PART_POST_NORMS | PH_PART_QK_NORM, 0, NULL},
     {"stablelm", PH_ROPE_HALVES, PH_NORM_LAYER, PH_QK_NONE, PH_ACT_SILU, true, 1e4,
      PH_PART_ATTN_NORM | PH_PART_NORM_BIAS | PH_PART_SPLIT | PH_PART_GATE,
-     PH_PART_FFN_NORM | PH_PART_QKV_BIAS | PH_PART_QK_NORM, read_stablelm},
+     PH_PART_QKV_BIAS | PH_PART_QK_NORM, read_stablelm},
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 
