@@ -65,21 +65,22 @@ static void host_read64(double *dst, const ph_real *src, size_t n, ph_backend *b
     for (size_t i = 0; i < n; i++) dst[i] = (double)f[i];
 }
 
-/* `bytes` zeroed bytes at *data, on a huge page's boundary if they fill one; *memory is to be freed.
+/* `bytes` zeroed bytes at *data, on whole huge pages if they fill half of one; *memory is to be freed.
  * Large memory from calloc is not touched yet, so that the system can still give huge pages. */
 static ph_status huge_alloc(void **data, void **memory, size_t bytes, ph_error *err)
 {
     size_t padded;
-    if (bytes < huge_page) {
+    if (bytes < huge_page / 2) {
         PH_TRY(ph__alloc_aligned(memory, bytes, 1, err));
         *data = *memory;
         return PH_OK;
     }
-    if (!ph__add(&padded, bytes, huge_page)) return ph__fail_memory(err, SIZE_MAX);
+    if (!ph__add(&padded, bytes, 2 * huge_page)) return ph__fail_memory(err, SIZE_MAX);
     PH_TRY(ph__alloc(memory, padded, 1, err));
     uintptr_t at = ((uintptr_t)*memory + huge_page - 1) & ~(uintptr_t)(huge_page - 1);
     *data = (void *)at;
-    (void)madvise(*data, bytes & ~(huge_page - 1), MADV_HUGEPAGE); /* advice: may be refused */
+    const size_t whole = (bytes + huge_page - 1) & ~(huge_page - 1);
+    (void)madvise(*data, whole, MADV_HUGEPAGE); /* advice: may be refused */
     return PH_OK;
 }
 

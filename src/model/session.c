@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "model/arena.h"
+#include "model/team.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -39,6 +40,7 @@ struct ph_session {
     ph_tap watch_at;           /* block 0: the end of every block */
     const ph_real *stream_out; /* where the last block of the last run left the stream */
     ph_real *memory;
+    ph_team team; /* n: the members do all the work, and only this and the sizes are set */
 };
 
 /* ---- memory ---- */
@@ -286,11 +288,30 @@ done:
     return st;
 }
 
+ph_status ph__session_open_team(ph_session **out, const ph_model *model,
+                                const ph_session_options *options, ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_session *s = NULL;
+
+    PH_GO(session_new(&s, model, options, err));
+    PH_GO(ph__team_open(&s->team, model, options, err));
+    if (s->team.n) {
+        *out = s;
+        return PH_OK;
+    }
+    st = ph_session_open(out, model, options, err);
+done:
+    ph_session_close(&s);
+    return st;
+}
+
 void ph_session_close(ph_session **session)
 {
     ph_session *s = *session;
     if (!s) return;
     ph_backend *be = s->model->backend;
+    ph__team_close(&s->team);
     be->stream_close(&s->run.stream, be);
     be->release(be, s->memory);
     ph__taps_close(&s->taps);
@@ -370,6 +391,10 @@ void ph__session_write_block64(ph_session *s, int64_t block, ph_place place, con
 void ph__session_write(ph_session *s, const float *E, int64_t B)
 {
     s->B = s->run.B = B;
+    if (s->team.n) {
+        ph__team_write(&s->team, E, B);
+        return;
+    }
     s->model->backend->write(s->x0, E, elements(s, s->model->arch.C), s->model->backend);
 }
 
@@ -384,6 +409,7 @@ ph_status ph__session_run(ph_session *s, ph_error *err)
     ph_backend *be = s->model->backend;
     const int64_t N = s->B * s->run.T;
 
+    if (s->team.n) return ph__team_run(&s->team, err);
     PH_TRY(run_blocks(s, NULL, NULL, err));
     s->stream_out = s->last < s->first ? s->x0 : s->states[s->last - s->first].out;
     if (s->final) ph__final_forward(s->final, &s->final_norm, s->stream_out, s->head, N, &s->run);
@@ -397,6 +423,10 @@ ph_status ph__session_run(ph_session *s, ph_error *err)
 
 void ph__session_read64(const ph_session *s, double *X)
 {
+    if (s->team.n) {
+        ph__team_read64(&s->team, X);
+        return;
+    }
     if (s->taps.n) {
         memcpy(X, s->taps.X, elements(s, s->taps.width) * sizeof *X);
         return;
@@ -460,6 +490,7 @@ static ph_real *seed_place(ph_session *s)
 ph_status ph__session_back64(ph_session *s, const double *dX, ph_error *err)
 {
     ph_backend *be = s->model->backend;
+    if (s->team.n) return ph__team_back64(&s->team, dX, err);
     if (s->taps.n)
         ph__taps_write(&s->taps, dX, s->B * s->run.T, be);
     else
@@ -469,6 +500,10 @@ ph_status ph__session_back64(ph_session *s, const double *dX, ph_error *err)
 
 void ph__session_gradient(const ph_session *s, float *dE)
 {
+    if (s->team.n) {
+        ph__team_gradient(&s->team, dE);
+        return;
+    }
     s->model->backend->read(dE, s->dx, elements(s, s->model->arch.C), s->model->backend);
 }
 

@@ -8,6 +8,11 @@
 
 #include "model/taps.h"
 
+/* The same session, its rows divided among the model's threads where there are enough of them: for
+ * write, run, read64, back64 and gradient only. */
+ph_status ph__session_open_team(ph_session **out, const ph_model *model,
+                                const ph_session_options *options, ph_error *err);
+
 void ph__session_write(ph_session *s, const float *E, int64_t B);
 void ph__session_write64(ph_session *s, const double *E, int64_t B);
 /* Forward to the tap, for the rows last written. */

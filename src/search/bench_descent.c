@@ -51,7 +51,7 @@ static ph_status rows_open(struct rows *r, const ph_model *model, const ph_bench
     o.context = r->job.context;
     o.n_context = r->job.n_context;
     o.gradient = true;
-    PH_TRY(ph_session_open(&r->session, model, &o, err));
+    PH_TRY(ph__session_open_team(&r->session, model, &o, err));
     PH_TRY(PH_NEW(&r->rows, n, err));
     PH_TRY(PH_NEW(&r->features, n, err));
     PH_TRY(PH_NEW(&r->e, n * (size_t)(T * model->arch.C), err));

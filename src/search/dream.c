@@ -512,7 +512,7 @@ static ph_status open_session(struct group *g, struct dream *d, ph_error *err)
     o.context = d->job.context;
     o.n_context = d->job.n_context;
     o.gradient = true;
-    return ph_session_open(&d->task.session, d->job.model, &o, err);
+    return ph__session_open_team(&d->task.session, d->job.model, &o, err);
 }
 
 static ph_status run_group(struct dream *d, struct group *g, ph_error *err)

@@ -36,7 +36,7 @@ ph_status ph__hints_open(ph_hints **out, const ph_job *job, ph_lexicon *lexicon,
     o.context = job->context;
     o.n_context = job->n_context;
     o.gradient = true;
-    PH_GO(ph_session_open(&s->session, job->model, &o, err));
+    PH_GO(ph__session_open_team(&s->session, job->model, &o, err));
     s->W = ph__session_width(s->session);
     const size_t n = (size_t)(rows * longest);
     PH_GO(PH_NEW(&s->ids, (size_t)longest, err));

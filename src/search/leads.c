@@ -18,7 +18,7 @@ static ph_status open_session(ph_task *t, const ph_feature *f, int64_t n, ph_err
     o.context = t->job->context;
     o.n_context = t->job->n_context;
     o.gradient = true;
-    return ph_session_open(&t->session, t->job->model, &o, err);
+    return ph__session_open_team(&t->session, t->job->model, &o, err);
 }
 
 static ph_status set_rows(ph_row *rows, int32_t *ids, float *e, double *curves, const ph_task *t,

@@ -49,7 +49,7 @@ static ph_status seat_open(struct seat *out, const ph_job *job, const ph_feature
     o.tokens = T;
     o.context = context;
     o.n_context = n_context;
-    PH_GO(ph_session_open(&s.session, job->model, &o, err));
+    PH_GO(ph__session_open_team(&s.session, job->model, &o, err));
     s.W = ph__session_width(s.session);
     PH_GO(PH_NEW(&s.ids, (size_t)(rows * T), err));
     PH_GO(PH_NEW(&s.E, (size_t)(rows * T * job->model->arch.C), err));
