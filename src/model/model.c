@@ -414,7 +414,7 @@ const ph_tokenizer *ph_model_tokenizer(const ph_model *model)
 
 ph_status ph_model_sha256(const ph_model *model, char out[65], ph_error *err)
 {
-    return ph__weights_sha256(model->weights, out, err);
+    return ph__weights_sha256(out, model->weights, err);
 }
 
 ph_status ph__model_identity(char **out, const ph_model *m, ph_error *err)

@@ -97,7 +97,7 @@ size_t ph__weights_bytes(const ph_weights *w)
 }
 
 /* A folder's is the sha256 of its files' ones, in hexadecimal one behind the other. */
-ph_status ph__weights_sha256(const ph_weights *w, char out[65], ph_error *err)
+ph_status ph__weights_sha256(char out[65], const ph_weights *w, ph_error *err)
 {
     ph_status st = PH_OK;
     ph_str sums = {0};
@@ -106,7 +106,7 @@ ph_status ph__weights_sha256(const ph_weights *w, char out[65], ph_error *err)
     PH_GO(ph__sha256(out, w->map.bytes, w->map.size, err));
     PH_GO(ph__str_add(&sums, out, 64, err));
     for (size_t i = 0; i < w->n_shards; i++) {
-        PH_GO(ph__weights_sha256(w->shards[i], out, err));
+        PH_GO(ph__weights_sha256(out, w->shards[i], err));
         PH_GO(ph__str_add(&sums, out, 64, err));
     }
     PH_GO(ph__sha256(out, sums.data, sums.size, err));

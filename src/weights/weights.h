@@ -51,7 +51,7 @@ void ph__weights_close(ph_weights **w);
 ph_bytes ph__weights_file(const ph_weights *w);
 /* All that was opened: its size, and what tells it from all else (a folder's config.json and shards). */
 size_t ph__weights_bytes(const ph_weights *w);
-ph_status ph__weights_sha256(const ph_weights *w, char out[65], ph_error *err);
+ph_status ph__weights_sha256(char out[65], const ph_weights *w, ph_error *err);
 /* The folder, NULL of a file. */
 const char *ph__weights_folder(const ph_weights *w);
 
