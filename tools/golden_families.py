@@ -447,7 +447,7 @@ def check_folder(folder, model):
     """Every number of a folder, and its configuration, against the model that transformers would save."""
     held, wanted = {}, dict(model.named_parameters())  # a tied head is left out
     for file in glob.glob(os.path.join(folder, "*.safetensors")):
-        held |= load_file(file)
+        held |= {k.replace("embed_out", "lm_head"): x for k, x in load_file(file).items()}
     assert held.keys() == wanted.keys(), held.keys() ^ wanted.keys()
     for key, x in held.items():
         assert x.shape == wanted[key].shape and (x.double() == wanted[key]).all(), key

@@ -101,16 +101,10 @@ static ph_status check_index(const ph_weights *w, const ph_hf *hf, const json_t 
         size_t i = 0;
         while (i < w->n_shards && strcmp(files[i], json_string_value(file)) != 0) i++;
         if (ph__hf_ignores(hf, tensor)) continue;
-        if (i == w->n_shards || !ph__weights_find(w->shards[i], tensor)) {
-            char shown[100];
-            size_t n = 0;
-            for (; tensor[n] && n + 1 < sizeof shown; n++)
-                shown[n] = tensor[n] < 0x20 || tensor[n] > 0x7e ? '?' : tensor[n];
-            shown[n] = 0;
+        if (i == w->n_shards || !ph__weights_find(w->shards[i], tensor))
             return ph__fail(err, PH_EFORMAT, -1,
-                            "tensor %s: %s does not hold it as F32, F16 or BF16", shown,
+                            "tensor %.100s: %s does not hold it as F32, F16 or BF16", tensor,
                             json_string_value(file));
-        }
     }
     return PH_OK;
 }
