@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
 
@@ -729,6 +730,37 @@ def copy_folder(name, change=None, **files):
     return to
 
 
+def halved(name, kind):
+    """A folder whose one file's F32 numbers lose their lower half, kept as F32 or as BF16."""
+    to = copy_folder(name)
+    path = os.path.join(to, "model.safetensors")
+    data = open(path, "rb").read()
+    (n,) = struct.unpack("<Q", data[:8])
+    header, body, at = json.loads(data[8 : 8 + n]), b"", 0
+    for t in (v for k, v in header.items() if k != "__metadata__"):
+        begin, end = (8 + n + x for x in t["data_offsets"])
+        upper = b"".join(data[i + 2 : i + 4] if kind == "BF16" else b"\0\0" + data[i + 2 : i + 4]
+                         for i in range(begin, end, 4))
+        t.update(dtype=kind, data_offsets=[at, at + len(upper)])
+        body, at = body + upper, at + len(upper)
+    text = json.dumps(header).encode()
+    open(path, "wb").write(struct.pack("<Q", len(text)) + text + body)
+    return to
+
+
+def test_bf16():
+    """Copied norms, permuted heads and plain tensors in BF16 are the same numbers in F32."""
+    if not os.path.isdir(FOLDERS):
+        print("skipped: BF16 (folders were not made)")
+        return
+    for name in ("gemma2", "gptneox_series", "llama_llama3"):
+        rows = [lines(run("score", "block 2 [:, :, 0-2]", "The end", "--json", model=halved(name, kind))[1])
+                for kind in ("F32", "BF16")]
+        check(rows[0][0]["model"]["quant"] == "F32" and rows[1][0]["model"]["quant"] == "BF16", f"{name}: types")
+        check([r["activation"] for r in rows[0][1:]] == [r["activation"] for r in rows[1][1:]] and len(rows[0]) == 4,
+              f"{name}: BF16 {rows}")
+
+
 def test_folders():
     """A Hugging Face folder says what the GGUF of the same weights says; errors name what is wrong."""
     if not os.path.isdir(FOLDERS):
@@ -854,4 +886,4 @@ def test_interrupt():
 
 run_tests(test_dream, test_dream_options, test_methods, test_fluent, test_constraints, test_hidden, test_near, test_effect,
           test_recover, test_compare, test_bench, test_others,
-          test_errors, test_files, test_folders, test_cache, test_interrupt)
+          test_errors, test_files, test_folders, test_bf16, test_cache, test_interrupt)

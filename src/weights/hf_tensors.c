@@ -269,25 +269,36 @@ static int64_t head_norm(int64_t *block, char *letter, const ph_hf *hf, const ch
     return (x == 'q' || x == 'k') && end && !rest[end] ? head : -1;
 }
 
-/* All heads' as one tensor (H,D), made when the first is met. */
+/* That of head h, which must be as head 0's, the one being taken. */
+static ph_status find_head(const ph_tensor **out, const struct taking *k, int64_t h)
+{
+    const int before = (int)(strlen(k->theirs) - strlen("0.weight"));
+    char name[PH_GGUF_TENSOR_NAME_MAX + 24];
+
+    snprintf(name, sizeof name, "%.*s%lld.weight", before, k->theirs, (long long)h);
+    const ph_tensor *t = *out = find_in_shards(k->w, name);
+    if (t && t->type == k->t->type && t->dims == 1 && t->bytes == k->t->bytes) return PH_OK;
+    return ph__fail(k->err, PH_EFORMAT, -1, "tensor %s is missing, or not like that of head 0",
+                    name);
+}
+
+/* All heads' as one tensor (H,D), made when the first is met. The configuration's word for H is worth
+ * memory once all of them are there. */
 static ph_status stack_heads(struct taking *k, char letter)
 {
     const int64_t H = letter == 'q' ? k->hf->heads : k->hf->kv_heads;
-    const size_t before = strlen(k->theirs) - strlen("0.weight"), bytes = k->t->bytes;
+    const size_t bytes = k->t->bytes;
+    const ph_tensor *one = NULL;
     uint8_t *data = NULL;
     size_t all;
 
     if (k->t->dims != 1) return refuse(k, "a norm with more than one dimension");
+    for (int64_t h = 0; h < H; h++) PH_TRY(find_head(&one, k, h));
+    if (!ph__mul(&all, (size_t)H, bytes)) return ph__fail_memory(k->err, SIZE_MAX);
+    PH_TRY(make(&data, k, all));
     for (int64_t h = 0; h < H; h++) {
-        char name[PH_GGUF_TENSOR_NAME_MAX + 24];
-        snprintf(name, sizeof name, "%.*s%lld.weight", (int)before, k->theirs, (long long)h);
-        const ph_tensor *one = find_in_shards(k->w, name);
-        if (!one || one->type != k->t->type || one->bytes != bytes || one->dims != 1)
-            return ph__fail(k->err, PH_EFORMAT, -1,
-                            "tensor %s is missing, or not like that of head 0", name);
-        if (!ph__mul(&all, (size_t)H, bytes)) return ph__fail_memory(k->err, SIZE_MAX);
-        if (!data) PH_TRY(make(&data, k, all));
-        memcpy(data + (size_t)h * bytes, one->data, bytes);
+        PH_TRY(find_head(&one, k, h));
+        if (bytes) memcpy(data + (size_t)h * bytes, one->data, bytes);
     }
     k->t->dims = 2;
     k->t->shape[1] = k->t->shape[0];
