@@ -35,10 +35,9 @@ enum {
 static const struct argp_option options[] = {
     {NULL, 0, NULL, 0, "Common options:", 90},
     {"model", 'm', "FILE", 0,
-     "The model: a GGUF file, a Hugging Face folder, or ORG/NAME in the Hugging Face cache (else "
-     "$PHOSPHENE_MODEL, else the model of script/fetch-model); untrained:FILE with random weights, "
-     "shape:NAME:FILE "
-     "with those of --shape NAME. Many commands take several",
+     "The model: a GGUF file, a Hugging Face folder, or ORG/NAME[:FILE] in the Hugging Face cache "
+     "(else $PHOSPHENE_MODEL, else the model of script/fetch-model); untrained:FILE with random "
+     "weights, shape:NAME:FILE with those of --shape NAME. Many commands take several",
      90},
     {"untrained", KEY_UNTRAINED, NULL, 0,
      "Weights as the family initialises them before training: sizes and vocabulary of the file",

@@ -66,7 +66,9 @@ static ph_status call_folder_open(ph_error *err)
 {
 #ifdef PH_FOLDERS
     ph_model *m = NULL;
+    char sha[65];
     ph_status st = ph_model_open(&m, PH_FOLDERS "/gemma", &one_thread, err);
+    if (st == PH_OK) st = ph_model_sha256(m, sha, err);
     ph_model_close(&m);
     return st;
 #else

@@ -783,9 +783,10 @@ def test_folders():
     shard = "model-00002-of-00002.safetensors"
     data = open(os.path.join(folder, shard), "rb").read()
     for other in (copy_folder("gemma", {"rms_norm_eps": 1e-4}),
+                  copy_folder("gemma", **{"tokenizer_config.json": b"{}"}),
                   copy_folder("gemma", **{shard: data[:-1] + bytes([data[-1] ^ 1])})):
         sha.add(lines(run("info", "--json", model=other)[1])[0]["model"]["sha256"])
-    check(len(sha) == 3, f"config and every file make the identity: {sha}")
+    check(len(sha) == 4, f"config and every file make the identity: {sha}")
     check("Gemma" not in run("info", model=folder + "/")[1] and run("info", model=folder + "/")[0] == 0, "gemma/")
 
     def wrong(pattern, *args, **more):
@@ -799,7 +800,11 @@ def test_folders():
     wrong('"hidden_activation" "relu" is not supported yet', "gemma", {"hidden_activation": "relu"})
     wrong('"scale_attn_by_inverse_layer_idx" true is not', "gpt2", {"scale_attn_by_inverse_layer_idx": True})
     wrong('rope scaling "alibi" is not supported yet', "mistral", {"rope_parameters": {"rope_type": "alibi"}})
-    wrong('order of "layer_types" is not supported', "gemma2", {"layer_types": ["full_attention"] * 2 + ["sliding_attention"]})
+    for order in ("ffs", "fff", "sss", "fsf", "sf", "sxs"):
+        types = [{"f": "full_attention", "s": "sliding_attention"}.get(x, x) for x in order]
+        wrong('order of "layer_types" is not supported', "gemma2", {"layer_types": types})
+    sliding = {"full_attention": {"rope_theta": 1e6}, "sliding_attention": {"rope_type": "linear", "factor": 2.0}}
+    wrong('rope scaling of "sliding_attention" is not', "gemma3", {"rope_parameters": sliding})
     wrong("lm_head.weight is missing", "gemma", {"tie_word_embeddings": False})
     wrong("blk.2.attn_norm.weight is missing", "gemma", {"num_hidden_layers": 3})
     wrong("neither model.safetensors nor model.safetensors.index.json", "llama_yarn", **{"model.safetensors": None})

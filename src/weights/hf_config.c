@@ -256,14 +256,16 @@ static ph_status put_norms(ph_hf *hf, ph_error *err)
     return ph__hf_put_number(hf, "attention.layer_norm_epsilon", eps, err);
 }
 
-/* Every so many-th block sees all: their number, 0 where a list of layer_types has no such order;
- * *all: no block has a window. */
+/* Every so many-th block sees all: their number, INT_MAX where none does, -1 where there is no list of
+ * layer_types, 0 where it has no such order; *all: no block has a window. */
 static int64_t read_pattern(bool *all, const ph_hf *hf)
 {
     const json_t *types = value_of(hf->config, "layer_types");
     const size_t n = json_array_size(types);
     size_t every = 0, full = 0;
 
+    if (!types) return -1;
+    if (n != (size_t)hf->blocks) return 0;
     for (size_t i = 0; i < n; i++) {
         const char *type = json_string_value(json_array_get(types, i));
         const bool is_full = type && strcmp(type, "full_attention") == 0;
@@ -271,8 +273,8 @@ static int64_t read_pattern(bool *all, const ph_hf *hf)
         full += is_full;
         if (is_full && !every) every = i + 1;
     }
-    *all = n && full == n;
-    if (!every) return n ? INT_MAX : -1; /* -1: there is no list */
+    *all = full == n;
+    if (!every) return INT_MAX;
     for (size_t i = 0; i < n; i++) {
         const char *type = json_string_value(json_array_get(types, i));
         if (((i + 1) % every == 0) != (type[0] == 'f')) return 0;
@@ -287,11 +289,12 @@ static ph_status put_window(ph_hf *hf, ph_error *err)
     const unsigned may = PH_HF_QWEN2 | PH_HF_QWEN3; /* only where it is switched on */
     bool all = false, on = !(hf->family & may);
     int64_t every = read_pattern(&all, hf), window = hf->context;
-    const int64_t order = hf->family == PH_HF_GEMMA2 ? 2 : every;
+    const int64_t wants = hf->family == PH_HF_PHI3 || hf->blocks < 2 ? INT_MAX : 2;
+    const bool fixed = hf->family == PH_HF_GEMMA2 || hf->family == PH_HF_PHI3; /* by arch.c */
 
     PH_TRY(read_bool(&on, hf->config, "use_sliding_window", err));
     PH_TRY(read_size(&window, hf, "sliding_window", NULL, err));
-    if (every == 0 || (every > 0 && every < hf->blocks && every != order && !all))
+    if (every == 0 || (fixed && every > 0 && every != wants))
         return ph__fail(err, PH_EUNSUPPORTED, -1,
                         "config.json: this order of \"layer_types\" is not supported yet");
     if (hf->family == PH_HF_GEMMA3) {
@@ -312,21 +315,20 @@ static ph_status put_window(ph_hf *hf, ph_error *err)
 
 static ph_status put_scores(ph_hf *hf, ph_error *err)
 {
-    static const char *const caps[][2] = {{"attn_logit_softcapping", "attn_logit_softcapping"},
-                                          {"final_logit_softcapping", "final_logit_softcapping"}};
+    static const char *const caps[] = {"attn_logit_softcapping", "final_logit_softcapping"};
     int64_t scalar = 0;
 
     if (!(hf->family & (PH_HF_GEMMA2 | PH_HF_GEMMA3))) return PH_OK;
     PH_TRY(read_size(&scalar, hf, "query_pre_attn_scalar", NULL, err));
     PH_TRY(ph__hf_put_number(hf, "attention.scale", 1 / sqrt((double)scalar), err));
     for (size_t i = 0; i < 2; i++) {
-        const json_t *said = json_object_get(hf->config, caps[i][0]);
+        const json_t *said = json_object_get(hf->config, caps[i]);
         double cap = 0;
-        PH_TRY(ph__hf_number(&cap, hf->config, caps[i][0], err));
+        PH_TRY(ph__hf_number(&cap, hf->config, caps[i], err));
         if (json_is_null(said) && hf->family == PH_HF_GEMMA2)
             return ph__fail(err, PH_EUNSUPPORTED, -1,
-                            "config.json: \"%s\" null is not supported yet for gemma2", caps[i][0]);
-        if (value_of(hf->config, caps[i][0])) PH_TRY(ph__hf_put_number(hf, caps[i][1], cap, err));
+                            "config.json: \"%s\" null is not supported yet for gemma2", caps[i]);
+        if (value_of(hf->config, caps[i])) PH_TRY(ph__hf_put_number(hf, caps[i], cap, err));
     }
     return PH_OK;
 }

@@ -165,7 +165,7 @@ ph_status ph__hf_rope(ph_hf *hf, ph_error *err)
     double base = hf->family == PH_HF_GEMMA3 ? 1e6 : 1e4, base_local = 1e4;
 
     if (!json_is_object(rope)) rope = json_object_get(hf->config, "rope_scaling");
-    if (json_is_object(json_object_get(rope, "full_attention"))) {
+    if (hf->family == PH_HF_GEMMA3 && json_is_object(json_object_get(rope, "full_attention"))) {
         local = json_object_get(rope, "sliding_attention");
         rope = json_object_get(rope, "full_attention");
     }
@@ -173,6 +173,10 @@ ph_status ph__hf_rope(ph_hf *hf, ph_error *err)
     PH_TRY(read_positive(&base, hf, rope, "rope_theta", err));
     PH_TRY(ph__hf_put_number(hf, "rope.freq_base", base, err));
     PH_TRY(read_dims(hf, rope, err));
+    if (local && ph__hf_text(local, "rope_type") &&
+        strcmp(ph__hf_text(local, "rope_type"), "default") != 0)
+        return ph__fail(err, PH_EUNSUPPORTED, -1,
+                        "config.json: rope scaling of \"sliding_attention\" is not supported yet");
     if (hf->family == PH_HF_GEMMA3) {
         PH_TRY(ph__hf_number(&base_local, hf->config, "rope_local_base_freq", err));
         PH_TRY(ph__hf_number(&base_local, local, "rope_theta", err));

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- open ---- */
 
@@ -96,6 +97,24 @@ size_t ph__weights_bytes(const ph_weights *w)
     return sum;
 }
 
+/* The sha256 of a file of the folder that may not be there, behind the others. */
+static ph_status add_beside(ph_str *sums, const ph_weights *w, const char *file, ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_map map = {0};
+    char *path = NULL, sha[65];
+
+    PH_GO(ph__printf(&path, err, "%s/%s", w->folder, file));
+    if (access(path, F_OK) != 0) goto done;
+    PH_GO(ph__map_open(&map, path, err));
+    PH_GO(ph__sha256(sha, map.bytes, map.size, err));
+    PH_GO(ph__str_add(sums, sha, 64, err));
+done:
+    ph__map_close(&map);
+    ph__free(path);
+    return st;
+}
+
 /* A folder's is the sha256 of its files' ones, in hexadecimal one behind the other. */
 ph_status ph__weights_sha256(char out[65], const ph_weights *w, ph_error *err)
 {
@@ -109,6 +128,8 @@ ph_status ph__weights_sha256(char out[65], const ph_weights *w, ph_error *err)
         PH_GO(ph__weights_sha256(out, w->shards[i], err));
         PH_GO(ph__str_add(&sums, out, 64, err));
     }
+    PH_GO(add_beside(&sums, w, "tokenizer.json", err));
+    PH_GO(add_beside(&sums, w, "tokenizer_config.json", err));
     PH_GO(ph__sha256(out, sums.data, sums.size, err));
 done:
     ph__str_close(&sums);

@@ -49,7 +49,8 @@ ph_status ph__weights_parse(ph_weights **out, const uint8_t *bytes, size_t size,
 void ph__weights_close(ph_weights **w);
 /* The whole file's bytes; of a folder, the keys that were made of its config.json. */
 ph_bytes ph__weights_file(const ph_weights *w);
-/* All that was opened: its size, and what tells it from all else (a folder's config.json and shards). */
+/* All that was opened: its size, and what tells it from all else (of a folder
+ * config.json, the shards, and what the tokenizer is made of). */
 size_t ph__weights_bytes(const ph_weights *w);
 ph_status ph__weights_sha256(char out[65], const ph_weights *w, ph_error *err);
 /* The folder, NULL of a file. */
