@@ -32,8 +32,9 @@ static void help(FILE *out)
           "  phosphene dream 'block 8 [:, :, 0-4]'\n"
           "  phosphene score 'block 8 [:, :, 2]' 'The sky is blue.'\n"
           "  phosphene dream --help\n\n"
-          "The model is a GGUF file: -m FILE, else $PHOSPHENE_MODEL, else the one that\n"
-          "script/fetch-model fetched. What 'block 8 [:, :, 0-4]' means: docs/FEATURES.md.\n",
+          "The model is a GGUF file, a Hugging Face folder, or ORG/NAME in Hugging Face's\n"
+          "cache: -m MODEL, else $PHOSPHENE_MODEL, else the one that script/fetch-model\n"
+          "fetched. What 'block 8 [:, :, 0-4]' means: docs/FEATURES.md.\n",
           out);
 }
 

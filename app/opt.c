@@ -1,6 +1,7 @@
 /* opt.c — what every command shares: common options, the model, errors and the end. */
 #include "opt.h"
 
+#include "hub.h"
 #include "progress.h"
 
 #include <errno.h>
@@ -34,10 +35,9 @@ enum {
 static const struct argp_option options[] = {
     {NULL, 0, NULL, 0, "Common options:", 90},
     {"model", 'm', "FILE", 0,
-     "The model, a GGUF file (else $PHOSPHENE_MODEL, else the model of script/fetch-model); "
-     "untrained:FILE with random weights, shape:NAME:FILE with those of --shape NAME. Many "
-     "commands "
-     "take several",
+     "The model: a GGUF file, a Hugging Face folder, or ORG/NAME[:FILE] in the Hugging Face cache "
+     "(else $PHOSPHENE_MODEL, else the model of script/fetch-model); untrained:FILE with random "
+     "weights, shape:NAME:FILE with those of --shape NAME. Many commands take several",
      90},
     {"untrained", KEY_UNTRAINED, NULL, 0,
      "Weights as the family initialises them before training: sizes and vocabulary of the file",
@@ -264,12 +264,17 @@ static char *cache_folder(void)
     return NULL;
 }
 
-/* The default model where none was named, and every model's own options. */
+/* The default model where none was named, where each lies, and every model's own options. */
 static void settle_models(struct common *c)
 {
+    ph_error err = {0};
     if (c->n_models == 0) c->models[c->n_models++].path = default_model();
     for (int i = 0; i < c->n_models; i++) {
         const bool untrained = c->models[i].options.untrained;
+        if (hub_resolve(&c->models[i].path, &err) != PH_OK) {
+            print_error(c, &err, NULL);
+            exit(EXIT_FAILURE);
+        }
         c->models[i].options = c->model;
         c->models[i].options.untrained |= untrained;
         if (c->models[i].shape) c->models[i].options.shape = c->models[i].shape;

@@ -92,14 +92,18 @@ static bool is_quant(const char *word)
 }
 
 /* What people call the model: its file's name without ending and quantisation, which stands beside
- * it (general.name is often that of an ancestor); to be freed. A shape has a name only. */
+ * it (general.name is often that of an ancestor); to be freed. A shape has a name only, and so has a
+ * snapshot of Hugging Face's cache. */
 static char *model_name(const ph_model_info *info)
 {
     const char *slash = strrchr(info->path, '/');
-    char *name = strdup(info->shape ? info->shape : slash ? slash + 1 : info->path);
+    const char *only = info->shape                         ? info->shape
+                       : strstr(info->path, "/snapshots/") ? info->name
+                                                           : NULL;
+    char *name = strdup(only ? only : slash ? slash + 1 : info->path);
     const size_t n = name ? strlen(name) : 0;
 
-    if (info->shape || !name) return name;
+    if (only || !name) return name;
     if (n > 5 && strcasecmp(name + n - 5, ".gguf") == 0) name[n - 5] = 0;
     for (size_t i = strlen(name); i-- > 1;) {
         if (name[i] != '.' && name[i] != '-') continue;

@@ -3,7 +3,7 @@
  * This is the only public header; read from top to bottom it is the manual of the library.
  *
  *   1 status      how functions fail
- *   2 model       open a GGUF file, look at it
+ *   2 model       open a GGUF file or a folder, look at it
  *   3 tokenizer   text to ids and back
  *   4 features    the language that names units of a model: "block 8 [:, :, 0-4]"
  *   5 search      dream (find texts), scan and survey (complete search), score, attribute
@@ -142,8 +142,9 @@ typedef struct ph_tensor_info {
     size_t bytes;
 } ph_tensor_info;
 
-/* Map a GGUF file and check all of it that is not weights. Nothing is dequantised yet: blocks are
- * made ready when a session first needs them, and then shared by all sessions of the model. */
+/* Map a GGUF file, or a Hugging Face folder (config.json, safetensors, tokenizer.json), and check all
+ * of it that is not weights. Nothing is dequantised yet: blocks are made ready when a session first
+ * needs them, and then shared by all sessions of the model. */
 PH_API ph_status ph_model_open(ph_model **out, const char *path, const ph_model_options *options,
                                ph_error *err);
 PH_API void ph_model_close(ph_model **model);

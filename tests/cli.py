@@ -15,13 +15,14 @@ CACHE = os.path.join(WORK, "cache")
 atexit.register(shutil.rmtree, WORK, ignore_errors=True)
 TOOL = os.path.abspath(sys.argv[1])
 TINY = os.path.abspath("tests/data/llama_b.gguf")
+FOLDERS = os.path.abspath(os.environ.get("PH_FOLDERS", "no folders"))  # the families as Hugging Face folders
 SANITIZED = "asan" in TOOL
 checks = 0
 failures = []
 
 
 def run(*args, model=TINY, env=None, stdout=None):
-    full = dict(os.environ, XDG_CACHE_HOME=CACHE, **(env or {}))
+    full = os.environ | {"XDG_CACHE_HOME": CACHE} | (env or {})
     full.pop("PHOSPHENE_MODEL", None)
     command = [TOOL, *args] + (["-m", model] if model else [])
     p = subprocess.run(command, stdout=stdout or subprocess.PIPE, stderr=subprocess.PIPE, env=full,

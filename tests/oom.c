@@ -61,6 +61,22 @@ static ph_status call_model_open(ph_error *err)
     return st;
 }
 
+/* Several files, norms that are copied, a tokenizer.json. */
+static ph_status call_folder_open(ph_error *err)
+{
+#ifdef PH_FOLDERS
+    ph_model *m = NULL;
+    char sha[65];
+    ph_status st = ph_model_open(&m, PH_FOLDERS "/gemma", &one_thread, err);
+    if (st == PH_OK) st = ph_model_sha256(m, sha, err);
+    ph_model_close(&m);
+    return st;
+#else
+    (void)err;
+    return PH_OK;
+#endif
+}
+
 static ph_status call_tokenizer_open(ph_error *err)
 {
     ph_tokenizer *t = NULL;
@@ -536,6 +552,7 @@ static const struct call {
     const char *name;
     ph_status (*run)(ph_error *err);
 } calls[] = {{"ph_model_open", call_model_open},
+             {"ph_model_open, a folder", call_folder_open},
              {"ph_tokenizer_open", call_tokenizer_open},
              {"ph_tokenizer_open, a tokenizer.json", call_tokenizer_json},
              {"ph_tokenizer_encode", call_encode},

@@ -234,7 +234,8 @@ static double tolerance_of(const struct golden *g, bool exact, bool real)
     return exact ? 1e-6 : real ? 1e-3 : 2e-5;
 }
 
-static void check_model(const char *name, const char *backend)
+/* model: the file or folder, NULL for the GGUF beside the golden */
+static void check_model(const char *name, const char *model_path, const char *backend)
 {
     const char *folder = *name == '/' ? "" : "tests/data/";
     char path[300], where[300];
@@ -245,7 +246,8 @@ static void check_model(const char *name, const char *backend)
     snprintf(path, sizeof path, "%s%s.golden", folder, name);
     struct golden g = read_golden(path);
     snprintf(path, sizeof path, "%s%s.gguf", folder, name);
-    snprintf(where, sizeof where, "%s %s", name, backend);
+    if (model_path) snprintf(path, sizeof path, "%s", model_path);
+    snprintf(where, sizeof where, "%s %s", model_path ? model_path : name, backend);
     options.backend = backend;
     const ph_status st = ph_model_open(&model, path, &options, &err);
     if (st == PH_EUNSUPPORTED) { /* a backend that this processor cannot run */
@@ -269,15 +271,31 @@ static void check_model(const char *name, const char *backend)
     ph_model_close(&model);
 }
 
+/* The same weights as Hugging Face folders, made by tools/folder_families.py when the tests are built. */
+static void check_folder(const char *family, const char *backend)
+{
+#ifdef PH_FOLDERS
+    char path[300];
+    snprintf(path, sizeof path, "%s/%s", PH_FOLDERS, strrchr(family, '/') + 1);
+    check_model(family, path, backend);
+#else
+    printf("test_golden: %s not compared as a folder with %s: no Python made it\n", family,
+           backend);
+#endif
+}
+
 int main(int argc, char **argv)
 {
     static const char *const llamas[] = {"llama_a", "llama_b", "llama_c"};
     for (size_t b = 0; ph__backend_name(b); b++) {
-        for (size_t i = 0; argc < 2 && i < 3; i++) check_model(llamas[i], ph__backend_name(b));
-        for (size_t i = 0; argc < 2 && families[i]; i++)
-            check_model(families[i], ph__backend_name(b));
+        for (size_t i = 0; argc < 2 && i < 3; i++)
+            check_model(llamas[i], NULL, ph__backend_name(b));
+        for (size_t i = 0; argc < 2 && families[i]; i++) {
+            check_model(families[i], NULL, ph__backend_name(b));
+            check_folder(families[i], ph__backend_name(b));
+        }
         for (int i = 1; i < argc; i++)
-            if (b == 0 || *argv[i] != '/') check_model(argv[i], ph__backend_name(b));
+            if (b == 0 || *argv[i] != '/') check_model(argv[i], NULL, ph__backend_name(b));
     }
     printf("test_golden: %lld numbers compared, %d records failed, worst %.2g of allowed 1\n",
            (long long)compared, failed, closest);

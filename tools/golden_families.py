@@ -1,8 +1,10 @@
 """Make the families' goldens: a tiny random model of each as GGUF, and what transformers computes with it.
 
-    golden_families.py [--out tests/data/families] [--only NAME …]
+    golden_families.py [--out tests/data/families] [--only NAME …] [--check-folders DIR]
 
-Writes NAME.gguf and NAME.golden for every row of MODELS. The models are transformers' own, run in
+Writes NAME.gguf, NAME.golden and NAME.json (transformers' config.json) for every row of MODELS; with
+--check-folders nothing, but proves that the folders made by folder_families.py hold what
+transformers itself would save. The models are transformers' own, run in
 float64 all through (see exact). Names and orders in the GGUF are those of llama.cpp's converter: gguf's
 name map, and what Converter.arrange does to a few tensors.
 
@@ -13,6 +15,8 @@ to the stream.
 
 import argparse
 import contextlib
+import glob
+import json
 import os
 import struct
 
@@ -25,6 +29,7 @@ import torch
 import transformers
 from golden import MERGES, byte_tokens
 from oracle import OBJECTIVES, Feature, Tap, permute
+from safetensors.torch import load_file
 
 T = 5
 SPECIAL = "<|endoftext|>"
@@ -429,10 +434,34 @@ def write_golden(path, out):
             f.write(np.ascontiguousarray(data, dtype="<f8").tobytes())
 
 
+def write_config(path, model):
+    config = model.config
+    config.architectures = [type(model).__name__]
+    saved = dict(config.to_diff_dict(), model_type=config.model_type, dtype="float32")
+    with open(path, "w") as f:
+        json.dump(saved, f, indent=1, sort_keys=True)
+        f.write("\n")
+
+
+def check_folder(folder, model):
+    """Every number of a folder, and its configuration, against the model that transformers would save."""
+    held, wanted = {}, dict(model.named_parameters())  # a tied head is left out
+    for file in glob.glob(os.path.join(folder, "*.safetensors")):
+        held |= {k.replace("embed_out", "lm_head"): x for k, x in load_file(file).items()}
+    assert held.keys() == wanted.keys(), held.keys() ^ wanted.keys()
+    for key, x in held.items():
+        assert x.shape == wanted[key].shape and (x.double() == wanted[key]).all(), key
+    again = type(model.config).from_pretrained(folder).to_dict()
+    mine = model.config.to_dict()
+    differ = {k for k in mine if again.get(k) != mine[k]}
+    assert differ <= {"dtype", "_name_or_path", "architectures"}, differ
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", default="tests/data/families")
     parser.add_argument("--only", nargs="*", default=list(MODELS))
+    parser.add_argument("--check-folders", metavar="DIR")
     args = parser.parse_args()
     torch.set_num_threads(1)
     os.makedirs(args.out, exist_ok=True)
@@ -440,6 +469,12 @@ def main():
         path = os.path.join(args.out, name)
         with exact():
             model, config = build(name)
+        if args.check_folders:
+            check_folder(os.path.join(args.check_folders, name), model)
+            print(name, "is what transformers has")
+            continue
+        with exact():
+            write_config(path + ".json", model)
             Converter(name, model, config).write(path + ".gguf")
             write_golden(path + ".golden", records(Oracle(name, model, config), config.num_hidden_layers))
         print(name, os.path.getsize(path + ".gguf"), os.path.getsize(path + ".golden"))

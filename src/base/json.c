@@ -14,6 +14,9 @@ ph_status ph__json_parse(json_t **out, const char *text, size_t bytes, const cha
     json_error_t e = {.text = ""};
     json_t *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &e);
 
+    /* transformers writes 10^30 for "no limit"; beside it, no number of that file is of interest */
+    if (!root && json_error_code(&e) == json_error_numeric_overflow)
+        root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &e);
     if (!root && json_error_code(&e) == json_error_out_of_memory)
         return ph__fail_memory(err, bytes);
     make_printable(e.text);

@@ -7,8 +7,8 @@
 #include <jansson.h>
 
 /* *out, to be given back with json_decref, = the object that `bytes` bytes hold. Names that repeat
- * are refused, as is anything behind it but blanks. `subject` is what messages call the text;
- * PH_EFORMAT with the byte. */
+ * are refused, as is anything behind it but blanks. Where one integer does not fit, all
+ * become reals. `subject` is what messages call the text; PH_EFORMAT with the byte. */
 ph_status ph__json_parse(json_t **out, const char *text, size_t bytes, const char *subject,
                          ph_error *err);
 

@@ -17,6 +17,16 @@ enum { MAX_BLOCKS = 4096, MAX_WIDTH = 1 << 20, MAX_HEADS = 4096, MAX_CONTEXT = 1
 
 /* ---- what only one family says ---- */
 
+/* GGUF's q and k are permuted so that neighbours turn together; a Hugging Face folder's are not, and
+ * folder.c says so by a key of its own. */
+static ph_status read_llama(ph_arch *a, const ph_weights *w, ph_error *err)
+{
+    bool halves = false;
+    PH_TRY(ph__key_bool(&halves, w, a->family, "rope.halves", err));
+    if (halves) a->rope = PH_ROPE_HALVES;
+    return PH_OK;
+}
+
 static ph_status read_gemma(ph_arch *a, const ph_weights *w, ph_error *err)
 {
     (void)w, (void)err;
@@ -119,7 +129,7 @@ static const struct family {
     ph_status (*read)(ph_arch *a, const ph_weights *w, ph_error *err);
 } families[] = {
     {"llama", PH_ROPE_INTERLEAVED, PH_NORM_RMS, PH_QK_NONE, PH_ACT_SILU, true, 1e4, LLAMA,
-     BIASES | PH_PART_ROPE_FREQS, NULL},
+     BIASES | PH_PART_ROPE_FREQS, read_llama},
     {"qwen2", PH_ROPE_HALVES, PH_NORM_RMS, PH_QK_NONE, PH_ACT_SILU, true, 1e4,
      LLAMA | PH_PART_QKV_BIAS, 0, NULL},
     {"qwen3", PH_ROPE_HALVES, PH_NORM_RMS, PH_QK_HEAD, PH_ACT_SILU, true, 1e6,

@@ -94,7 +94,7 @@ static ph_status read_ids(ph_vocab *v, const ph_weights *w, ph_error *err)
     return read_flag(&v->add_space, w, KEY("add_space_prefix"), err);
 }
 
-ph_status ph__vocabulary_read(ph_tokenizer **out, const ph_weights *w, ph_error *err)
+static ph_status read_keys(ph_tokenizer **out, const ph_weights *w, ph_error *err)
 {
     ph_status st = PH_OK;
     source s = {.weights = w};
@@ -150,15 +150,20 @@ static bool is_json(const ph_map *m)
     return i < m->size && m->bytes[i] == '{';
 }
 
+static bool is_folder(const char *path)
+{
+    struct stat about;
+    return stat(path, &about) == 0 && S_ISDIR(about.st_mode);
+}
+
 ph_status ph_tokenizer_open(ph_tokenizer **out, const char *path, ph_error *err)
 {
     ph_status st = PH_OK;
     ph_weights *w = NULL;
     ph_map map = {0};
     char *inside = NULL;
-    struct stat about;
 
-    if (stat(path, &about) == 0 && S_ISDIR(about.st_mode)) {
+    if (is_folder(path)) {
         PH_GO(join(&inside, path, strlen(path), "tokenizer.json", err));
         path = inside;
     }
@@ -167,11 +172,29 @@ ph_status ph_tokenizer_open(ph_tokenizer **out, const char *path, ph_error *err)
         PH_GO(open_json(out, path, &map, err));
     } else {
         PH_GO(ph__weights_open(&w, path, err));
-        PH_GO(ph__vocabulary_read(out, w, err));
+        PH_GO(read_keys(out, w, err));
     }
 done:
     ph__weights_close(&w);
     ph__map_close(&map);
     ph__free(inside);
     return st;
+}
+
+bool ph__vocabulary_has(const ph_weights *w)
+{
+    char *json = NULL;
+    const char *folder = ph__weights_folder(w);
+
+    if (!folder) return ph__meta_has(w, KEY("model"));
+    const bool has =
+        ph__printf(&json, NULL, "%s/tokenizer.json", folder) != PH_OK || access(json, F_OK) == 0;
+    ph__free(json);
+    return has;
+}
+
+ph_status ph__vocabulary_read(ph_tokenizer **out, const ph_weights *w, ph_error *err)
+{
+    const char *folder = ph__weights_folder(w);
+    return folder ? ph_tokenizer_open(out, folder, err) : read_keys(out, w, err);
 }

@@ -4,7 +4,9 @@
 
 #include "weights/weights.h"
 
-/* Read the keys tokenizer.ggml.*. On success *out is owned by the caller and keeps nothing of w. */
+/* Whether there is one: a folder has one if it has a tokenizer.json. */
+bool ph__vocabulary_has(const ph_weights *w);
+/* Read the keys tokenizer.ggml.*, or a folder's tokenizer.json. On success *out is owned by the caller and keeps nothing of w. */
 ph_status ph__vocabulary_read(ph_tokenizer **out, const ph_weights *w, ph_error *err);
 
 #endif

@@ -64,6 +64,12 @@ struct ph_weights {
     size_t n_tensors;
     ph_tensor_name *names; /* of the tensors, with a 0 */
     ph_name *tensor_index;
+
+    /* Of a folder: `map` is its config.json, `file` GGUF's keys made of that, tensors are the shards'. */
+    char *folder, *keys;
+    ph_weights **shards;
+    size_t n_shards;
+    uint8_t **made; /* data of tensors that were rearranged, NULL or owned, as many as tensors */
 };
 
 /* Fill the empty *w from w->file. On failure *w holds what was read so far, to be closed. */

@@ -1,12 +1,14 @@
 /* weights.c — opens files of weights; finds their tensors and metadata by name. */
 #include "weights/weights.h"
 
-#include "weights/gguf.h"
+#include "weights/folder.h"
 #include "weights/safetensors.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- open ---- */
 
@@ -40,7 +42,9 @@ ph_status ph__weights_open(ph_weights **out, const char *path, ph_error *err)
 {
     ph_status st = PH_OK;
     ph_map map = {0};
+    struct stat about;
 
+    if (stat(path, &about) == 0 && S_ISDIR(about.st_mode)) return ph__folder_open(out, path, err);
     PH_GO(ph__map_open(&map, path, err));
     PH_GO(parse(out, path, map.bytes, map.size, err));
     (*out)->map = map; /* the weights own the mapping now */
@@ -65,6 +69,12 @@ void ph__weights_close(ph_weights **w)
     ph__free(p->tensors);
     ph__free(p->names);
     ph__free(p->tensor_index);
+    for (size_t i = 0; p->made && i < p->n_tensors; i++) ph__free(p->made[i]);
+    ph__free(p->made);
+    for (size_t i = 0; i < p->n_shards; i++) ph__weights_close(&p->shards[i]);
+    ph__free(p->shards);
+    ph__free(p->keys);
+    ph__free(p->folder);
     ph__map_close(&p->map);
     ph__free(p);
     *w = NULL;
@@ -73,6 +83,57 @@ void ph__weights_close(ph_weights **w)
 ph_bytes ph__weights_file(const ph_weights *w)
 {
     return w->file;
+}
+
+const char *ph__weights_folder(const ph_weights *w)
+{
+    return w->folder;
+}
+
+size_t ph__weights_bytes(const ph_weights *w)
+{
+    size_t sum = w->n_shards ? w->map.size : w->file.size;
+    for (size_t i = 0; i < w->n_shards; i++) sum += w->shards[i]->file.size;
+    return sum;
+}
+
+/* The sha256 of a file of the folder that may not be there, behind the others. */
+static ph_status add_beside(ph_str *sums, const ph_weights *w, const char *file, ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_map map = {0};
+    char *path = NULL, sha[65];
+
+    PH_GO(ph__printf(&path, err, "%s/%s", w->folder, file));
+    if (access(path, F_OK) != 0) goto done;
+    PH_GO(ph__map_open(&map, path, err));
+    PH_GO(ph__sha256(sha, map.bytes, map.size, err));
+    PH_GO(ph__str_add(sums, sha, 64, err));
+done:
+    ph__map_close(&map);
+    ph__free(path);
+    return st;
+}
+
+/* A folder's is the sha256 of its files' ones, in hexadecimal one behind the other. */
+ph_status ph__weights_sha256(char out[65], const ph_weights *w, ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_str sums = {0};
+
+    if (!w->n_shards) return ph__sha256(out, w->file.data, w->file.size, err);
+    PH_GO(ph__sha256(out, w->map.bytes, w->map.size, err));
+    PH_GO(ph__str_add(&sums, out, 64, err));
+    for (size_t i = 0; i < w->n_shards; i++) {
+        PH_GO(ph__weights_sha256(out, w->shards[i], err));
+        PH_GO(ph__str_add(&sums, out, 64, err));
+    }
+    PH_GO(add_beside(&sums, w, "tokenizer.json", err));
+    PH_GO(add_beside(&sums, w, "tokenizer_config.json", err));
+    PH_GO(ph__sha256(out, sums.data, sums.size, err));
+done:
+    ph__str_close(&sums);
+    return st;
 }
 
 /* ---- tensors ---- */

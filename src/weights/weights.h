@@ -41,13 +41,20 @@ typedef struct ph_bytes {
 
 typedef struct ph_weights ph_weights;
 
-/* Open a GGUF or safetensors file, told by its first bytes. On success *out is owned by the caller. */
+/* Open a GGUF or safetensors file, told by its first bytes, or a Hugging Face folder. On success *out
+ * is owned by the caller. */
 ph_status ph__weights_open(ph_weights **out, const char *path, ph_error *err);
 /* The same from memory that outlives *out (fuzzing, tests). */
 ph_status ph__weights_parse(ph_weights **out, const uint8_t *bytes, size_t size, ph_error *err);
 void ph__weights_close(ph_weights **w);
-/* The whole file's bytes. */
+/* The whole file's bytes; of a folder, the keys that were made of its config.json. */
 ph_bytes ph__weights_file(const ph_weights *w);
+/* All that was opened: its size, and what tells it from all else (of a folder
+ * config.json, the shards, and what the tokenizer is made of). */
+size_t ph__weights_bytes(const ph_weights *w);
+ph_status ph__weights_sha256(char out[65], const ph_weights *w, ph_error *err);
+/* The folder, NULL of a file. */
+const char *ph__weights_folder(const ph_weights *w);
 
 size_t ph__weights_count(const ph_weights *w);
 const ph_tensor *ph__weights_at(const ph_weights *w, size_t i);
