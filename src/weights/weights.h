@@ -20,6 +20,11 @@ typedef enum ph_dtype { /* our own numbering; quant.c maps GGUF's numbers to it 
                         PH_Q4_K,
                         PH_Q5_K,
                         PH_Q6_K,
+                        PH_Q2_K,
+                        PH_Q3_K,
+                        PH_Q8_K,
+                        PH_IQ4_NL,
+                        PH_IQ4_XS,
                         PH_F64, /* not of GGUF */
                         PH_DTYPE_COUNT
 } ph_dtype;
