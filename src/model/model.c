@@ -321,7 +321,7 @@ static ph_status fill_info(ph_model *m, const char *path, ph_error *err)
                               .untrained_seed = m->seed,
                               .shape = m->shape,
                               .block_parameters = ph__arch_block_parameters(a),
-                              .file_bytes = ph__weights_file(m->weights).size,
+                              .file_bytes = ph__weights_bytes(m->weights),
                               .threads = m->backend->threads};
     count_weights(&m->info, m);
     return PH_OK;
@@ -414,8 +414,7 @@ const ph_tokenizer *ph_model_tokenizer(const ph_model *model)
 
 ph_status ph_model_sha256(const ph_model *model, char out[65], ph_error *err)
 {
-    ph_bytes file = ph__weights_file(model->weights);
-    return ph__sha256(out, file.data, file.size, err);
+    return ph__weights_sha256(out, model->weights, err);
 }
 
 ph_status ph__model_identity(char **out, const ph_model *m, ph_error *err)

@@ -64,6 +64,8 @@ struct ph_weights {
     size_t n_tensors;
     ph_tensor_name *names; /* of the tensors, with a 0 */
     ph_name *tensor_index;
+    ph_weights **rest; /* the parts behind the first (split.h), whose tensors stand above */
+    size_t n_rest;
 };
 
 /* Fill the empty *w from w->file. On failure *w holds what was read so far, to be closed. */

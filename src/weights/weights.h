@@ -46,13 +46,16 @@ typedef struct ph_bytes {
 
 typedef struct ph_weights ph_weights;
 
-/* Open a GGUF or safetensors file, told by its first bytes. On success *out is owned by the caller. */
+/* Open a GGUF or safetensors file, told by its first bytes; any part of a split GGUF opens all. On
+ * success *out is owned by the caller. */
 ph_status ph__weights_open(ph_weights **out, const char *path, ph_error *err);
 /* The same from memory that outlives *out (fuzzing, tests). */
 ph_status ph__weights_parse(ph_weights **out, const uint8_t *bytes, size_t size, ph_error *err);
 void ph__weights_close(ph_weights **w);
-/* The whole file's bytes. */
-ph_bytes ph__weights_file(const ph_weights *w);
+/* Bytes of all files. */
+size_t ph__weights_bytes(const ph_weights *w);
+/* sha256 of the files one after the other, 64 hexadecimal digits and a 0. */
+ph_status ph__weights_sha256(char out[65], const ph_weights *w, ph_error *err);
 
 size_t ph__weights_count(const ph_weights *w);
 const ph_tensor *ph__weights_at(const ph_weights *w, size_t i);
