@@ -75,10 +75,12 @@ static void check_value(const ph_weights *w, const ph_value *v)
     ph__free(key);
 }
 
-static void check_error(const ph_error *err, ph_status st, size_t size)
+/* safetensors' header is JSON, whose contents have no place in the file. */
+static void check_error(const ph_error *err, ph_status st, const uint8_t *data, size_t size)
 {
+    const int64_t least = size >= 4 && memcmp(data, "GGUF", 4) == 0 ? 0 : -1;
     require(st == err->code && (st == PH_EFORMAT || st == PH_EUNSUPPORTED), "code", err->msg);
-    require(err->pos >= 0 && (size_t)err->pos <= size, "position", err->msg);
+    require(err->pos >= least && err->pos <= (int64_t)size, "position", err->msg);
     require(err->msg[0] != 0, "no message", "");
     for (const char *p = err->msg; *p; p++)
         require(*p >= 0x20 && *p < 0x7f, "not printable", err->msg);
@@ -95,7 +97,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (size_t i = 0; i < w->n_values; i++) check_value(w, &w->values[i]);
     } else {
         require(w == NULL, "an object beside an error", err.msg);
-        check_error(&err, st, size);
+        check_error(&err, st, data, size);
     }
     ph__weights_close(&w);
     return 0;

@@ -77,6 +77,17 @@ static ph_status call_folder_open(ph_error *err)
 #endif
 }
 
+static ph_status call_model_split(ph_error *err)
+{
+    ph_model *m = NULL;
+    char sha[65];
+    ph_status st =
+        ph_model_open(&m, "tests/data/split/llama_c-00002-of-00004.gguf", &one_thread, err);
+    if (st == PH_OK) st = ph_model_sha256(m, sha, err);
+    ph_model_close(&m);
+    return st;
+}
+
 static ph_status call_tokenizer_open(ph_error *err)
 {
     ph_tokenizer *t = NULL;
@@ -553,6 +564,7 @@ static const struct call {
     ph_status (*run)(ph_error *err);
 } calls[] = {{"ph_model_open", call_model_open},
              {"ph_model_open, a folder", call_folder_open},
+             {"ph_model_open, in parts", call_model_split},
              {"ph_tokenizer_open", call_tokenizer_open},
              {"ph_tokenizer_open, a tokenizer.json", call_tokenizer_json},
              {"ph_tokenizer_encode", call_encode},

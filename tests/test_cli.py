@@ -3,6 +3,7 @@
     test_cli.py TOOL           on the tiny models of tests/data
 """
 
+import hashlib
 import json
 import os
 import re
@@ -673,6 +674,15 @@ def test_files():
     expect_error(1, "config.json: No such file", "info", model=WORK)
     hostile("empty.gguf", b"", 1, "the file is empty")
     hostile("text.gguf", b"hello, this is not a model\n" * 10, 1, "GGUF")
+    parts = [f"tests/data/split/llama_c-0000{i}-of-00004.gguf" for i in range(1, 5)]
+    whole = run("score", "block 2 [:, :, 1]", "abc", "--json", model="tests/data/llama_c.gguf")[1]
+    for part in (parts[0], parts[2]):
+        code, out, err = run("score", "block 2 [:, :, 1]", "abc", "--json", model=part)
+        check(code == 0 and lines(out)[1]["values"] == lines(whole)[1]["values"], f"{part}: {err}")
+        check(lines(out)[0]["model"]["sha256"] == hashlib.sha256(b"".join(open(p, "rb").read() for p in parts))
+              .hexdigest(), f"{part}: sha256")
+    alone = shutil.copy(parts[1], WORK)
+    expect_error(1, "llama_c-00001-of-00004.gguf: part 1 of 4 is missing$", "info", model=alone)
     step = 1000 if len(good) < 200000 and not SANITIZED else 5000
     for n in range(1, len(good), step):
         hostile("cut.gguf", good[:n], 1, ".")

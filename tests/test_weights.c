@@ -197,7 +197,7 @@ static void test_tensors(void **state)
     assert_int_equal(ph__weights_count(f->w), 3);
     assert_null(ph__weights_at(f->w, 3));
     assert_null(ph__weights_find(f->w, "matri"));
-    assert_int_equal(ph__weights_file(f->w).size, f->size);
+    assert_int_equal(ph__weights_bytes(f->w), f->size);
     assert_ptr_equal(ph__weights_find(f->w, "blocks"), ph__weights_at(f->w, 1));
     assert_int_equal(ph__weights_need(&t, f->w, "matrix", 2, 3, &err), PH_OK);
     assert_string_equal(t->name, "matrix");

@@ -2,7 +2,8 @@
 
     golden_quant.py [--out FILE]
 
-The values are those of gguf.quants.dequantize. Bytes of the blocks are random; scales (float16) are
+The values are those of gguf.quants.dequantize, but of Q8_K, which it knows by its size only: d q,
+from the definition. Bytes of the blocks are random; scales (float16) are
 set to zero, subnormal, largest, infinite and NaN ones in some blocks. All numbers little-endian:
 
     "PHQUANT1"  u32 number of records, then per record
@@ -26,7 +27,8 @@ FLOATS = np.array(
 
 # name: bytes at which float16 scales stand
 FORMATS = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0],
-           "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208]}
+           "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "Q2_K": [80, 82], "Q3_K": [108],
+           "IQ4_NL": [0], "IQ4_XS": [0], "Q8_K": []}
 BLOCKS, PLAIN = 64, 512
 
 
@@ -38,7 +40,17 @@ def random_blocks(rng, kind, places):
         scales[column::3][:16] = SCALES  # with two scales, extremes meet ordinary ones and extremes
         scales[48:] = rng.permutation(SCALES)
         data[:, at:at + 2] = scales.view(np.uint8).reshape(BLOCKS, 2)
+    if kind == gguf.GGMLQuantizationType.Q8_K:  # its scale is a float32
+        scales = rng.normal(0, 0.01, BLOCKS).astype(np.float32).view(np.uint32)
+        scales[:len(FLOATS)] = FLOATS
+        data[:, :4] = scales.view(np.uint8).reshape(BLOCKS, 4)
     return data
+
+
+def values_of(data, kind):
+    if kind == gguf.GGMLQuantizationType.Q8_K:
+        return data[:, :4].copy().view("<f4") * data[:, 4:260].view(np.int8).astype(np.float32)
+    return gguf.quants.dequantize(data.copy(), kind).astype(np.float32)
 
 
 def plain(rng, name):
@@ -59,7 +71,7 @@ def record(name, data):
     block, size = gguf.GGML_QUANT_SIZES[kind]
     assert data.shape[1] == size
     with np.errstate(all="ignore"):
-        values = gguf.quants.dequantize(data.copy(), kind).astype(np.float32).reshape(-1)
+        values = values_of(data, kind).reshape(-1)
     assert values.size == data.shape[0] * block
     bits = values.view(np.uint32).copy()
     bits[np.isnan(values)] = 0x7FC00000

@@ -48,15 +48,25 @@ void ph__map_close(ph_map *map)
     *map = (ph_map){0};
 }
 
-ph_status ph__sha256(char out[65], const void *bytes, size_t n, ph_error *err)
+ph_status ph__sha256_files(char out[65], const ph_map *files, size_t n, ph_error *err)
 {
     unsigned char md[EVP_MAX_MD_SIZE];
     unsigned len = 0;
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 
-    if (!EVP_Digest(bytes, n, md, &len, EVP_sha256(), NULL) || len != 32)
-        return ph__fail(err, PH_ENOMEM, -1, "sha256 is not available");
+    bool ok = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL);
+    for (size_t i = 0; ok && i < n; i++) ok = EVP_DigestUpdate(ctx, files[i].bytes, files[i].size);
+    ok = ok && EVP_DigestFinal_ex(ctx, md, &len) && len == 32;
+    EVP_MD_CTX_free(ctx);
+    if (!ok) return ph__fail(err, PH_ENOMEM, -1, "sha256 is not available");
     for (unsigned i = 0; i < 32; i++) snprintf(out + 2 * i, 3, "%02x", md[i]);
     return PH_OK;
+}
+
+ph_status ph__sha256(char out[65], const void *bytes, size_t n, ph_error *err)
+{
+    const ph_map whole = {bytes, n};
+    return ph__sha256_files(out, &whole, 1, err);
 }
 
 static ph_status write_all(int fd, const char *path, const void *bytes, size_t n, ph_error *err)

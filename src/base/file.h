@@ -16,6 +16,8 @@ void ph__map_close(ph_map *map);
 
 /* sha256 in hexadecimal, 64 characters and a 0. */
 ph_status ph__sha256(char out[65], const void *bytes, size_t n, ph_error *err);
+/* The same of n files, one after the other. */
+ph_status ph__sha256_files(char out[65], const ph_map *files, size_t n, ph_error *err);
 
 /* Write a file whole or not at all: a temporary beside it, then renamed over it. */
 ph_status ph__file_write(const char *path, const void *bytes, size_t n, ph_error *err);

@@ -69,7 +69,9 @@ struct ph_weights {
     char *folder, *keys;
     ph_weights **shards;
     size_t n_shards;
-    uint8_t **made; /* data of tensors that were rearranged, NULL or owned, as many as tensors */
+    uint8_t **made;    /* data of tensors that were rearranged, NULL or owned, as many as tensors */
+    ph_weights **rest; /* the parts behind the first (split.h), whose tensors stand above */
+    size_t n_rest;
 };
 
 /* Fill the empty *w from w->file. On failure *w holds what was read so far, to be closed. */

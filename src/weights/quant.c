@@ -176,8 +176,116 @@ static void dequant_q8_0(float *restrict out, const uint8_t *restrict in, int64_
     }
 }
 
-/* ---- blocks of 256 ----
- *
+/* The 16 values that IQ4_NL and IQ4_XS choose from: denser near 0. */
+static const int8_t nonlinear[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                     1,    13,   25,  38,  53,  69,  89,  113};
+
+static void nonlinear_32(float *restrict out, float d, const uint8_t *restrict qs)
+{
+    for (int j = 0; j < 16; j++) out[j] = d * (float)nonlinear[qs[j] & 15];
+    for (int j = 0; j < 16; j++) out[j + 16] = d * (float)nonlinear[qs[j] >> 4];
+}
+
+struct block_iq4_nl { /* d nonlinear[q] */
+    uint16_t d;
+    uint8_t qs[16];
+};
+_Static_assert(sizeof(struct block_iq4_nl) == 18, "IQ4_NL");
+
+static void dequant_iq4_nl(float *restrict out, const uint8_t *restrict in, int64_t blocks)
+{
+    for (int64_t i = 0; i < blocks; i++, out += 32) {
+        struct block_iq4_nl b;
+        memcpy(&b, in + i * (int64_t)sizeof b, sizeof b);
+        nonlinear_32(out, from_half(b.d), b.qs);
+    }
+}
+
+/* ---- blocks of 256 ---- */
+
+struct block_iq4_xs { /* (d (scale - 32)) nonlinear[q], a scale of 6 bits for 32 weights */
+    uint16_t d;
+    uint16_t scales_h;   /* bits 2g and 2g + 1 are the upper two of group g's scale */
+    uint8_t scales_l[4]; /* its low four, of even groups in the low halves */
+    uint8_t qs[128];     /* 16 bytes a group, as IQ4_NL has them */
+};
+_Static_assert(sizeof(struct block_iq4_xs) == 136, "IQ4_XS");
+
+static void dequant_iq4_xs(float *restrict out, const uint8_t *restrict in, int64_t blocks)
+{
+    for (int64_t i = 0; i < blocks; i++) {
+        struct block_iq4_xs b;
+        memcpy(&b, in + i * (int64_t)sizeof b, sizeof b);
+        const float d = from_half(b.d);
+        for (int g = 0; g < 8; g++, out += 32) {
+            const int low = b.scales_l[g / 2] >> g % 2 * 4 & 15;
+            const int scale = low | (b.scales_h >> 2 * g & 3) << 4;
+            nonlinear_32(out, d * (float)(scale - 32), b.qs + g * 16);
+        }
+    }
+}
+
+/* Q2_K and Q3_K: 16 groups of 16, of which 8 share 32 bytes: weight j of group s has the bits 2k and
+ * 2k + 1, k = s / 2 % 4, of byte 32 (s / 8) + 16 (s % 2) + j. */
+static inline int two_bits(const uint8_t qs[64], int s, int j)
+{
+    return qs[s / 8 * 32 + s % 2 * 16 + j] >> s / 2 % 4 * 2 & 3;
+}
+
+struct block_q2_k {     /* (d scale) q - (dmin min), four bits of each for 16 weights */
+    uint8_t scales[16]; /* scale in the low half, min in the high half */
+    uint8_t qs[64];
+    uint16_t d, dmin;
+};
+_Static_assert(sizeof(struct block_q2_k) == 84, "Q2_K");
+
+static void dequant_q2_k(float *restrict out, const uint8_t *restrict in, int64_t blocks)
+{
+    for (int64_t i = 0; i < blocks; i++) {
+        struct block_q2_k b;
+        memcpy(&b, in + i * (int64_t)sizeof b, sizeof b);
+        const float d = from_half(b.d), dmin = from_half(b.dmin);
+        for (int s = 0; s < 16; s++, out += 16) {
+            const float scale = d * (float)(b.scales[s] & 15);
+            const float min = dmin * (float)(b.scales[s] >> 4);
+            for (int j = 0; j < 16; j++) out[j] = scale * (float)two_bits(b.qs, s, j) - min;
+        }
+    }
+}
+
+/* The low four bits of scales 0-7 are the low halves of bytes 0-7, those of 8-15 the high halves;
+ * the upper two of scale s are bits 2 (s / 4) and up of byte 8 + s % 4. */
+static inline int packed_scale(const uint8_t scales[12], int s)
+{
+    return (scales[s % 8] >> s / 8 * 4 & 15) | (scales[8 + s % 4] >> s / 4 * 2 & 3) << 4;
+}
+
+struct block_q3_k { /* (d (scale - 32)) (q - 4), a scale for 16 weights */
+    uint8_t qh[32]; /* the third bit of weight j of group s is bit s / 2 of qh[16 (s % 2) + j] */
+    uint8_t qs[64];
+    uint8_t scales[12];
+    uint16_t d;
+};
+_Static_assert(sizeof(struct block_q3_k) == 110, "Q3_K");
+
+static void dequant_q3_k(float *restrict out, const uint8_t *restrict in, int64_t blocks)
+{
+    for (int64_t i = 0; i < blocks; i++) {
+        struct block_q3_k b;
+        memcpy(&b, in + i * (int64_t)sizeof b, sizeof b);
+        const float d = from_half(b.d);
+        for (int s = 0; s < 16; s++, out += 16) {
+            const float scale = d * (float)(packed_scale(b.scales, s) - 32);
+            const uint8_t *qh = b.qh + s % 2 * 16;
+            for (int j = 0; j < 16; j++) {
+                const int q = two_bits(b.qs, s, j) | (qh[j] >> s / 2 & 1) << 2;
+                out[j] = scale * (float)(q - 4);
+            }
+        }
+    }
+}
+
+/*
  * Q4_K and Q5_K: 8 groups of 32, each with a scale and a minimum of 6 bits. Bytes 0-3 hold the low
  * 6 bits' scales 0-3, bytes 4-7 the minima 0-3; bytes 8-11 the low 4 bits of scale (low half) and
  * minimum (high half) 4-7, whose upper 2 bits are the top of bytes 0-3 and 4-7.
@@ -273,6 +381,22 @@ static void dequant_q6_k(float *restrict out, const uint8_t *restrict in, int64_
     }
 }
 
+struct block_q8_k { /* d q, the one format whose d is a float */
+    float d;
+    int8_t qs[256];
+    int16_t sums[16]; /* of 16 weights each, for products with other formats */
+};
+_Static_assert(sizeof(struct block_q8_k) == 292, "Q8_K");
+
+static void dequant_q8_k(float *restrict out, const uint8_t *restrict in, int64_t blocks)
+{
+    for (int64_t i = 0; i < blocks; i++, out += 256) {
+        struct block_q8_k b;
+        memcpy(&b, in + i * (int64_t)sizeof b, sizeof b);
+        for (int j = 0; j < 256; j++) out[j] = b.d * (float)b.qs[j];
+    }
+}
+
 /* ---- table ---- */
 
 static const ph_quant quants[PH_DTYPE_COUNT] = {
@@ -287,6 +411,11 @@ static const ph_quant quants[PH_DTYPE_COUNT] = {
     [PH_Q4_K] = {"Q4_K", 12, 256, sizeof(struct block_q4_k), dequant_q4_k},
     [PH_Q5_K] = {"Q5_K", 13, 256, sizeof(struct block_q5_k), dequant_q5_k},
     [PH_Q6_K] = {"Q6_K", 14, 256, sizeof(struct block_q6_k), dequant_q6_k},
+    [PH_Q2_K] = {"Q2_K", 10, 256, sizeof(struct block_q2_k), dequant_q2_k},
+    [PH_Q3_K] = {"Q3_K", 11, 256, sizeof(struct block_q3_k), dequant_q3_k},
+    [PH_Q8_K] = {"Q8_K", 15, 256, sizeof(struct block_q8_k), dequant_q8_k},
+    [PH_IQ4_NL] = {"IQ4_NL", 20, 32, sizeof(struct block_iq4_nl), dequant_iq4_nl},
+    [PH_IQ4_XS] = {"IQ4_XS", 23, 256, sizeof(struct block_iq4_xs), dequant_iq4_xs},
     [PH_F64] = {"F64", -1, 1, 8, dequant_f64},
 };
 

@@ -3,6 +3,7 @@
 
 #include "weights/folder.h"
 #include "weights/safetensors.h"
+#include "weights/split.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -38,7 +39,7 @@ done:
     return st;
 }
 
-ph_status ph__weights_open(ph_weights **out, const char *path, ph_error *err)
+static ph_status open_file(ph_weights **out, const char *path, ph_error *err)
 {
     ph_status st = PH_OK;
     ph_map map = {0};
@@ -51,6 +52,20 @@ ph_status ph__weights_open(ph_weights **out, const char *path, ph_error *err)
     map = (ph_map){0};
 done:
     ph__map_close(&map);
+    return st;
+}
+
+ph_status ph__weights_open(ph_weights **out, const char *path, ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_weights *w = NULL;
+
+    PH_GO(open_file(&w, path, err));
+    PH_GO(ph__split_open(&w, path, open_file, err));
+    *out = w;
+    w = NULL;
+done:
+    ph__weights_close(&w);
     return st;
 }
 
@@ -75,14 +90,11 @@ void ph__weights_close(ph_weights **w)
     ph__free(p->shards);
     ph__free(p->keys);
     ph__free(p->folder);
+    for (size_t i = 0; i < p->n_rest; i++) ph__weights_close(&p->rest[i]);
+    ph__free(p->rest);
     ph__map_close(&p->map);
     ph__free(p);
     *w = NULL;
-}
-
-ph_bytes ph__weights_file(const ph_weights *w)
-{
-    return w->file;
 }
 
 const char *ph__weights_folder(const ph_weights *w)
@@ -94,7 +106,24 @@ size_t ph__weights_bytes(const ph_weights *w)
 {
     size_t sum = w->n_shards ? w->map.size : w->file.size;
     for (size_t i = 0; i < w->n_shards; i++) sum += w->shards[i]->file.size;
+    for (size_t i = 0; i < w->n_rest; i++) sum += w->rest[i]->file.size;
     return sum;
+}
+
+/* Of a file in parts, as if they stood one after the other. */
+static ph_status sha256_parts(char out[65], const ph_weights *w, ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_map *files = NULL;
+
+    PH_TRY(PH_NEW(&files, w->n_rest + 1, err));
+    for (size_t i = 0; i <= w->n_rest; i++) {
+        const ph_bytes file = i ? w->rest[i - 1]->file : w->file;
+        files[i] = (ph_map){(const uint8_t *)file.data, file.size};
+    }
+    st = ph__sha256_files(out, files, w->n_rest + 1, err);
+    ph__free(files);
+    return st;
 }
 
 /* The sha256 of a file of the folder that may not be there, behind the others. */
@@ -121,7 +150,7 @@ ph_status ph__weights_sha256(char out[65], const ph_weights *w, ph_error *err)
     ph_status st = PH_OK;
     ph_str sums = {0};
 
-    if (!w->n_shards) return ph__sha256(out, w->file.data, w->file.size, err);
+    if (!w->n_shards) return sha256_parts(out, w, err);
     PH_GO(ph__sha256(out, w->map.bytes, w->map.size, err));
     PH_GO(ph__str_add(&sums, out, 64, err));
     for (size_t i = 0; i < w->n_shards; i++) {

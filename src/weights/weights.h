@@ -20,6 +20,11 @@ typedef enum ph_dtype { /* our own numbering; quant.c maps GGUF's numbers to it 
                         PH_Q4_K,
                         PH_Q5_K,
                         PH_Q6_K,
+                        PH_Q2_K,
+                        PH_Q3_K,
+                        PH_Q8_K,
+                        PH_IQ4_NL,
+                        PH_IQ4_XS,
                         PH_F64, /* not of GGUF */
                         PH_DTYPE_COUNT
 } ph_dtype;
@@ -41,16 +46,14 @@ typedef struct ph_bytes {
 
 typedef struct ph_weights ph_weights;
 
-/* Open a GGUF or safetensors file, told by its first bytes, or a Hugging Face folder. On success *out
- * is owned by the caller. */
+/* Open a GGUF or safetensors file, told by its first bytes, or a Hugging Face folder; any part of a
+ * split GGUF opens all. On success *out is owned by the caller. */
 ph_status ph__weights_open(ph_weights **out, const char *path, ph_error *err);
 /* The same from memory that outlives *out (fuzzing, tests). */
 ph_status ph__weights_parse(ph_weights **out, const uint8_t *bytes, size_t size, ph_error *err);
 void ph__weights_close(ph_weights **w);
-/* The whole file's bytes; of a folder, the keys that were made of its config.json. */
-ph_bytes ph__weights_file(const ph_weights *w);
-/* All that was opened: its size, and what tells it from all else (of a folder
- * config.json, the shards, and what the tokenizer is made of). */
+/* All files that were opened: their bytes, and what tells them from all else: the sha256 of a file (of
+ * several parts, one after the other), or of a folder's config.json, shards and tokenizer. */
 size_t ph__weights_bytes(const ph_weights *w);
 ph_status ph__weights_sha256(char out[65], const ph_weights *w, ph_error *err);
 /* The folder, NULL of a file. */
