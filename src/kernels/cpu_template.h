@@ -356,14 +356,24 @@ static __attribute__((noinline)) void put_row(float *y, float beta, const float 
     }
 }
 
+/* What is fetched into the second cache while a tile is computed: a line of floats for every 256 of
+ * k × step. Reading a matrix that is in no cache takes as long as the product of some 60 rows: done
+ * beside it, it costs nothing. */
+enum { LINE = 16 };
+struct ahead {
+    const float *from;
+    int64_t step;
+};
+
 /* y, x: the tile's first row; wide: columns from this panel's first to the last of all */
 static inline __attribute__((always_inline)) void tile(float *y, float beta, const float *x,
                                                        const float *panel, int64_t K, int64_t J,
-                                                       int64_t wide, const int rows)
+                                                       int64_t wide, struct ahead a, const int rows)
 {
     vf sum[ROWS][VECTORS] = {{{0}}};
     for (int64_t k = 0; k < K; k++) {
         vf m[VECTORS];
+        __builtin_prefetch(a.from + (k * a.step >> 8) * LINE, 0, 2);
         UNROLL for (int v = 0; v < VECTORS; v++) m[v] = get(panel + k * PANEL + v * W, W);
         UNROLL for (int r = 0; r < rows; r++)
         {
@@ -381,19 +391,21 @@ static inline __attribute__((always_inline)) void tile(float *y, float beta, con
 static void tiles(float *y, float beta, const float *x, const float *panel, int64_t K, int64_t J,
                   int64_t wide, int64_t rows)
 {
-    for (; rows >= ROWS; rows -= ROWS, y += ROWS * J, x += ROWS * K)
-        tile(y, beta, x, panel, K, J, wide, ROWS);
+    const int64_t n = (rows + ROWS - 1) / ROWS, lines = K * PANEL / LINE;
+    struct ahead a = {panel + K * PANEL, PANEL / LINE * 256 / n};
+    for (; rows >= ROWS; rows -= ROWS, y += ROWS * J, x += ROWS * K, a.from += lines / n * LINE)
+        tile(y, beta, x, panel, K, J, wide, a, ROWS);
     switch (rows) {
-    case 1: tile(y, beta, x, panel, K, J, wide, 1); break;
-    case 2: tile(y, beta, x, panel, K, J, wide, 2); break;
-    case 3: tile(y, beta, x, panel, K, J, wide, 3); break;
+    case 1: tile(y, beta, x, panel, K, J, wide, a, 1); break;
+    case 2: tile(y, beta, x, panel, K, J, wide, a, 2); break;
+    case 3: tile(y, beta, x, panel, K, J, wide, a, 3); break;
 #if ROWS > 4
-    case 4: tile(y, beta, x, panel, K, J, wide, 4); break;
-    case 5: tile(y, beta, x, panel, K, J, wide, 5); break;
+    case 4: tile(y, beta, x, panel, K, J, wide, a, 4); break;
+    case 5: tile(y, beta, x, panel, K, J, wide, a, 5); break;
 #endif
 #if ROWS > 6
-    case 6: tile(y, beta, x, panel, K, J, wide, 6); break;
-    case 7: tile(y, beta, x, panel, K, J, wide, 7); break;
+    case 6: tile(y, beta, x, panel, K, J, wide, a, 6); break;
+    case 7: tile(y, beta, x, panel, K, J, wide, a, 7); break;
 #endif
     default: break;
     }
