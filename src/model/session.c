@@ -207,6 +207,7 @@ static ph_status run_blocks(ph_session *s, ph_session *keys_of, double *line, ph
                        pause = n == s->watch_at.block ? s->watch_at.place : stop;
         if (s->taps.n) {
             ph__taps_forward(&s->taps, n, state, &s->scratch, w, stop, &s->run, s->model->backend);
+            ph__model_leave(s->model, n);
             continue;
         }
         ph__block_forward(state, &s->scratch, w, PH_PLACE_EMBED, pause, &s->run);
@@ -214,6 +215,7 @@ static ph_status run_blocks(ph_session *s, ph_session *keys_of, double *line, ph
         if (s->watch && (s->watch_at.block == 0 || s->watch_at.block == n))
             PH_TRY(s->watch(s, n, s->watch_payload, err));
         if (pause != stop) ph__block_forward(state, &s->scratch, w, pause, stop, &s->run);
+        ph__model_leave(s->model, n);
     }
     return s->model->backend->stream_status(s->run.stream, err);
 }
@@ -476,6 +478,7 @@ static ph_status back(ph_session *s, ph_error *err)
         else
             ph__block_backward(s->dx, s->seed, &none, state, &s->scratch, w, stop_of(s, n),
                                &s->run);
+        ph__model_leave(s->model, n);
     }
     const ph_tap_slot *embed = ph__taps_find(&s->taps, PH_PLACE_EMBED, 0);
     if (embed) be->ops.add_fwd(s->dx, s->dx, embed->seed, N * s->model->arch.C, s->run.stream);
@@ -585,7 +588,9 @@ ph_status ph_session_bytes(size_t *own, size_t *weights, const ph_model *model,
     ph_status st = measure(&n, s, err);
     if (st == PH_OK) {
         *own = n * model->backend->element;
-        *weights = (size_t)path_parameters(s) * model->backend->element * (s->gradient ? 2 : 1);
+        *weights = model->streamed ? 0
+                                   : (size_t)path_parameters(s) * model->backend->element *
+                                         (s->gradient ? 2 : 1);
     }
     ph_session_close(&s);
     return st;
