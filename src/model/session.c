@@ -578,6 +578,27 @@ double ph_session_flops(const ph_session *s, int64_t B)
     return 2.0 * (double)(B * s->run.T) * path_parameters(s);
 }
 
+/* What a packed matrix takes: a large one fills whole huge pages (kernels/host.c). */
+static size_t matrix_room(const ph_session *s, int64_t K, int64_t J)
+{
+    const size_t huge = (size_t)2 << 20, bytes = (size_t)(K * J) * s->model->backend->element;
+    return bytes < huge / 2 ? bytes : (bytes + huge - 1) / huge * huge;
+}
+
+static size_t path_bytes(const ph_session *s)
+{
+    const ph_arch *a = &s->model->arch;
+    size_t sum = 0;
+    for (int64_t n = s->first; n <= s->last; n++) {
+        const ph_place stop = stop_of(s, n);
+        sum += matrix_room(s, a->C, (a->H + 2 * a->Hkv) * a->D) + matrix_room(s, a->H * a->D, a->C);
+        if (stop != PH_PLACE_ATTN) sum += matrix_room(s, a->C, ph__arch_up(a));
+        if (stop == PH_PLACE_BLOCK || stop == PH_PLACE_MLP) sum += matrix_room(s, a->F, a->C);
+    }
+    if (s->tap.place == PH_PLACE_LOGITS) sum += matrix_room(s, a->C, a->V);
+    return s->gradient ? 2 * sum : sum;
+}
+
 ph_status ph_session_bytes(size_t *own, size_t *weights, const ph_model *model,
                            const ph_session_options *options, ph_error *err)
 {
@@ -588,9 +609,7 @@ ph_status ph_session_bytes(size_t *own, size_t *weights, const ph_model *model,
     ph_status st = measure(&n, s, err);
     if (st == PH_OK) {
         *own = n * model->backend->element;
-        *weights = model->streamed ? 0
-                                   : (size_t)path_parameters(s) * model->backend->element *
-                                         (s->gradient ? 2 : 1);
+        *weights = model->streamed ? 0 : path_bytes(s);
     }
     ph_session_close(&s);
     return st;

@@ -136,6 +136,10 @@ static ph_status sha256_parts(char out[65], const ph_weights *w, ph_error *err)
         files[i] = (ph_map){(const uint8_t *)file.data, file.size};
     }
     st = ph__sha256_files(out, files, w->n_rest + 1, err);
+    for (size_t i = 0; i <= w->n_rest; i++) { /* few of these pages are needed again */
+        const ph_map *map = i ? &w->rest[i - 1]->map : &w->map;
+        if (map->bytes) ph__map_let_go(map->bytes, map->size);
+    }
     ph__free(files);
     return st;
 }
