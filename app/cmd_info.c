@@ -1,6 +1,6 @@
 /* cmd_info.c — phosphene info: the model, its tensors, the memory a job needs. */
 #include "emit.h"
-#include "job.h"
+#include "forecast.h"
 #include "table.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-/* job.h — what a descent will take, for phosphene info --job. */
-#ifndef JOB_H
-#define JOB_H
+/* forecast.h — what a descent will take, for phosphene info --job. */
+#ifndef FORECAST_H
+#define FORECAST_H
 
 #include "emit.h"
 

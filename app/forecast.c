@@ -1,5 +1,5 @@
-/* job.c — what a descent will take, for phosphene info --job. */
-#include "job.h"
+/* forecast.c — what a descent will take, for phosphene info --job. */
+#include "forecast.h"
 
 #include <stdio.h>
 #include <string.h>
