@@ -14,11 +14,12 @@ static int on_limit(const ph_bench_result *r, void *payload)
 
 ph_status job_estimate(struct job *j, const ph_model *model, ph_error *err)
 {
-    const ph_bench_options o = PH_BENCH_OPTIONS_INIT;
+    ph_bench_options o = PH_BENCH_OPTIONS_INIT;
+    if (!j->block) j->block = ph_model_get_info(model)->blocks;
+    o.block = j->block;
     ph_status st = ph_bench(model, "peak", &o, on_limit, j, err);
     if (st == PH_OK) st = ph_bench(model, "bandwidth", &o, on_limit, j, err);
     if (st != PH_OK) return st;
-    if (!j->block) j->block = ph_model_get_info(model)->blocks;
     return ph_estimate_descent(&j->estimate, model, j->block, j->rows, j->tokens, j->steps, j->peak,
                                j->bandwidth, err);
 }

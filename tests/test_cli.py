@@ -501,7 +501,7 @@ def test_plans():
         check(("streamed" in first["machine"]) == (plan == "streamed"), f"--plan {plan} stands in the run line")
     close = [abs(a["activation"] - b["activation"]) <= 1e-5 * max(map(abs, a["values"])) for a, b in zip(*rows.values())]
     check(len(close) == 10 and all(close), "score: both plans agree")
-    expect_error(1, 'plan "kept": expected auto, packed or streamed', "score", "block 1 [:, :, 0]", "a", "--plan", "kept")
+    expect_error(2, 'plan "kept": expected auto, packed or streamed', "score", "block 1 [:, :, 0]", "a", "--plan", "kept")
     expect_error(1, "cannot be streamed", "score", "block 1 [:, :, 0]", "a", "--plan", "streamed", "--untrained")
     jobs = {}
     for rows_ in ("8", "64"):
