@@ -1,5 +1,6 @@
 /* cmd_info.c — phosphene info: the model, its tensors, the memory a job needs. */
 #include "emit.h"
+#include "forecast.h"
 #include "table.h"
 
 #include <stdlib.h>
@@ -8,15 +9,20 @@
 struct info_command {
     struct common common;
     ph_model *model;
-    int64_t block, rows, tokens;
+    int64_t block, rows, tokens, steps;
+    bool job;
+    struct job estimate;
 };
 
-enum { KEY_BLOCK = 2000, KEY_ROWS, KEY_TOKENS };
+enum { KEY_BLOCK = 2000, KEY_ROWS, KEY_TOKENS, KEY_STEPS, KEY_JOB };
 
 static const struct argp_option options[] = {
     {"block", KEY_BLOCK, "N", 0, "Block of the job whose memory is predicted (the last)", 0},
     {"rows", KEY_ROWS, "N", 0, "Its rows (32)", 0},
     {"tokens", KEY_TOKENS, "N", 0, "Its tokens (5)", 0},
+    {"steps", KEY_STEPS, "N", 0, "Its steps (100)", 0},
+    {"job", KEY_JOB, NULL, 0,
+     "Predict the memory and the time of that descent; measures the machine for some seconds", 0},
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -27,6 +33,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_BLOCK: s->block = parse_integer(state, "block", arg, 1, 1 << 20); break;
     case KEY_ROWS: s->rows = parse_integer(state, "rows", arg, 1, 1 << 20); break;
     case KEY_TOKENS: s->tokens = parse_integer(state, "tokens", arg, 1, 1 << 20); break;
+    case KEY_STEPS: s->steps = parse_integer(state, "steps", arg, 1, 1 << 30); break;
+    case KEY_JOB: s->job = true; break;
     case ARGP_KEY_ARG: usage_error(state, "%s: this command takes options only", arg); break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -44,7 +52,8 @@ static const struct argp argp = {
     "Examples:\n"
     "  phosphene info\n"
     "  phosphene info -v -m model.gguf\n"
-    "  phosphene info --block 8 --rows 64 --json\n",
+    "  phosphene info --block 8 --rows 64 --json\n"
+    "  phosphene info --job --block 8 --rows 8 --steps 100\n",
     children,
     NULL,
     NULL};
@@ -88,7 +97,7 @@ static ph_status print_json(const struct info_command *s, const struct memory *m
     ph_status st =
         emit_run(run, &s->common, s->model, NULL, 0, "", common_settings(&s->common), err);
     if (st != PH_OK) return st;
-    emit(json_pack(
+    json_t *line = json_pack(
         "{s:s, s:s, s:o, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, "
         "s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I}, s:o}",
         "type", "info", "run", run, "name", utf8(i->name, strlen(i->name)), "family", i->family,
@@ -99,7 +108,9 @@ static ph_status print_json(const struct info_command *s, const struct memory *m
         "parameters", (json_int_t)i->parameters, "file_bytes", (json_int_t)i->file_bytes, "job",
         "block", (json_int_t)(s->block ? s->block : i->blocks), "rows", (json_int_t)s->rows,
         "tokens", (json_int_t)s->tokens, "weight_bytes", (json_int_t)m->weights, "session_bytes",
-        (json_int_t)m->own, "tensors", tensors(s->model)));
+        (json_int_t)m->own, "tensors", tensors(s->model));
+    if (s->job) job_set(json_object_get(line, "job"), &s->estimate, s->model);
+    emit(line);
     return PH_OK;
 }
 
@@ -159,12 +170,13 @@ static void print_table(const struct info_command *s, const struct memory *m)
            "for the rows\n",
            (long long)(s->block ? s->block : i->blocks), (long long)s->rows, (long long)s->tokens,
            (double)m->weights / mib, (double)m->own / mib);
+    if (s->job) job_print(&s->estimate, s->model);
     if (s->common.verbose) print_tensors(s->model);
 }
 
 int cmd_info(int argc, char **argv)
 {
-    struct info_command s = {.rows = 32, .tokens = 5};
+    struct info_command s = {.rows = 32, .tokens = 5, .steps = 100};
     struct memory memory = {0};
     ph_error err = {0};
 
@@ -172,6 +184,9 @@ int cmd_info(int argc, char **argv)
     ph_status st =
         ph_model_open(&s.model, s.common.models[0].path, &s.common.models[0].options, &err);
     if (st == PH_OK) st = job_memory(&memory, &s, &err);
+    s.estimate =
+        (struct job){.block = s.block, .rows = s.rows, .tokens = s.tokens, .steps = s.steps};
+    if (st == PH_OK && s.job) st = job_estimate(&s.estimate, s.model, &err);
     if (st == PH_OK && s.common.json)
         st = print_json(&s, &memory, &err);
     else if (st == PH_OK)

@@ -132,7 +132,8 @@ static void machine_name(char *out, size_t size, const ph_model *model)
     if (f) fclose(f);
     if (model) {
         const ph_model_info *info = ph_model_get_info(model);
-        snprintf(out, size, "%s, %d threads, %s", cpu, info->threads, info->backend);
+        snprintf(out, size, "%s, %d threads, %s%s", cpu, info->threads, info->backend,
+                 strcmp(info->plan, "streamed") == 0 ? ", streamed" : "");
     } else {
         snprintf(out, size, "%s", cpu);
     }

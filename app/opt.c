@@ -29,6 +29,7 @@ enum {
     KEY_REDUCE,
     KEY_SIGN,
     KEY_BACKEND,
+    KEY_PLAN,
     KEY_NO_CACHE
 };
 
@@ -51,6 +52,11 @@ static const struct argp_option options[] = {
     {"threads", KEY_THREADS, "N", 0, "Threads (all processors)", 90},
     {"backend", KEY_BACKEND, "NAME", 0,
      "What computes: onednn, cpu, ref, ref64 (else $PHOSPHENE_BACKEND, else the first there is)",
+     90},
+    {"plan", KEY_PLAN, "auto|packed|streamed", 0,
+     "Weights packed and kept, or read from the file whenever they are used: less memory, slower "
+     "for "
+     "few rows (auto: packed if all of them fit)",
      90},
     {"seed", KEY_SEED, "N", 0, "Seed of all random numbers (0)", 90},
     {"bos", KEY_BOS, "auto|on|off", 0,
@@ -191,6 +197,7 @@ static int parse_model(int key, char *arg, ph_model_options *o, struct argp_stat
     switch (key) {
     case KEY_THREADS: o->threads = (int)parse_integer(state, "threads", arg, 1, 4096); break;
     case KEY_BACKEND: o->backend = arg; break;
+    case KEY_PLAN: o->plan = arg; break;
     case KEY_UNTRAINED: o->untrained = true; break;
     case KEY_SHAPE: o->shape = arg; break;
     case KEY_BLOCKS: o->blocks = parse_integer(state, "blocks", arg, 1, 4096); break;

@@ -98,7 +98,10 @@ typedef struct ph_model ph_model;
  *          this seed; the file gives the sizes and the vocabulary
  * shape    a name of ph_shape_name, "llama-7b": the sizes are that model's and the file gives the
  *          vocabulary only; always untrained
- * blocks   with untrained or shape: so many blocks instead of the model's own; 0: its own */
+ * blocks   with untrained or shape: so many blocks instead of the model's own; 0: its own
+ * plan     "packed": weights as float32, packed for products, kept; "streamed": matrices stay in the
+ *          file and every product reads them anew, which products of some hundred tokens hardly
+ *          notice; NULL or "auto": packed if all of them take at most 60 % of the machine's memory */
 typedef struct ph_model_options {
     size_t size;
     const char *backend;
@@ -107,10 +110,11 @@ typedef struct ph_model_options {
     uint64_t untrained_seed;
     const char *shape;
     int64_t blocks;
+    const char *plan;
 } ph_model_options;
 #define PH_MODEL_OPTIONS_INIT                                                                      \
     {                                                                                              \
-        sizeof(ph_model_options), NULL, 0, false, 0, NULL, 0                                       \
+        sizeof(ph_model_options), NULL, 0, false, 0, NULL, 0, NULL                                 \
     }
 /* Names of the shapes, in order; NULL past the last. */
 PH_API const char *ph_shape_name(size_t i);
@@ -122,6 +126,7 @@ typedef struct ph_model_info {
     const char *family;  /* general.architecture: "llama", … */
     const char *quant;   /* the type most matrix weights have: "Q4_1", … */
     const char *backend; /* what computes */
+    const char *plan;    /* "packed" or "streamed" */
     int64_t blocks, width, heads, kv_heads, head_width, ffn, vocab, context_length;
     bool tied;         /* the output matrix is the embedding matrix */
     const char *shape; /* the preset that the sizes are of; NULL: the file's own */
@@ -867,6 +872,21 @@ typedef int (*ph_bench_fn)(const ph_bench_result *result, void *payload);
 PH_API const char *ph_bench_name(size_t i); /* i-th work; NULL past the last */
 PH_API ph_status ph_bench(const ph_model *model, const char *work, const ph_bench_options *options,
                           ph_bench_fn result, void *payload, ph_error *err);
+
+/* What `dream --method descent` takes for one feature of a block's output, before it is run: `rows`
+ * restarts of `steps` steps, the complete search and the yardsticks. peak and bandwidth as measured by
+ * the bench. Good to 10 % in bytes and 30 % in seconds on the machines it was tried on. */
+typedef struct ph_estimate {
+    size_t weights;    /* bytes: packed for products; 0 where they are streamed */
+    size_t session;    /* rows of the descent and what they leave for the gradient */
+    size_t vocabulary; /* the embedding matrix and products with it */
+    size_t file;       /* pages of the model's file that are read on the way */
+    size_t resident;   /* of the whole process at most */
+    double step_seconds, scan_seconds, seconds; /* a step, the complete search, all */
+} ph_estimate;
+PH_API ph_status ph_estimate_descent(ph_estimate *out, const ph_model *model, int64_t block,
+                                     int64_t rows, int64_t tokens, int64_t steps,
+                                     double peak_gflops, double peak_gbytes, ph_error *err);
 
 /* ---- 7 low level --------------------------------------------------------------------------------
  *

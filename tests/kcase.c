@@ -88,11 +88,10 @@ const char *const k_dist_names[K_DISTS] = {"normal", "wide", "tiny", "large", "z
 static const struct {
     const char *name;
     size_t at;
-} fields[] = {FIELD(B),     FIELD(T),         FIELD(P),   FIELD(H),      FIELD(Hkv),
-              FIELD(D),     FIELD(N),         FIELD(C),   FIELD(K),      FIELD(J),
-              FIELD(F),     FIELD(transpose), FIELD(rot), FIELD(first),  FIELD(halves),
-              FIELD(beta),  FIELD(seed),      FIELD(cap), FIELD(window), FIELD(act),
-              FIELD(layer), FIELD(each),      FIELD(bias)};
+} fields[] = {FIELD(B),   FIELD(T),      FIELD(P),     FIELD(H),      FIELD(Hkv),  FIELD(D),
+              FIELD(N),   FIELD(C),      FIELD(K),     FIELD(J),      FIELD(F),    FIELD(transpose),
+              FIELD(fed), FIELD(rot),    FIELD(first), FIELD(halves), FIELD(beta), FIELD(seed),
+              FIELD(cap), FIELD(window), FIELD(act),   FIELD(layer),  FIELD(each), FIELD(bias)};
 enum { FIELDS = sizeof fields / sizeof fields[0] };
 
 static int64_t *field(struct k_case *c, size_t i)
@@ -129,7 +128,8 @@ static bool has_key(const struct k_op *op, const char *name)
 /* Sizes that are 0 where they may not be; the head counts must divide. */
 static bool complete(struct k_case *c)
 {
-    const char *may_be_zero = "P first halves transpose beta seed cap window act layer each bias";
+    const char *may_be_zero =
+        "P first halves transpose fed beta seed cap window act layer each bias";
     const struct k_op named = {.keys = may_be_zero};
     if (has_key(c->op, "rot") && !c->rot) c->rot = c->D;
     for (size_t i = 0; i < FIELDS; i++)
@@ -211,6 +211,12 @@ const char *const k_cases[] = {
     "matmul N=48 K=96 J=200",
     "matmul N=481 K=40 J=24 beta=1",
     "matmul N=1000 K=33 J=50 transpose=1",
+    "matmul N=1 K=1 J=1 fed=1",
+    "matmul N=7 K=17 J=33 fed=1 beta=1",
+    "matmul N=13 K=65 J=130 transpose=1 fed=1 beta=1",
+    "matmul N=3 K=512 J=240 fed=1",
+    "matmul N=9 K=1100 J=500 transpose=1 fed=1",
+    "matmul N=50 K=1100 J=500 fed=1 beta=1",
     "matmul N=5 K=576 J=576 transpose=1",
     "matmul N=40 K=576 J=960 transpose=1 dist=normal",
     "matmul N=50 K=576 J=576 transpose=1 beta=1 dist=normal",

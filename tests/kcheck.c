@@ -30,6 +30,10 @@ struct engine {
     ph_backend *be;
     ph_stream *stream;
     ph_matrix *M;
+    struct source { /* of a fed matrix */
+        const float *w;
+        int64_t columns;
+    } source;
 };
 
 /* A case's buffers: what stands in them before the call, and what may stand there afterwards. */
@@ -76,9 +80,17 @@ static ph_status engine_open(struct engine *e, const char *name, int threads, ph
     ph_status st = PH_OK;
     *e = (struct engine){0};
     st = strncmp(name, "cpu-", 4) ? ph__backend_open(&e->be, name, threads, err)
-                                  : ph__cpu_open_set(&e->be, name + 4, threads, err);
+                                  : ph__cpu_open_set(&e->be, name + 4, threads ? threads : 2, err);
     if (st == PH_OK) st = e->be->stream_new(&e->stream, 0, e->be, err);
     return st;
+}
+
+static void read_source(float *dst, int64_t row, int64_t n_rows, int64_t first, int64_t n,
+                        const void *source)
+{
+    const struct source *s = source;
+    for (int64_t i = 0; i < n_rows; i++)
+        memcpy(dst + i * n, s->w + (row + i) * s->columns + first, (size_t)n * sizeof *dst);
 }
 
 static ph_status engine_matrix(struct engine *e, const struct k_case *c, const float *w,
@@ -86,7 +98,10 @@ static ph_status engine_matrix(struct engine *e, const struct k_case *c, const f
 {
     if (!is_matmul(c)) return PH_OK;
     const int64_t rows = c->transpose ? c->J : c->K, columns = c->transpose ? c->K : c->J;
-    PH_TRY(e->be->matrix_new(&e->M, w, rows, columns, c->transpose != 0, e->be, err));
+    e->source = (struct source){w, columns};
+    const ph_feed feed = {read_source, &e->source};
+    PH_TRY(c->fed ? e->be->matrix_feed(&e->M, &feed, rows, columns, c->transpose != 0, e->be, err)
+                  : e->be->matrix_new(&e->M, w, rows, columns, c->transpose != 0, e->be, err));
     return e->be->stream_prepare(e->stream, e->M, c->N, err);
 }
 

@@ -886,7 +886,7 @@ const struct k_op k_ops[] = {
      headnorm_work},
     {"headnorm_bwd", "N H D layer each", headnorm_bwd_slots, headnorm_bwd_call, headnorm_bound,
      headnorm_work},
-    {"matmul", "N K J transpose beta", matmul_slots, matmul_call, matmul_bound, matmul_work},
+    {"matmul", "N K J transpose fed beta", matmul_slots, matmul_call, matmul_bound, matmul_work},
     {"rope_fwd", "B T H D rot first halves", rope_slots, rope_fwd_call, rope_bound, rope_work},
     {"rope_bwd", "B T H D rot first halves", rope_slots, rope_bwd_call, rope_bound, rope_work},
     {"attention_fwd", "B T P H Hkv D cap window", attention_fwd_slots, attention_fwd_call,

@@ -32,7 +32,7 @@ struct k_slot {
 struct k_case {
     const struct k_op *op;
     char backend[16];
-    int64_t B, T, P, H, Hkv, D, rot, first, N, C, K, J, F, transpose, halves, beta, seed;
+    int64_t B, T, P, H, Hkv, D, rot, first, N, C, K, J, F, transpose, fed, halves, beta, seed;
     int64_t cap, window, act, layer, each, bias;
     enum k_dist dist;
 };

@@ -489,7 +489,7 @@ static ph_status call_recover_exact(ph_error *err)
     return recover_with(&o, err);
 }
 
-static ph_status call_session(ph_error *err)
+static ph_status run_session(const ph_model *m, ph_error *err)
 {
     static float E[2 * 3 * 64], X[2 * 3 * 512], dX[2 * 3 * 512], dE[2 * 3 * 64];
     ph_session_options o = PH_SESSION_OPTIONS_INIT;
@@ -502,12 +502,28 @@ static ph_status call_session(ph_error *err)
     o.context = context;
     o.n_context = 1;
     o.gradient = true;
-    ph_status st = ph_session_bytes(&own, &weights, model, &o, err);
-    if (st == PH_OK) st = ph_session_open(&s, model, &o, err);
-    if (st == PH_OK) st = ph_model_embed(model, E, ids, 3, err);
+    ph_status st = ph_session_bytes(&own, &weights, m, &o, err);
+    if (st == PH_OK) st = ph_session_open(&s, m, &o, err);
+    if (st == PH_OK) st = ph_model_embed(m, E, ids, 3, err);
     if (st == PH_OK) st = ph_session_forward(s, X, E, 2, err);
     if (st == PH_OK) st = ph_session_backward(s, dE, dX, err);
     ph_session_close(&s);
+    return st;
+}
+
+static ph_status call_session(ph_error *err)
+{
+    return run_session(model, err);
+}
+
+static ph_status call_streamed(ph_error *err)
+{
+    ph_model_options o = one_thread;
+    ph_model *m = NULL;
+    o.plan = "streamed";
+    ph_status st = ph_model_open(&m, MODEL, &o, err);
+    if (st == PH_OK) st = run_session(m, err);
+    ph_model_close(&m);
     return st;
 }
 
@@ -577,6 +593,7 @@ static const struct call {
              {"ph_context", call_context},
              {"ph_model_sha256", call_sha256},
              {"ph_session_*", call_session},
+             {"ph_session_*, streamed weights", call_streamed},
              {"ph_score", call_score},
              {"ph_attribute", call_attribute},
              {"ph_effect", call_effect},

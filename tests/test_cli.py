@@ -491,6 +491,34 @@ def test_bench():
     expect_error(2, "--rows ,: expected numbers", "bench", "--rows", ",")
 
 
+def test_plans():
+    """Weights read from the file give the same figures, and what a job takes is foretold."""
+    rows = {}
+    for plan in ("packed", "streamed"):
+        code, out, err = run("score", "block 2 [:, :, 0-9]", "abc", "--plan", plan, "--json")
+        check(code == 0, f"score --plan {plan}: {err}")
+        first, *rows[plan] = lines(out)
+        check(("streamed" in first["machine"]) == (plan == "streamed"), f"--plan {plan} stands in the run line")
+    close = [abs(a["activation"] - b["activation"]) <= 1e-5 * max(map(abs, a["values"])) for a, b in zip(*rows.values())]
+    check(len(close) == 10 and all(close), "score: both plans agree")
+    expect_error(2, 'plan "kept": expected auto, packed or streamed', "score", "block 1 [:, :, 0]", "a", "--plan", "kept")
+    expect_error(1, "cannot be streamed", "score", "block 1 [:, :, 0]", "a", "--plan", "streamed", "--untrained")
+    jobs = {}
+    for rows_ in ("8", "64"):
+        code, out, err = run("info", "--job", "--json", "--rows", rows_, "--steps", "10")
+        check(code == 0, f"info --job: {err}")
+        j = jobs[rows_] = lines(out)[1]["job"]
+        check(j["plan"] == "packed" and j["steps"] == 10 and j["block"] == 2, "info --job: the job")
+        check(j["seconds"] > j["scan_seconds"] + 10 * j["step_seconds"] > 0, "info --job: seconds add up")
+        parts = ("weight_bytes", "session_bytes", "vocabulary_bytes", "read_bytes")
+        check(j["resident_bytes"] > sum(j[p] for p in parts) > 0, "info --job: bytes add up")
+    check(jobs["64"]["session_bytes"] > 7 * jobs["8"]["session_bytes"], "info --job: rows take memory")
+    j = lines(run("info", "--job", "--json", "--plan", "streamed")[1])[1]["job"]
+    check(j["plan"] == "streamed" and j["weight_bytes"] == 0, "info --job: streamed")
+    code, out, err = run("info", "--job")
+    check(code == 0 and "memory    about" in out and "a step" in out, f"info --job as text: {err}")
+
+
 def test_recover():
     base = ("recover", "block 2 [:, :, :], block 1 mlp [:, 1:, 0:9]", "--steps", "5", "--restarts", "2", "--json")
     code, out, err = run(*base, "abc is.")
@@ -900,5 +928,5 @@ def test_interrupt():
 
 
 run_tests(test_dream, test_dream_options, test_methods, test_fluent, test_constraints, test_hidden, test_near, test_effect,
-          test_recover, test_compare, test_bench, test_others,
+          test_recover, test_compare, test_bench, test_plans, test_others,
           test_errors, test_files, test_folders, test_bf16, test_cache, test_interrupt)

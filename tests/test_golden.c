@@ -235,7 +235,8 @@ static double tolerance_of(const struct golden *g, bool exact, bool real)
 }
 
 /* model: the file or folder, NULL for the GGUF beside the golden */
-static void check_model(const char *name, const char *model_path, const char *backend)
+static void check_plan(const char *name, const char *model_path, const char *backend,
+                       const char *plan)
 {
     const char *folder = *name == '/' ? "" : "tests/data/";
     char path[300], where[300];
@@ -247,8 +248,9 @@ static void check_model(const char *name, const char *model_path, const char *ba
     struct golden g = read_golden(path);
     snprintf(path, sizeof path, "%s%s.gguf", folder, name);
     if (model_path) snprintf(path, sizeof path, "%s", model_path);
-    snprintf(where, sizeof where, "%s %s", model_path ? model_path : name, backend);
+    snprintf(where, sizeof where, "%s %s %s", model_path ? model_path : name, backend, plan);
     options.backend = backend;
+    options.plan = plan;
     const ph_status st = ph_model_open(&model, path, &options, &err);
     if (st == PH_EUNSUPPORTED) { /* a backend that this processor cannot run */
         printf("test_golden: %s not compared: %s\n", where, err.msg);
@@ -269,6 +271,13 @@ static void check_model(const char *name, const char *model_path, const char *ba
     free_golden(&g);
     free(r.E);
     ph_model_close(&model);
+}
+
+/* By both plans of where the weights are. */
+static void check_model(const char *name, const char *model_path, const char *backend)
+{
+    check_plan(name, model_path, backend, "packed");
+    check_plan(name, model_path, backend, "streamed");
 }
 
 /* The same weights as Hugging Face folders, made by tools/folder_families.py when the tests are built. */

@@ -2,6 +2,7 @@
  * (format: tools/golden_quant.py).
  */
 #include "weights/quant.h"
+#include "base/rng.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -96,6 +97,36 @@ static void test_half(void **state)
     }
 }
 
+/* Parts of a row, from and to anywhere in a block, are those of the whole row. */
+static void test_parts(void **state)
+{
+    enum { COLUMNS = 768, ROWS = 2 };
+    ph_rng rng = ph__rng(5, 0);
+    (void)state;
+    for (int type = 0; type < PH_DTYPE_COUNT; type++) {
+        const ph_quant *q = ph__quant((ph_dtype)type);
+        const size_t bytes = (size_t)(ROWS * COLUMNS / q->block) * q->block_bytes;
+        uint8_t *data = test_malloc(bytes);
+        float whole[COLUMNS], part[COLUMNS + 1];
+        for (size_t i = 0; i < bytes; i++) data[i] = (uint8_t)ph__rng_below(&rng, 60);
+        const ph_tensor t = {.type = (ph_dtype)type,
+                             .dims = 2,
+                             .shape = {ROWS, COLUMNS, 1, 1},
+                             .data = data,
+                             .bytes = bytes};
+        ph__dequant_rows(whole, &t, 1, 1);
+        for (int i = 0; i < 300; i++) {
+            const int64_t first = (int64_t)ph__rng_below(&rng, COLUMNS);
+            const int64_t n = 1 + (int64_t)ph__rng_below(&rng, (uint64_t)(COLUMNS - first));
+            part[n] = -1;
+            ph__dequant_part(part, &t, 1, first, n);
+            assert_memory_equal(part, whole + first, (size_t)n * sizeof *part);
+            assert_true(part[n] == -1); /* and nothing behind it was written */
+        }
+        test_free(data);
+    }
+}
+
 static void test_types(void **state)
 {
     (void)state;
@@ -116,6 +147,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_quant_golden),
         cmocka_unit_test(test_half),
+        cmocka_unit_test(test_parts),
         cmocka_unit_test(test_types),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

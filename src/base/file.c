@@ -48,6 +48,13 @@ void ph__map_close(ph_map *map)
     *map = (ph_map){0};
 }
 
+void ph__map_let_go(const void *bytes, size_t n)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)bytes;
+    const uintptr_t first = (at + page - 1) / page * page, end = (at + n) / page * page;
+    if (first < end) (void)madvise((void *)first, end - first, MADV_DONTNEED);
+}
+
 ph_status ph__sha256_files(char out[65], const ph_map *files, size_t n, ph_error *err)
 {
     unsigned char md[EVP_MAX_MD_SIZE];

@@ -13,6 +13,8 @@ typedef struct ph_map {
 /* Errors: PH_EIO with the path and the system's reason; an empty file or a directory is PH_EIO. */
 ph_status ph__map_open(ph_map *out, const char *path, ph_error *err);
 void ph__map_close(ph_map *map);
+/* Whole pages inside of n bytes of a mapping leave memory until they are read again. */
+void ph__map_let_go(const void *bytes, size_t n);
 
 /* sha256 in hexadecimal, 64 characters and a 0. */
 ph_status ph__sha256(char out[65], const void *bytes, size_t n, ph_error *err);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 bool ph__mul(size_t *out, size_t a, size_t b)
 {
@@ -82,4 +83,16 @@ void ph__free(void *p)
 void ph_free(void *p)
 {
     ph__free(p);
+}
+
+size_t ph__memory_most(void)
+{
+    const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    size_t most = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : SIZE_MAX;
+    unsigned long long limit;
+    FILE *f = fopen("/sys/fs/cgroup/memory.max", "r"); /* "max" where there is no limit */
+    if (!f) return most;
+    if (fscanf(f, "%llu", &limit) == 1 && limit < most) most = (size_t)limit;
+    fclose(f);
+    return most;
 }

@@ -23,6 +23,9 @@ __attribute__((format(printf, 3, 4))) ph_status ph__printf(char **out, ph_error 
                                                            const char *fmt, ...);
 void ph__free(void *p);
 
+/* Bytes of memory that this process may come to use: the machine's, or less in a control group. */
+size_t ph__memory_most(void);
+
 /* false where a*b or a+b does not fit size_t */
 bool ph__mul(size_t *out, size_t a, size_t b);
 bool ph__add(size_t *out, size_t a, size_t b);

@@ -11,6 +11,7 @@
 #include "kernels/host.h"
 
 #include <math.h>
+#include <omp.h>
 #include <string.h>
 #if W > 4
 #include <immintrin.h>
@@ -367,8 +368,9 @@ struct ahead {
 
 /* y, x: the tile's first row; wide: columns from this panel's first to the last of all */
 static inline __attribute__((always_inline)) void tile(float *y, float beta, const float *x,
-                                                       const float *panel, int64_t K, int64_t J,
-                                                       int64_t wide, struct ahead a, const int rows)
+                                                       int64_t ldx, const float *panel, int64_t K,
+                                                       int64_t J, int64_t wide, struct ahead a,
+                                                       const int rows)
 {
     vf sum[ROWS][VECTORS] = {{{0}}};
     for (int64_t k = 0; k < K; k++) {
@@ -377,7 +379,7 @@ static inline __attribute__((always_inline)) void tile(float *y, float beta, con
         UNROLL for (int v = 0; v < VECTORS; v++) m[v] = get(panel + k * PANEL + v * W, W);
         UNROLL for (int r = 0; r < rows; r++)
         {
-            UNROLL for (int v = 0; v < VECTORS; v++) sum[r][v] += x[r * K + k] * m[v];
+            UNROLL for (int v = 0; v < VECTORS; v++) sum[r][v] += x[r * ldx + k] * m[v];
         }
     }
     float line[PANEL];
@@ -388,24 +390,25 @@ static inline __attribute__((always_inline)) void tile(float *y, float beta, con
     }
 }
 
-static void tiles(float *y, float beta, const float *x, const float *panel, int64_t K, int64_t J,
-                  int64_t wide, int64_t rows)
+/* fetch: the next panel, beside this one */
+static void tiles(float *y, float beta, const float *x, int64_t ldx, const float *panel, int64_t K,
+                  int64_t J, int64_t wide, int64_t rows, bool fetch)
 {
     const int64_t n = (rows + ROWS - 1) / ROWS, lines = K * PANEL / LINE;
-    struct ahead a = {panel + K * PANEL, PANEL / LINE * 256 / n};
-    for (; rows >= ROWS; rows -= ROWS, y += ROWS * J, x += ROWS * K, a.from += lines / n * LINE)
-        tile(y, beta, x, panel, K, J, wide, a, ROWS);
+    struct ahead a = {panel + K * PANEL, fetch ? PANEL / LINE * 256 / n : 0};
+    for (; rows >= ROWS; rows -= ROWS, y += ROWS * J, x += ROWS * ldx, a.from += lines / n * LINE)
+        tile(y, beta, x, ldx, panel, K, J, wide, a, ROWS);
     switch (rows) {
-    case 1: tile(y, beta, x, panel, K, J, wide, a, 1); break;
-    case 2: tile(y, beta, x, panel, K, J, wide, a, 2); break;
-    case 3: tile(y, beta, x, panel, K, J, wide, a, 3); break;
+    case 1: tile(y, beta, x, ldx, panel, K, J, wide, a, 1); break;
+    case 2: tile(y, beta, x, ldx, panel, K, J, wide, a, 2); break;
+    case 3: tile(y, beta, x, ldx, panel, K, J, wide, a, 3); break;
 #if ROWS > 4
-    case 4: tile(y, beta, x, panel, K, J, wide, a, 4); break;
-    case 5: tile(y, beta, x, panel, K, J, wide, a, 5); break;
+    case 4: tile(y, beta, x, ldx, panel, K, J, wide, a, 4); break;
+    case 5: tile(y, beta, x, ldx, panel, K, J, wide, a, 5); break;
 #endif
 #if ROWS > 6
-    case 6: tile(y, beta, x, panel, K, J, wide, a, 6); break;
-    case 7: tile(y, beta, x, panel, K, J, wide, a, 7); break;
+    case 6: tile(y, beta, x, ldx, panel, K, J, wide, a, 6); break;
+    case 7: tile(y, beta, x, ldx, panel, K, J, wide, a, 7); break;
 #endif
     default: break;
     }
@@ -418,6 +421,8 @@ static int64_t rows_at_once(int64_t K)
     return fit < ROWS ? ROWS : fit;
 }
 
+#include "kernels/fed_template.h"
+
 static void matmul(ph_real *y_, float beta, const ph_real *x_, const ph_matrix *M, int64_t N,
                    ph_stream *s)
 {
@@ -425,11 +430,15 @@ static void matmul(ph_real *y_, float beta, const ph_real *x_, const ph_matrix *
     const int64_t blocks = (N + most - 1) / most;
     float *y = (float *)y_;
     const float *x = (const float *)x_, *m = M->data;
+    if (M->feed.read) {
+        matmul_fed(y, beta, x, M, N, s);
+        return;
+    }
 #pragma omp parallel for num_threads(s->threads) schedule(static)
     for (int64_t task = 0; task < blocks * panels; task++) {
         const int64_t n = task / panels * most, p = task % panels, j = p * PANEL;
-        tiles(y + n * J + j, beta, x + n * K, m + p * K * PANEL, K, J, J - j,
-              N - n < most ? N - n : most);
+        tiles(y + n * J + j, beta, x + n * K, K, m + p * K * PANEL, K, J, J - j,
+              N - n < most ? N - n : most, true);
     }
 }
 

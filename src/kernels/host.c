@@ -93,6 +93,29 @@ ph_status ph__matrix_init(ph_matrix *m, int64_t K, int64_t J, size_t bytes, ph_e
     return PH_OK;
 }
 
+ph_status ph__matrix_feed(ph_matrix **out, const ph_feed *feed, int64_t rows, int64_t columns,
+                          bool transpose, ph_backend *be, ph_error *err)
+{
+    ph_matrix *m = NULL;
+    (void)be;
+    PH_TRY(PH_NEW(&m, 1, err));
+    *m = (ph_matrix){.K = transpose ? columns : rows,
+                     .J = transpose ? rows : columns,
+                     .feed = *feed,
+                     .transpose = transpose};
+    *out = m;
+    return PH_OK;
+}
+
+void ph__feed_piece(float *dst, const ph_matrix *M, int64_t k, int64_t depth, int64_t j,
+                    int64_t columns)
+{
+    if (M->transpose)
+        M->feed.read(dst, j, columns, k, depth, M->feed.source);
+    else
+        M->feed.read(dst, k, depth, j, columns, M->feed.source);
+}
+
 static void host_matrix_close(ph_matrix **m, ph_backend *be)
 {
     (void)be;
@@ -120,14 +143,21 @@ static ph_status host_stream_new(ph_stream **out, int threads, ph_backend *be, p
 static void host_stream_close(ph_stream **s, ph_backend *be)
 {
     (void)be;
+    if (*s) ph__free((*s)->pieces);
     ph__free(*s);
     *s = NULL;
 }
 
+ph_status ph__stream_pieces(ph_stream *s, ph_error *err)
+{
+    if (s->pieces) return PH_OK;
+    return PH_NEW_ALIGNED(&s->pieces, (size_t)s->threads * 2 * PH_FEED_PIECE, err);
+}
+
 static ph_status host_stream_prepare(ph_stream *s, const ph_matrix *M, int64_t N, ph_error *err)
 {
-    (void)s, (void)M, (void)N, (void)err;
-    return PH_OK;
+    (void)N;
+    return M->feed.read ? ph__stream_pieces(s, err) : PH_OK;
 }
 
 static ph_status host_stream_status(const ph_stream *s, ph_error *err)
@@ -155,6 +185,7 @@ ph_status ph__host_open(ph_backend **out, const char *name, size_t element, int 
                        .read = host_read,
                        .write64 = host_write64,
                        .read64 = host_read64,
+                       .matrix_feed = ph__matrix_feed,
                        .matrix_close = host_matrix_close,
                        .matrix_bytes = host_matrix_bytes,
                        .stream_new = host_stream_new,

@@ -12,15 +12,26 @@
 
 struct ph_matrix {
     int64_t K, J;
-    void *data;   /* on a 64-byte boundary; large ones begin a huge page */
-    size_t bytes; /* of data */
-    void *memory; /* what to free */
+    void *data;     /* on a 64-byte boundary; large ones begin a huge page */
+    size_t bytes;   /* of data */
+    void *memory;   /* what to free */
+    ph_feed feed;   /* read is not NULL: there is no data … */
+    bool transpose; /* … and M is W^T, else W */
+};
+
+/* A product with a matrix that is fed goes through it in pieces of DEPTH of k and COLUMNS of j, a
+ * multiple of every panel's width: one thread's piece stays in the second cache while all rows pass. */
+enum {
+    PH_FEED_DEPTH = 512,
+    PH_FEED_COLUMNS = 240,
+    PH_FEED_PIECE = PH_FEED_DEPTH * PH_FEED_COLUMNS
 };
 
 struct ph_stream {
     ph_backend *be;
     int threads;
     ph_error error; /* the first thing that went wrong; code PH_OK if none did */
+    float *pieces; /* (threads,2,PH_FEED_PIECE), once a fed matrix was prepared: read, and packed */
 };
 
 /* A backend with every slot filled but the operations and matrix_new. */
@@ -29,6 +40,15 @@ ph_status ph__host_open(ph_backend **out, const char *name, size_t element, int 
 /* Give a matrix memory for `bytes` bytes, zeroed, to be filled by the caller; freed by matrix_close,
  * which frees the matrix too. A backend with more to remember begins its own struct with this one. */
 ph_status ph__matrix_init(ph_matrix *m, int64_t K, int64_t J, size_t bytes, ph_error *err);
+
+/* A matrix that is fed, for any backend; its stream_prepare. */
+ph_status ph__matrix_feed(ph_matrix **out, const ph_feed *feed, int64_t rows, int64_t columns,
+                          bool transpose, ph_backend *be, ph_error *err);
+ph_status ph__stream_pieces(ph_stream *s, ph_error *err);
+/* dst = the piece of a fed M from (k,j) on, as W has it: (depth,columns), or where M is W^T
+ * (columns,depth). */
+void ph__feed_piece(float *dst, const ph_matrix *M, int64_t k, int64_t depth, int64_t j,
+                    int64_t columns);
 
 ph_status ph__ref_open(ph_backend **out, int threads, ph_error *err);
 ph_status ph__ref64_open(ph_backend **out, int threads, ph_error *err);

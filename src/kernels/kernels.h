@@ -30,6 +30,15 @@ typedef struct ph_matrix ph_matrix;
 typedef struct ph_stream ph_stream;
 typedef struct ph_backend ph_backend;
 
+/* A matrix W (rows,columns) that stays where it is, in whatever form: a product asks for pieces of
+ * it when it needs them. read: dst (n_rows,n), dense, = n columns from `first` on of the rows from
+ * `row` on; any number of threads call it at once. source outlives the matrix. */
+typedef struct ph_feed {
+    void (*read)(float *dst, int64_t row, int64_t n_rows, int64_t first, int64_t n,
+                 const void *source);
+    const void *source;
+} ph_feed;
+
 typedef enum ph_rope_kind {
     PH_ROPE_INTERLEAVED, /* pairs (2i, 2i+1): llama family in GGUF, whose q and k rows are permuted */
     PH_ROPE_HALVES       /* pairs (i, i + D/2): the layout of the original checkpoints */
@@ -184,6 +193,10 @@ struct ph_backend {
      * otherwise  M = w,   K = rows, J = columns (the backward product dx = dy W). */
     ph_status (*matrix_new)(ph_matrix **out, const float *w, int64_t rows, int64_t columns,
                             bool transpose, ph_backend *be, ph_error *err);
+    /* The same right operand, kept nowhere: every product reads the matrix anew, which a product of
+     * many rows hardly notices. Its sums go by parts of k; else the contract of matmul is the same. */
+    ph_status (*matrix_feed)(ph_matrix **out, const ph_feed *feed, int64_t rows, int64_t columns,
+                             bool transpose, ph_backend *be, ph_error *err);
     void (*matrix_close)(ph_matrix **m, ph_backend *be);
     size_t (*matrix_bytes)(const ph_matrix *m);
 

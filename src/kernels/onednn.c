@@ -20,6 +20,9 @@ enum {
 struct backend {
     ph_backend base;
     dnnl_engine_t engine;
+    /* cpu's product, for matrices that are fed */
+    void (*fed)(ph_real *y, float beta, const ph_real *x, const ph_matrix *M, int64_t N,
+                ph_stream *s);
 };
 
 struct matrix {
@@ -167,10 +170,10 @@ static void onednn_matrix_close(ph_matrix **m, ph_backend *be)
 {
     (void)be;
     if (!*m) return;
-    struct matrix *own = (struct matrix *)*m;
-    if (own->memory) dnnl_memory_destroy(own->memory);
-    ph__free(own->base.memory);
-    ph__free(own);
+    dnnl_memory_t packed = (*m)->feed.read ? NULL : ((struct matrix *)*m)->memory;
+    if (packed) dnnl_memory_destroy(packed);
+    ph__free((*m)->memory);
+    ph__free(*m);
     *m = NULL;
 }
 
@@ -332,6 +335,10 @@ static void matmul_onednn(ph_real *y_, float beta, const ph_real *x_, const ph_m
     const float *x = (const float *)x_;
     ph_error err = {.code = PH_OK};
 
+    if (M->feed.read) {
+        ((const struct backend *)stream->be)->fed(y_, beta, x_, M, N, stream);
+        return;
+    }
     omp_set_num_threads(stream->threads);
     for (int64_t rows; N > 0 && err.code == PH_OK; N -= rows, y += rows * M->J, x += rows * M->K) {
         rows = next_rows(N, M->J);
@@ -351,6 +358,7 @@ static void onednn_stream_close(ph_stream **stream, ph_backend *be)
     for (size_t i = 0; i < s->count; i++) product_close(&s->products[i]);
     ph__free(s->products);
     ph__free(s->scratch);
+    ph__free(s->base.pieces);
     if (s->queue) dnnl_stream_destroy(s->queue);
     ph__free(s);
     *stream = NULL;
@@ -380,6 +388,7 @@ static ph_status onednn_stream_prepare(ph_stream *stream, const ph_matrix *M, in
     const int before = omp_get_max_threads();
     ph_status st = PH_OK;
 
+    if (M->feed.read) return ph__stream_pieces(stream, err);
     omp_set_num_threads(stream->threads);
     for (int64_t rows; N > 0; N -= rows) {
         rows = next_rows(N, M->J);
@@ -409,6 +418,7 @@ ph_status ph__onednn_open(ph_backend **out, int threads, ph_error *err)
     PH_GO(PH_NEW(&be, 1, err));
     be->base = *cpu;
     be->base.name = "onednn";
+    be->fed = cpu->ops.matmul;
     be->base.ops.matmul = matmul_onednn;
     be->base.matrix_new = matrix_new_onednn;
     be->base.matrix_close = onednn_matrix_close;

@@ -10,6 +10,7 @@
 #include "kernels/host.h"
 
 #include <math.h>
+#include <omp.h>
 
 /* ---- rmsnorm ----------------------------------------------------------------------------------- */
 
@@ -152,11 +153,46 @@ static void headnorm_bwd(ph_real *dx_, const ph_real *x_, const ph_real *w_, ph_
 
 enum { REF_COLUMNS = 64 }; /* columns of M that a thread keeps in its cache for all rows */
 
+/* y (N,columns) of stride J += x times a piece, in order of k. */
+static void add_piece(REAL *y, const REAL *x, const float *piece, const ph_matrix *M, int64_t N,
+                      int64_t depth, int64_t columns)
+{
+    const int64_t by_k = M->transpose ? 1 : columns, by_j = M->transpose ? depth : 1;
+    for (int64_t n = 0; n < N; n++)
+        for (int64_t j = 0; j < columns; j++) {
+            REAL sum = y[n * M->J + j];
+            for (int64_t k = 0; k < depth; k++)
+                sum += x[n * M->K + k] * (REAL)piece[k * by_k + j * by_j];
+            y[n * M->J + j] = sum;
+        }
+}
+
+static void matmul_fed(REAL *y, float beta, const REAL *x, const ph_matrix *M, int64_t N,
+                       ph_stream *s)
+{
+    const int64_t K = M->K, J = M->J;
+    for (int64_t i = 0; beta == 0 && i < N * J; i++) y[i] = 0;
+#pragma omp parallel for num_threads(s->threads) schedule(dynamic)
+    for (int64_t j = 0; j < J; j += PH_FEED_COLUMNS) {
+        const int64_t columns = J - j < PH_FEED_COLUMNS ? J - j : PH_FEED_COLUMNS;
+        float *piece = s->pieces + omp_get_thread_num() * 2 * PH_FEED_PIECE;
+        for (int64_t k = 0; k < K; k += PH_FEED_DEPTH) {
+            const int64_t depth = K - k < PH_FEED_DEPTH ? K - k : PH_FEED_DEPTH;
+            ph__feed_piece(piece, M, k, depth, j, columns);
+            add_piece(y + j, x + k, piece, M, N, depth, columns);
+        }
+    }
+}
+
 static void matmul(ph_real *y_, float beta, const ph_real *x_, const ph_matrix *M, int64_t N,
                    ph_stream *s)
 {
     const int64_t K = M->K, J = M->J;
     const REAL *m = M->data, *x = (const REAL *)x_;
+    if (M->feed.read) {
+        matmul_fed((REAL *)y_, beta, x, M, N, s);
+        return;
+    }
 #pragma omp parallel for num_threads(s->threads) schedule(static)
     for (int64_t j0 = 0; j0 < J; j0 += REF_COLUMNS) {
         const int64_t wide = J - j0 < REF_COLUMNS ? J - j0 : REF_COLUMNS;

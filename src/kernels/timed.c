@@ -286,6 +286,12 @@ static ph_status timed_matrix_new(ph_matrix **out, const float *w, int64_t rows,
     return st;
 }
 
+static ph_status timed_matrix_feed(ph_matrix **out, const ph_feed *feed, int64_t rows,
+                                   int64_t columns, bool transpose, ph_backend *be, ph_error *err)
+{
+    return of(be)->matrix_feed(out, feed, rows, columns, transpose, of(be), err);
+}
+
 static void timed_matrix_close(ph_matrix **m, ph_backend *be)
 {
     of(be)->matrix_close(m, of(be));
@@ -339,7 +345,7 @@ static void timed_close(ph_backend *be)
 
 _Static_assert(
     sizeof(ph_backend) ==
-        2 * sizeof(size_t) + 8 + sizeof(struct ph_ops) + 14 * sizeof(void (*)(void)),
+        2 * sizeof(size_t) + 8 + sizeof(struct ph_ops) + 15 * sizeof(void (*)(void)),
     "each slot of a backend is set below: one that is copied would get the wrong backend");
 
 ph_status ph__timed_open(ph_backend **out, ph_backend *backend, ph_error *err)
@@ -362,6 +368,7 @@ ph_status ph__timed_open(ph_backend **out, ph_backend *backend, ph_error *err)
                            .write64 = timed_write64,
                            .read64 = timed_read64,
                            .matrix_new = timed_matrix_new,
+                           .matrix_feed = timed_matrix_feed,
                            .matrix_close = timed_matrix_close,
                            .matrix_bytes = backend->matrix_bytes,
                            .stream_new = timed_stream_new,

@@ -4,7 +4,6 @@
  */
 #include "model/model.h"
 
-#include "base/file.h"
 #include "base/mem.h"
 #include "model/untrained.h"
 #include "model/vocabulary.h"
@@ -12,193 +11,6 @@
 
 #include <math.h>
 #include <string.h>
-
-/* ---- packing ---- */
-
-void ph__model_row(float *row, const ph_model *m, const ph_tensor *t, int64_t i)
-{
-    if (m->untrained)
-        ph__untrained_row(row, t, i, m->seed, m->arch.branch_init);
-    else
-        ph__dequant_rows(row, t, i, 1);
-}
-
-/* All rows of a tensor to dst; values that are not finite are refused. */
-static ph_status read_rows(float *dst, const ph_model *m, const ph_tensor *t, ph_error *err)
-{
-    int64_t rows = t->shape[0], columns = t->shape[1], bad = -1;
-    if (t->dims == 1) { /* a vector is one row of the block formats */
-        columns = rows;
-        rows = 1;
-    }
-#pragma omp parallel for schedule(static) reduction(max : bad) num_threads(m->backend->threads)
-    for (int64_t i = 0; i < rows; i++) {
-        float sum = 0;
-        float *row = dst + i * columns;
-        ph__model_row(row, m, t, i);
-        for (int64_t j = 0; j < columns; j++) sum += row[j] * 0; /* NaN if any is not finite */
-        if (sum != 0) bad = i;
-    }
-    if (bad < 0) return PH_OK;
-    return ph__fail(err, PH_ENUMERIC, -1, "tensor %s: row %lld holds NaN or infinity", t->name,
-                    (long long)bad);
-}
-
-static int64_t elements_of(const ph_tensor *t)
-{
-    return t->shape[0] * t->shape[1];
-}
-
-/* Up to three tensors one behind the other; *out stays what it is where the first is NULL. */
-static ph_status read_vector(ph_real **out, const ph_model *m, const ph_tensor *const *parts, int n,
-                             ph_error *err)
-{
-    ph_status st = PH_OK;
-    float *values = NULL;
-    ph_backend *be = m->backend;
-    size_t elements = 0;
-
-    if (*out || !parts[0]) return PH_OK;
-    for (int i = 0; i < n; i++) elements += (size_t)elements_of(parts[i]);
-    PH_GO(PH_NEW(&values, elements, err));
-    for (int64_t i = 0, at = 0; i < n; at += elements_of(parts[i]), i++)
-        PH_GO(read_rows(values + at, m, parts[i], err));
-    PH_GO(be->alloc(out, elements, be, err));
-    be->write(*out, values, elements, be);
-done:
-    ph__free(values);
-    return st;
-}
-
-/* Up to three tensors with the same number of columns, one above the other, packed forwards into
- * *out and, where out_t is not NULL, backwards into *out_t; what is packed already stays. */
-static ph_status pack(ph_matrix **out, ph_matrix **out_t, const ph_model *m,
-                      const ph_tensor *const *parts, int n, ph_error *err)
-{
-    ph_status st = PH_OK;
-    float *w = NULL;
-    size_t elements = 0;
-    int64_t rows = 0, columns = parts[0]->shape[1];
-    ph_backend *be = m->backend;
-
-    if (*out && (!out_t || *out_t)) return PH_OK;
-    for (int i = 0; i < n; i++) rows += parts[i]->shape[0];
-    if (!ph__mul(&elements, (size_t)rows, (size_t)columns)) return ph__fail_memory(err, SIZE_MAX);
-    PH_GO(PH_NEW_ALIGNED(&w, elements, err));
-    for (int64_t i = 0, at = 0; i < n; at += parts[i]->shape[0] * columns, i++)
-        PH_GO(read_rows(w + at, m, parts[i], err));
-    if (!*out) PH_GO(be->matrix_new(out, w, rows, columns, true, be, err));
-    if (out_t && !*out_t) PH_GO(be->matrix_new(out_t, w, rows, columns, false, be, err));
-done:
-    ph__free(w);
-    return st;
-}
-
-static ph_status pack_attention(ph_block_weights *b, const ph_model *m, const ph_block_slots *s,
-                                bool gradient, ph_error *err)
-{
-    const int fused = s->qkv ? 1 : 3;
-    const ph_tensor *qkv[] = {s->qkv ? s->qkv : s->q, s->k, s->v};
-    const ph_tensor *bias[] = {s->qkv ? s->qkv_bias : s->q_bias, s->k_bias, s->v_bias};
-
-    PH_TRY(read_vector(&b->attn_norm, m, &s->attn_norm, 1, err));
-    PH_TRY(read_vector(&b->attn_norm_b, m, &s->attn_norm_bias, 1, err));
-    PH_TRY(pack(&b->qkv, gradient ? &b->qkv_t : NULL, m, qkv, fused, err));
-    PH_TRY(read_vector(&b->qkv_b, m, bias, fused, err));
-    PH_TRY(read_vector(&b->q_norm, m, &s->q_norm, 1, err));
-    PH_TRY(read_vector(&b->k_norm, m, &s->k_norm, 1, err));
-    PH_TRY(pack(&b->o, gradient ? &b->o_t : NULL, m, &s->o, 1, err));
-    PH_TRY(read_vector(&b->o_b, m, &s->o_bias, 1, err));
-    return read_vector(&b->post_attn, m, &s->post_attn, 1, err);
-}
-
-static ph_status pack_block(ph_block_weights *b, const ph_model *m, const ph_block_slots *s,
-                            ph_place stop, bool gradient, ph_error *err)
-{
-    const int apart = s->gate ? 2 : 1;
-    const ph_tensor *gu[] = {s->gate ? s->gate : s->up, s->up};
-    const ph_tensor *bias[] = {s->gate ? s->gate_bias : s->up_bias, s->up_bias};
-
-    PH_TRY(pack_attention(b, m, s, gradient, err));
-    if (stop == PH_PLACE_ATTN) return PH_OK;
-    PH_TRY(read_vector(&b->ffn_norm, m, &s->ffn_norm, 1, err));
-    PH_TRY(read_vector(&b->ffn_norm_b, m, &s->ffn_norm_bias, 1, err));
-    PH_TRY(pack(&b->gu, gradient ? &b->gu_t : NULL, m, gu, apart, err));
-    PH_TRY(read_vector(&b->gu_b, m, bias, apart, err));
-    if (stop == PH_PLACE_NEURON) return PH_OK;
-    PH_TRY(pack(&b->down, gradient ? &b->down_t : NULL, m, &s->down, 1, err));
-    PH_TRY(read_vector(&b->down_b, m, &s->down_bias, 1, err));
-    return read_vector(&b->post_ffn, m, &s->post_ffn, 1, err);
-}
-
-ph_status ph__model_block(const ph_block_weights **out, const ph_model *m, int64_t n, ph_place stop,
-                          bool gradient, ph_error *err)
-{
-    struct ph_packed *p = m->packed;
-    pthread_mutex_lock(&p->lock);
-    ph_status st = pack_block(&p->blocks[n - 1], m, &m->slots.block[n - 1], stop, gradient, err);
-    pthread_mutex_unlock(&p->lock);
-    *out = &p->blocks[n - 1];
-    return st;
-}
-
-ph_status ph__model_head(const ph_head_weights **out, const ph_model *m, bool output, bool gradient,
-                         ph_error *err)
-{
-    struct ph_packed *p = m->packed;
-    pthread_mutex_lock(&p->lock);
-    ph_status st = read_vector(&p->head.norm, m, &m->slots.final_norm, 1, err);
-    if (st == PH_OK) st = read_vector(&p->head.norm_b, m, &m->slots.final_norm_bias, 1, err);
-    if (st == PH_OK && output)
-        st = pack(&p->head.out, gradient ? &p->head.out_t : NULL, m, &m->slots.output, 1, err);
-    if (st == PH_OK && output) st = read_vector(&p->head.out_b, m, &m->slots.output_bias, 1, err);
-    pthread_mutex_unlock(&p->lock);
-    *out = &p->head;
-    return st;
-}
-
-ph_status ph__model_positions(const ph_real **out, const ph_model *m, ph_error *err)
-{
-    struct ph_packed *p = m->packed;
-    pthread_mutex_lock(&p->lock);
-    ph_status st = read_vector(&p->positions, m, &m->slots.positions, 1, err);
-    pthread_mutex_unlock(&p->lock);
-    *out = p->positions;
-    return st;
-}
-
-static ph_status read_embedding(struct ph_packed *p, const ph_model *m, ph_error *err)
-{
-    float *w = NULL;
-    double sum = 0;
-    size_t n = 0;
-
-    if (!ph__mul(&n, (size_t)m->arch.V, (size_t)m->arch.C)) return ph__fail_memory(err, SIZE_MAX);
-    PH_TRY(PH_NEW_ALIGNED(&w, n, err));
-    ph_status st = read_rows(w, m, m->slots.embedding, err);
-    if (st != PH_OK) {
-        ph__free(w);
-        return st;
-    }
-    for (size_t i = 0; i < n; i++) {
-        w[i] *= m->arch.embed_scale;
-        sum += (double)w[i] * (double)w[i];
-    }
-    p->rms = sqrt(sum / (double)n);
-    p->embedding = w;
-    return PH_OK;
-}
-
-ph_status ph__model_embedding(const float **out, double *rms, const ph_model *m, ph_error *err)
-{
-    struct ph_packed *p = m->packed;
-    pthread_mutex_lock(&p->lock);
-    ph_status st = p->embedding ? PH_OK : read_embedding(p, m, err);
-    pthread_mutex_unlock(&p->lock);
-    *out = p->embedding;
-    if (rms) *rms = p->rms;
-    return st;
-}
 
 /* One row at a time from the file: a text needs a few of them, not the whole matrix. */
 ph_status ph_model_embed(const ph_model *model, float *E, const int32_t *ids, size_t n,
@@ -217,50 +29,6 @@ ph_status ph_model_embed(const ph_model *model, float *E, const int32_t *ids, si
 }
 
 /* ---- open and close ---- */
-
-static ph_status packed_new(struct ph_packed **out, const ph_arch *a, ph_error *err)
-{
-    struct ph_packed *p = NULL;
-    PH_TRY(PH_NEW(&p, 1, err));
-    ph_status st = PH_NEW(&p->blocks, (size_t)a->blocks, err);
-    if (st != PH_OK) {
-        ph__free(p);
-        return st;
-    }
-    for (int64_t n = 1; n <= a->blocks; n++) {
-        p->blocks[n - 1].window = ph__arch_window(a, n);
-        p->blocks[n - 1].local = p->blocks[n - 1].window != 0;
-    }
-    pthread_mutex_init(&p->lock, NULL);
-    *out = p;
-    return PH_OK;
-}
-
-static void packed_close(struct ph_packed *p, ph_backend *be, int64_t blocks)
-{
-    if (!p) return;
-    for (int64_t n = 0; n < blocks; n++) {
-        ph_block_weights *b = &p->blocks[n];
-        ph_matrix **matrices[] = {&b->qkv,   &b->o,   &b->gu,   &b->down,
-                                  &b->qkv_t, &b->o_t, &b->gu_t, &b->down_t};
-        for (size_t i = 0; i < sizeof matrices / sizeof *matrices; i++)
-            be->matrix_close(matrices[i], be);
-        ph_real *vectors[] = {b->attn_norm,  b->attn_norm_b, b->qkv_b,     b->q_norm,
-                              b->k_norm,     b->o_b,         b->post_attn, b->ffn_norm,
-                              b->ffn_norm_b, b->gu_b,        b->down_b,    b->post_ffn};
-        for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) be->release(be, vectors[i]);
-    }
-    be->matrix_close(&p->head.out, be);
-    be->matrix_close(&p->head.out_t, be);
-    be->release(be, p->head.norm);
-    be->release(be, p->head.norm_b);
-    be->release(be, p->head.out_b);
-    be->release(be, p->positions);
-    ph__free(p->embedding);
-    ph__free(p->blocks);
-    pthread_mutex_destroy(&p->lock);
-    ph__free(p);
-}
 
 /* i-th tensor of the file, or of those that were made; NULL past the last. */
 static const ph_tensor *tensor_at(const ph_model *m, size_t i)
@@ -307,6 +75,7 @@ static ph_status fill_info(ph_model *m, const char *path, ph_error *err)
                               .name = m->strings[1],
                               .family = a->family,
                               .backend = m->backend->name,
+                              .plan = m->streamed ? "streamed" : "packed",
                               .tokenizer = m->tokenizer,
                               .blocks = a->blocks,
                               .width = a->C,
@@ -375,7 +144,7 @@ ph_status ph_model_open(ph_model **out, const char *path, const ph_model_options
     PH_GO(read_sizes(m, options, err));
     PH_GO(read_tokenizer(m, err));
     PH_GO(ph__backend_open(&m->backend, options->backend, options->threads, err));
-    PH_GO(packed_new(&m->packed, &m->arch, err));
+    PH_GO(ph__pack_open(m, options->plan, err));
     PH_GO(fill_info(m, path, err));
     *out = m;
     m = NULL;
@@ -388,7 +157,7 @@ void ph_model_close(ph_model **model)
 {
     ph_model *m = *model;
     if (!m) return;
-    packed_close(m->packed, m->backend, m->arch.blocks);
+    ph__pack_close(m);
     ph__backend_close(&m->backend);
     ph_tokenizer_close(&m->tokenizer);
     ph__slots_close(&m->slots);

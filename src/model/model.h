@@ -7,6 +7,13 @@
 
 #include <pthread.h>
 
+/* Tensors that stand one above the other, for products that read them from the file. */
+typedef struct ph_source {
+    const ph_tensor *parts[3];
+    int n;
+} ph_source;
+enum { PH_SOURCE_QKV, PH_SOURCE_O, PH_SOURCE_GU, PH_SOURCE_DOWN, PH_SOURCES };
+
 /* One block's weights as a backend uses them; what a family does not have is NULL. Forward products,
  * then the backward ones, which are NULL until a session asks for gradients. */
 typedef struct ph_block_weights {
@@ -19,12 +26,14 @@ typedef struct ph_block_weights {
     ph_real *gu_b, *down_b, *post_ffn;      /* (2F) or (F), (C), (C) */
     ph_matrix *qkv, *o, *gu, *down;         /* y = x W^T; qkv and gu are joined */
     ph_matrix *qkv_t, *o_t, *gu_t, *down_t; /* dx = dy W */
+    ph_source sources[PH_SOURCES];          /* n is 0 where they are packed */
 } ph_block_weights;
 
 typedef struct ph_head_weights {
     ph_real *norm, *norm_b; /* (C) */
     ph_real *out_b;         /* (V) */
     ph_matrix *out, *out_t;
+    ph_source source;
 } ph_head_weights;
 
 struct ph_model {
@@ -37,7 +46,8 @@ struct ph_model {
     char *strings[3]; /* path, name and family that info borrows */
     bool untrained;   /* weights are drawn with `seed`, the slots' tensors have no data */
     uint64_t seed;
-    char *shape; /* NULL: the file's own sizes */
+    char *shape;   /* NULL: the file's own sizes */
+    bool streamed; /* the plan: matrices are read from the file whenever they are used */
 
     /* Packed on demand, under the lock; what is there stays until the model is closed. Logically the
      * model does not change: that is why these may be reached through a const model. */
@@ -51,10 +61,16 @@ struct ph_model {
     } * packed;
 };
 
+/* m->packed and m->streamed, by the plan's name (NULL: auto); the sizes and the backend are known. */
+ph_status ph__pack_open(ph_model *m, const char *plan, ph_error *err);
+void ph__pack_close(ph_model *m);
 /* Borrowed; packed now if this is the first time. n counts from 1; what stands behind `stop` in the
  * block is left alone. */
 ph_status ph__model_block(const ph_block_weights **out, const ph_model *m, int64_t n, ph_place stop,
                           bool gradient, ph_error *err);
+/* Block n's matrices were used and are not needed for a while: a streamed model lets their part of the
+ * file go. */
+void ph__model_leave(const ph_model *m, int64_t n);
 /* The final norm, and with `output` the output matrix. */
 ph_status ph__model_head(const ph_head_weights **out, const ph_model *m, bool output, bool gradient,
                          ph_error *err);

@@ -309,6 +309,7 @@ static ph_status run(ph_ragged *r, const ph_strand *strands, int64_t n, int64_t 
         r->state.kc = r->kc[b - r->first];
         r->state.vc = r->vc[b - r->first];
         run_block(r, b);
+        ph__model_leave(r->model, b);
         keep_strands(r, b - r->first, strands, n);
         r->state.x = r->state.out;
     }

@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "model/arena.h"
+#include "model/path.h"
 #include "model/team.h"
 
 #include <math.h>
@@ -22,10 +23,9 @@
 
 struct ph_session {
     const ph_model *model;
-    ph_tap tap;          /* the deepest, where there are several */
-    ph_taps taps;        /* those, if there are */
-    int64_t first, last; /* blocks to run, from 1; last < first: none */
-    int64_t rows, B;     /* largest batch, and the one last written */
+    ph_path path;    /* to the deepest tap, where there are several */
+    ph_taps taps;    /* those, if there are */
+    int64_t rows, B; /* largest batch, and the one last written */
     bool gradient;
     ph_run run;
     const ph_block_weights **weights; /* per block run */
@@ -50,7 +50,7 @@ static void layout(ph_session *s, ph_arena *a)
 {
     const ph_arch *m = &s->model->arch;
     const int64_t B = s->rows, T = s->run.T, P = s->run.P, N = B * T;
-    const int64_t blocks = s->last - s->first + 1;
+    const int64_t blocks = s->path.last - s->path.first + 1;
 
     ph__take_angles(a, s->cos, s->sin, m, P + T);
     ph__take(a, &s->x0, N, m->C);
@@ -75,24 +75,24 @@ static void layout(ph_session *s, ph_arena *a)
     } else {
         ph__take(a, &s->other, N, m->C);
     }
-    if (s->tap.place == PH_PLACE_FINAL || s->tap.place == PH_PLACE_LOGITS) {
+    if (s->path.tap.place == PH_PLACE_FINAL || s->path.tap.place == PH_PLACE_LOGITS) {
         ph__take_norm(a, &s->final_norm, m, N);
         ph__take(a, &s->final, N, m->C);
     }
-    if (s->tap.place == PH_PLACE_LOGITS) ph__take(a, &s->logits, N, m->V);
+    if (s->path.tap.place == PH_PLACE_LOGITS) ph__take(a, &s->logits, N, m->V);
 }
 
 /* Without gradient every block works in the first one's buffers and the stream changes sides. */
 static void share_buffers(ph_session *s)
 {
-    for (int64_t i = 1; !s->gradient && i <= s->last - s->first; i++) {
+    for (int64_t i = 1; !s->gradient && i <= s->path.last - s->path.first; i++) {
         const ph_real *kc = s->states[i].kc, *vc = s->states[i].vc;
         s->states[i] = s->states[0];
         s->states[i].kc = kc;
         s->states[i].vc = vc;
         if (i % 2) s->states[i].out = s->other;
     }
-    for (int64_t i = 0; i <= s->last - s->first; i++)
+    for (int64_t i = 0; i <= s->path.last - s->path.first; i++)
         s->states[i].x = i ? s->states[i - 1].out : s->x1;
 }
 
@@ -117,8 +117,8 @@ static ph_status get_memory(ph_session *s, ph_error *err)
     layout(s, &a);
     share_buffers(s);
     if (!s->taps.n) return PH_OK;
-    ph_tap_slot *end = ph__taps_find(&s->taps, s->tap.place, s->tap.block);
-    if (s->tap.place == PH_PLACE_BLOCK) end->seed = s->dx; /* where back() begins */
+    ph_tap_slot *end = ph__taps_find(&s->taps, s->path.tap.place, s->path.tap.block);
+    if (s->path.tap.place == PH_PLACE_BLOCK) end->seed = s->dx; /* where back() begins */
     return PH_NEW(&s->taps.X, (size_t)(s->rows * s->run.T * s->taps.width), err);
 }
 
@@ -146,32 +146,19 @@ static ph_status check_options(const ph_session_options *o, const ph_model *m, p
     return PH_OK;
 }
 
-static void choose_blocks(ph_session *s)
-{
-    const bool whole = s->tap.place == PH_PLACE_FINAL || s->tap.place == PH_PLACE_LOGITS;
-    s->first = s->tap.only ? s->tap.block : 1;
-    s->last = whole ? s->model->arch.blocks : s->tap.place == PH_PLACE_EMBED ? 0 : s->tap.block;
-}
-
-/* Where block n is left: the tap's place in the last block, its output before. */
-static ph_place stop_of(const ph_session *s, int64_t n)
-{
-    return n == s->last && s->tap.place <= PH_PLACE_NEURON ? s->tap.place : PH_PLACE_BLOCK;
-}
-
 static ph_status get_weights(ph_session *s, ph_error *err)
 {
     const int64_t N = s->rows * s->run.T;
     const ph_backend *be = s->model->backend;
 
-    if (s->last >= s->first) PH_TRY(ph__model_positions(&s->positions, s->model, err));
-    for (int64_t n = s->first; n <= s->last; n++) {
-        const ph_block_weights **w = &s->weights[n - s->first];
-        PH_TRY(ph__model_block(w, s->model, n, stop_of(s, n), s->gradient, err));
+    if (s->path.last >= s->path.first) PH_TRY(ph__model_positions(&s->positions, s->model, err));
+    for (int64_t n = s->path.first; n <= s->path.last; n++) {
+        const ph_block_weights **w = &s->weights[n - s->path.first];
+        PH_TRY(ph__model_block(w, s->model, n, ph__path_stop(&s->path, n), s->gradient, err));
         PH_TRY(ph__block_prepare(s->run.stream, be, *w, N, s->gradient, err));
     }
-    if (s->tap.place != PH_PLACE_FINAL && s->tap.place != PH_PLACE_LOGITS) return PH_OK;
-    const bool output = s->tap.place == PH_PLACE_LOGITS;
+    if (s->path.tap.place != PH_PLACE_FINAL && s->path.tap.place != PH_PLACE_LOGITS) return PH_OK;
+    const bool output = s->path.tap.place == PH_PLACE_LOGITS;
     PH_TRY(ph__model_head(&s->head, s->model, output, s->gradient, err));
     if (!output) return PH_OK;
     PH_TRY(be->stream_prepare(s->run.stream, s->head->out, N, err));
@@ -200,20 +187,22 @@ static ph_status run_blocks(ph_session *s, ph_session *keys_of, double *line, ph
 {
     if (s->positions)
         ph__add_positions(s->x1, s->x0, s->positions, s->B, s->run.T, s->run.P, &s->run);
-    for (int64_t n = s->first; n <= s->last; n++) {
-        ph_block_state *state = &s->states[n - s->first];
-        const ph_block_weights *w = s->weights[n - s->first];
-        const ph_place stop = stop_of(s, n),
+    for (int64_t n = s->path.first; n <= s->path.last; n++) {
+        ph_block_state *state = &s->states[n - s->path.first];
+        const ph_block_weights *w = s->weights[n - s->path.first];
+        const ph_place stop = ph__path_stop(&s->path, n),
                        pause = n == s->watch_at.block ? s->watch_at.place : stop;
         if (s->taps.n) {
             ph__taps_forward(&s->taps, n, state, &s->scratch, w, stop, &s->run, s->model->backend);
+            ph__model_leave(s->model, n);
             continue;
         }
         ph__block_forward(state, &s->scratch, w, PH_PLACE_EMBED, pause, &s->run);
-        if (keys_of) copy_keys(keys_of, &keys_of->states[n - s->first], state, line);
+        if (keys_of) copy_keys(keys_of, &keys_of->states[n - s->path.first], state, line);
         if (s->watch && (s->watch_at.block == 0 || s->watch_at.block == n))
             PH_TRY(s->watch(s, n, s->watch_payload, err));
         if (pause != stop) ph__block_forward(state, &s->scratch, w, pause, stop, &s->run);
+        ph__model_leave(s->model, n);
     }
     return s->model->backend->stream_status(s->run.stream, err);
 }
@@ -227,9 +216,9 @@ static ph_status run_context(ph_session *s, const int32_t *ids, size_t n, ph_err
     const ph_arch *a = &s->model->arch;
     ph_session_options o = PH_SESSION_OPTIONS_INIT;
 
-    if (n == 0 || s->last < s->first) return PH_OK;
+    if (n == 0 || s->path.last < s->path.first) return PH_OK;
     o.tokens = (int64_t)n;
-    o.tap = (ph_tap){stop_of(s, s->last), s->tap.only, s->last};
+    o.tap = (ph_tap){ph__path_stop(&s->path, s->path.last), s->path.tap.only, s->path.last};
     PH_GO(ph_session_open(&c, s->model, &o, err));
     PH_GO(PH_NEW(&E, n * (size_t)a->C, err));
     PH_GO(PH_NEW(&line, (size_t)(a->Hkv * a->D), err));
@@ -248,15 +237,16 @@ static ph_status session_new(ph_session **out, const ph_model *model, const ph_s
 {
     ph_status st = PH_OK;
     ph_session *s = NULL;
+    ph_tap tap = o->tap;
 
     PH_TRY(check_options(o, model, err));
     PH_TRY(PH_NEW(&s, 1, err));
-    *s = (ph_session){.model = model, .tap = o->tap, .rows = o->rows, .gradient = o->gradient};
+    *s = (ph_session){.model = model, .rows = o->rows, .gradient = o->gradient};
     s->run = (ph_run){.arch = &model->arch, .backend = model->backend, .T = o->tokens};
-    if (o->n_taps) PH_GO(ph__taps_open(&s->taps, &s->tap, o->taps, o->n_taps, &model->arch, err));
-    choose_blocks(s);
-    s->run.P = s->last < s->first ? 0 : (int64_t)o->n_context;
-    const size_t blocks = (size_t)(s->last - s->first + 1);
+    if (o->n_taps) PH_GO(ph__taps_open(&s->taps, &tap, o->taps, o->n_taps, &model->arch, err));
+    s->path = ph__path(tap, &model->arch);
+    s->run.P = s->path.last < s->path.first ? 0 : (int64_t)o->n_context;
+    const size_t blocks = (size_t)(s->path.last - s->path.first + 1);
     PH_GO(PH_NEW(&s->weights, blocks, err));
     PH_GO(PH_NEW(&s->states, blocks, err));
     *out = s;
@@ -325,7 +315,7 @@ void ph_session_close(ph_session **session)
 
 int64_t ph__session_width(const ph_session *s)
 {
-    return s->taps.n ? s->taps.width : ph__tap_width(&s->model->arch, s->tap.place);
+    return s->taps.n ? s->taps.width : ph__tap_width(&s->model->arch, s->path.tap.place);
 }
 
 static size_t elements(const ph_session *s, int64_t width)
@@ -340,7 +330,7 @@ static const ph_real *tap_output(const ph_session *s)
         [PH_PLACE_MLP] = s->scratch.branch, [PH_PLACE_NEURON] = s->scratch.h,
         [PH_PLACE_EMBED] = s->x0,           [PH_PLACE_FINAL] = s->final,
         [PH_PLACE_LOGITS] = s->logits};
-    return at[s->tap.place];
+    return at[s->path.tap.place];
 }
 
 void ph__session_watch(ph_session *s, ph_watch_fn watch, void *payload)
@@ -359,7 +349,7 @@ void ph__session_watch_at(ph_session *s, ph_tap at, ph_watch_fn watch, void *pay
 static ph_real *block_output(const ph_session *s, int64_t block, ph_place place, size_t *n)
 {
     const ph_arch *a = &s->model->arch;
-    ph_real *const at[] = {[PH_PLACE_BLOCK] = s->states[block - s->first].out,
+    ph_real *const at[] = {[PH_PLACE_BLOCK] = s->states[block - s->path.first].out,
                            [PH_PLACE_ATTN] = s->scratch.branch,
                            [PH_PLACE_MLP] = s->scratch.branch,
                            [PH_PLACE_NEURON] = s->scratch.h};
@@ -411,7 +401,8 @@ ph_status ph__session_run(ph_session *s, ph_error *err)
 
     if (s->team.n) return ph__team_run(&s->team, err);
     PH_TRY(run_blocks(s, NULL, NULL, err));
-    s->stream_out = s->last < s->first ? s->x0 : s->states[s->last - s->first].out;
+    s->stream_out =
+        s->path.last < s->path.first ? s->x0 : s->states[s->path.last - s->path.first].out;
     if (s->final) ph__final_forward(s->final, &s->final_norm, s->stream_out, s->head, N, &s->run);
     if (s->logits) ph__logits_forward(s->logits, s->final, s->head, N, &s->run);
     PH_TRY(be->stream_status(s->run.stream, err));
@@ -438,7 +429,7 @@ void ph__session_read64(const ph_session *s, double *X)
 /* The gradient at the output scores and at the final norm: NULL where there is none. */
 static ph_real *head_seed(const ph_session *s, ph_place place)
 {
-    if (!s->taps.n) return s->tap.place == place ? s->seed : NULL;
+    if (!s->taps.n) return s->path.tap.place == place ? s->seed : NULL;
     const ph_tap_slot *slot = ph__taps_find(&s->taps, place, 0);
     return slot ? slot->seed : NULL;
 }
@@ -468,14 +459,16 @@ static ph_status back(ph_session *s, ph_error *err)
     const int64_t N = s->B * s->run.T;
 
     if (s->final) head_backward(s, N);
-    for (int64_t n = s->last; n >= s->first; n--) {
-        const ph_block_weights *w = s->weights[n - s->first];
-        const ph_block_state *state = &s->states[n - s->first];
+    for (int64_t n = s->path.last; n >= s->path.first; n--) {
+        const ph_block_weights *w = s->weights[n - s->path.first];
+        const ph_block_state *state = &s->states[n - s->path.first];
         if (s->taps.n)
-            ph__taps_backward(&s->taps, n, s->dx, state, &s->scratch, w, stop_of(s, n), &s->run);
+            ph__taps_backward(&s->taps, n, s->dx, state, &s->scratch, w, ph__path_stop(&s->path, n),
+                              &s->run);
         else
-            ph__block_backward(s->dx, s->seed, &none, state, &s->scratch, w, stop_of(s, n),
-                               &s->run);
+            ph__block_backward(s->dx, s->seed, &none, state, &s->scratch, w,
+                               ph__path_stop(&s->path, n), &s->run);
+        ph__model_leave(s->model, n);
     }
     const ph_tap_slot *embed = ph__taps_find(&s->taps, PH_PLACE_EMBED, 0);
     if (embed) be->ops.add_fwd(s->dx, s->dx, embed->seed, N * s->model->arch.C, s->run.stream);
@@ -484,7 +477,8 @@ static ph_status back(ph_session *s, ph_error *err)
 
 static ph_real *seed_place(ph_session *s)
 {
-    return s->tap.place == PH_PLACE_BLOCK || s->tap.place == PH_PLACE_EMBED ? s->dx : s->seed;
+    return s->path.tap.place == PH_PLACE_BLOCK || s->path.tap.place == PH_PLACE_EMBED ? s->dx
+                                                                                      : s->seed;
 }
 
 ph_status ph__session_back64(ph_session *s, const double *dX, ph_error *err)
@@ -530,7 +524,7 @@ ph_status ph_session_forward(ph_session *s, float *X, const float *E, int64_t B,
         s->model->backend->read(X, tap_output(s), elements(s, W), s->model->backend);
     for (int64_t i = 0, n = (int64_t)elements(s, W); i < n; i++) {
         if (isfinite(X[i])) continue;
-        ph__tap_name(tap, s->tap);
+        ph__tap_name(tap, s->path.tap);
         return ph__fail(err, PH_ENUMERIC, -1, "the output of %s is not finite at token %lld", tap,
                         (long long)(i / W % s->run.T));
     }
@@ -554,25 +548,10 @@ ph_status ph_session_backward(ph_session *s, float *dE, const float *dX, ph_erro
     return PH_OK;
 }
 
-/* Weights that a row passes on the way to the tap. */
-static double path_parameters(const ph_session *s)
-{
-    const ph_arch *a = &s->model->arch;
-    const double attention = (double)(a->C * (2 * a->H + 2 * a->Hkv) * a->D);
-    double sum = 0;
-    for (int64_t n = s->first; n <= s->last; n++) {
-        const ph_place stop = stop_of(s, n);
-        sum += attention;
-        if (stop != PH_PLACE_ATTN) sum += (double)(a->C * ph__arch_up(a));
-        if (stop == PH_PLACE_BLOCK || stop == PH_PLACE_MLP) sum += (double)(a->C * a->F);
-    }
-    return sum + (s->tap.place == PH_PLACE_LOGITS ? (double)(a->C * a->V) : 0);
-}
-
 /* Each product has its mirror in the backward pass; weights get no gradient. */
 double ph_session_flops(const ph_session *s, int64_t B)
 {
-    return 2.0 * (double)(B * s->run.T) * path_parameters(s);
+    return 2.0 * (double)(B * s->run.T) * ph__path_parameters(&s->path, &s->model->arch);
 }
 
 ph_status ph_session_bytes(size_t *own, size_t *weights, const ph_model *model,
@@ -585,7 +564,10 @@ ph_status ph_session_bytes(size_t *own, size_t *weights, const ph_model *model,
     ph_status st = measure(&n, s, err);
     if (st == PH_OK) {
         *own = n * model->backend->element;
-        *weights = (size_t)path_parameters(s) * model->backend->element * (s->gradient ? 2 : 1);
+        *weights = model->streamed
+                       ? 0
+                       : ph__path_bytes(&s->path, &model->arch, model->backend->element) *
+                             (s->gradient ? 2 : 1);
     }
     ph_session_close(&s);
     return st;

@@ -30,7 +30,8 @@ ph_status ph__team_open(ph_team *out, const ph_model *model, const ph_session_op
     const int64_t n = members_for(options->rows * options->tokens, threads);
     ph_session_options o = *options;
 
-    if (n < 2 || options->rows < n) return PH_OK;
+    /* and where weights are read from the file, once for all had better be enough */
+    if (n < 2 || options->rows < n || model->streamed) return PH_OK;
     o.threads = 1;
     o.rows = (options->rows + n - 1) / n;
     PH_TRY(PH_NEW(&out->members, (size_t)n, err));

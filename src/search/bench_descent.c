@@ -196,6 +196,7 @@ static ph_model_options options_of(const ph_model *m)
 {
     ph_model_options o = PH_MODEL_OPTIONS_INIT;
     o.backend = m->info.backend;
+    o.plan = m->info.plan;
     o.threads = m->info.threads;
     o.untrained = m->untrained;
     o.untrained_seed = m->seed;

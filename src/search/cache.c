@@ -15,8 +15,8 @@ ph_status ph__cache_key(char digest[33], const ph_job *job, const char *name, co
     const ph_model_info *info = ph_model_get_info(job->model);
 
     PH_GO(ph__model_identity(&model, job->model, err));
-    PH_GO(ph__printf(&line, err, "%s|%s|%s|%s|%d|%zu|", ph_version(), model, name, info->backend,
-                     info->threads, job->n_context));
+    PH_GO(ph__printf(&line, err, "%s|%s|%s|%s%s|%d|%zu|", ph_version(), model, name, info->backend,
+                     job->model->streamed ? " streamed" : "", info->threads, job->n_context));
     PH_GO(ph__str_add(&key, line, strlen(line), err));
     PH_GO(ph__str_add(&key, job->context, job->n_context * sizeof *job->context, err));
     PH_GO(ph__str_add(&key, bytes, n, err));

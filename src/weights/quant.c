@@ -399,6 +399,7 @@ static void dequant_q8_k(float *restrict out, const uint8_t *restrict in, int64_
 
 /* ---- table ---- */
 
+enum { LARGEST_BLOCK = 256 };
 static const ph_quant quants[PH_DTYPE_COUNT] = {
     [PH_F32] = {"F32", 0, 1, 4, dequant_f32},
     [PH_F16] = {"F16", 1, 1, 2, dequant_f16},
@@ -456,4 +457,25 @@ void ph__dequant_rows(float *out, const ph_tensor *t, int64_t first, int64_t row
     const int64_t blocks = t->shape[t->dims - 1] / q->block; /* of a row */
     const int64_t row_bytes = blocks * (int64_t)q->block_bytes;
     q->dequant(out, t->data + first * row_bytes, rows * blocks);
+}
+
+void ph__dequant_part(float *out, const ph_tensor *t, int64_t row, int64_t first, int64_t n)
+{
+    const ph_quant *q = ph__quant(t->type);
+    const int64_t in_row = t->shape[t->dims - 1] / q->block, skip = first % q->block;
+    const uint8_t *in = t->data + (row * in_row + first / q->block) * (int64_t)q->block_bytes;
+    float block[LARGEST_BLOCK];
+
+    if (skip) { /* the end of a block */
+        const int64_t rest = q->block - skip < n ? q->block - skip : n;
+        q->dequant(block, in, 1);
+        memcpy(out, block + skip, (size_t)rest * sizeof *out);
+        in += q->block_bytes;
+        out += rest;
+        n -= rest;
+    }
+    q->dequant(out, in, n / q->block);
+    if (n % q->block == 0) return;
+    q->dequant(block, in + n / q->block * (int64_t)q->block_bytes, 1);
+    memcpy(out + n / q->block * q->block, block, (size_t)(n % q->block) * sizeof *out);
 }

@@ -110,6 +110,20 @@ size_t ph__weights_bytes(const ph_weights *w)
     return sum;
 }
 
+static bool holds(const ph_map *map, const ph_tensor *t)
+{
+    return map->bytes && t->data >= map->bytes && t->data + t->bytes <= map->bytes + map->size;
+}
+
+/* Only what a file's mapping holds: other memory would be lost. */
+void ph__weights_let_go(const ph_weights *w, const ph_tensor *t)
+{
+    bool mapped = holds(&w->map, t);
+    for (size_t i = 0; i < w->n_rest; i++) mapped |= holds(&w->rest[i]->map, t);
+    for (size_t i = 0; i < w->n_shards; i++) mapped |= holds(&w->shards[i]->map, t);
+    if (mapped) ph__map_let_go(t->data, t->bytes);
+}
+
 /* Of a file in parts, as if they stood one after the other. */
 static ph_status sha256_parts(char out[65], const ph_weights *w, ph_error *err)
 {
@@ -122,6 +136,10 @@ static ph_status sha256_parts(char out[65], const ph_weights *w, ph_error *err)
         files[i] = (ph_map){(const uint8_t *)file.data, file.size};
     }
     st = ph__sha256_files(out, files, w->n_rest + 1, err);
+    for (size_t i = 0; i <= w->n_rest; i++) { /* few of these pages are needed again */
+        const ph_map *map = i ? &w->rest[i - 1]->map : &w->map;
+        if (map->bytes) ph__map_let_go(map->bytes, map->size);
+    }
     ph__free(files);
     return st;
 }

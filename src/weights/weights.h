@@ -59,6 +59,10 @@ ph_status ph__weights_sha256(char out[65], const ph_weights *w, ph_error *err);
 /* The folder, NULL of a file. */
 const char *ph__weights_folder(const ph_weights *w);
 
+/* The pages of a mapped tensor are not needed for a while: they leave this process's memory, and come
+ * back from the file when they are read again. */
+void ph__weights_let_go(const ph_weights *w, const ph_tensor *t);
+
 size_t ph__weights_count(const ph_weights *w);
 const ph_tensor *ph__weights_at(const ph_weights *w, size_t i);
 /* NULL if there is none of that name. */
