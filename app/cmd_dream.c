@@ -2,6 +2,8 @@
 #include "allow.h"
 #include "among.h"
 #include "fluency.h"
+#include "keep.h"
+#include "lines.h"
 #include "ordinary.h"
 #include "progress.h"
 #include "table.h"
@@ -182,8 +184,6 @@ static const struct argp argp = {
     NULL,
     NULL};
 
-/* ---- JSON ---- */
-
 static json_t *settings(const struct dream_command *d)
 {
     const ph_dream_options *o = &d->o;
@@ -202,122 +202,6 @@ static json_t *settings(const struct dream_command *d)
     if (s && common) json_object_update(s, common);
     json_decref(common);
     return s;
-}
-
-static json_t *activation(const ph_activation *a, bool soft)
-{
-    json_t *o = json_object();
-    json_object_set_new(o, "text", number(a->text));
-    json_object_set_new(o, "ids", number(a->ids));
-    if (soft) json_object_set_new(o, "soft", number(a->soft));
-    return o;
-}
-
-static json_t *decodes(const ph_dream_result *r)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < r->n_decodes; i++) {
-        const ph_decoded *d = &r->decodes[i];
-        json_array_append_new(list, json_pack("{s:s?, s:o, s:o, s:o, s:b, s:b, s:o}", "decode",
-                                              d->decode, "ids", integers(d->ids, d->n), "text",
-                                              utf8(d->text, strlen(d->text)), "activation",
-                                              activation(&d->activation, false), "round_trip",
-                                              d->round_trip, "violates", d->violates, "norm_ratio",
-                                              number(d->norm_ratio)));
-    }
-    return list;
-}
-
-static json_t *nearest(const ph_dream_result *r, const ph_tokenizer *t)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < r->n_nearest; i++)
-        json_array_append_new(
-            list, json_pack("{s:o, s:I, s:o}", "token", token_text(t, r->nearest[i].id), "id",
-                            (json_int_t)r->nearest[i].id, "cosine", number(r->nearest[i].value)));
-    return list;
-}
-
-/* What became of every random start. */
-static json_t *rows(const ph_dream_result *r)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < r->n_rows; i++) {
-        const ph_dream_row *row = &r->rows[i];
-        const ph_decoded *a = row->answer;
-        json_array_append_new(list, json_pack("{s:I, s:o, s:b, s:s?, s:o, s:o, s:o}", "restart",
-                                              (json_int_t)row->restart, "objective",
-                                              number(row->objective), "diverged", row->diverged,
-                                              "decode", a->decode, "ids", integers(a->ids, a->n),
-                                              "text", utf8(a->text, strlen(a->text)), "activation",
-                                              activation(&a->activation, true)));
-    }
-    return list;
-}
-
-static json_t *starts_json(const ph_starts *s)
-{
-    if (s->n == 0) return json_null();
-    return json_pack("{s:I, s:I, s:f, s:f}", "n", (json_int_t)s->n, "reached",
-                     (json_int_t)s->reached, "mean", s->mean, "sd", s->sd);
-}
-
-static json_t *specificity_json(const ph_specificity *s)
-{
-    if (s->of == 0) return json_null();
-    return json_pack("{s:I, s:I, s:f}", "rank", (json_int_t)s->rank, "of", (json_int_t)s->of, "z",
-                     s->z);
-}
-
-static void print_json(const struct dream_command *d, const ph_dream_result *r)
-{
-    const ph_decoded *a = r->answer;
-    const ph_tokenizer *t = subject_tokenizer(d->subject);
-    json_t *line =
-        json_pack("{s:s, s:s, s:s, s:s, s:s?, s:I, s:I, s:I, s:s, s:o}", "type", "dream", "run",
-                  d->subject->run, "feature", r->feature->text, "method", r->method, "decode",
-                  a->decode, "restart", (json_int_t)r->restart, "rank", (json_int_t)r->rank, "seed",
-                  (json_int_t)d->common.run.seed, "reduce",
-                  ph_reduce_name(r->feature, d->common.run.reduce), "ids", integers(a->ids, a->n));
-
-    set_tokens(line, t, a->ids, a->n);
-    json_object_set_new(line, "text", utf8(a->text, strlen(a->text)));
-    json_object_set_new(line, "text_ids", integers(a->text_ids, a->n_text));
-    json_object_set_new(line, "activation", activation(&a->activation, true));
-    if (!isnan(a->activation.post))
-        json_object_set_new(line, "post_activation", number(a->activation.post));
-    json_object_set_new(line, "values", numbers(a->values, a->n));
-    json_object_set_new(
-        line, "max",
-        json_pack("{s:o, s:I}", "value", number(a->max), "pos", (json_int_t)a->max_pos));
-    json_object_set_new(line, "sign", json_string(d->o.run.sign < 0 ? "-" : "+"));
-    json_object_set_new(line, "round_trip", json_boolean(a->round_trip));
-    json_object_set_new(line, "violates", json_boolean(a->violates));
-    json_object_set_new(line, "norm_ratio", number(a->norm_ratio));
-    json_object_set_new(line, "z", number(r->z));
-    json_object_set_new(line, "random",
-                        json_pack("{s:o, s:o, s:o, s:o, s:I}", "mean", number(r->random_mean), "sd",
-                                  number(r->random_sd), "max", number(r->random_max), "min",
-                                  number(r->random_min), "n", (json_int_t)r->random_n));
-    json_object_set_new(line, "best_token",
-                        json_pack("{s:I, s:o, s:o, s:o}", "id", (json_int_t)r->best_token.id,
-                                  "token", token_text(t, r->best_token.id), "activation",
-                                  number(r->best_token.value), "repeated", number(r->repeated)));
-    json_object_set_new(line, "corpus",
-                        ordinary_json(d->corpus, t, r->feature, a->activation.text, d->o.run.sign));
-    json_object_set_new(line, "nearest", nearest(r, t));
-    json_object_set_new(line, "curve", numbers(r->curve, r->n_curve));
-    if (r->objective) json_object_set_new(line, "objective", numbers(r->objective, r->n_curve));
-    json_object_set_new(line, "rows", rows(r));
-    json_object_set_new(line, "decodes", decodes(r));
-    json_object_set_new(line, "token_forwards", json_integer((json_int_t)r->token_forwards));
-    json_object_set_new(line, "naive_forwards", json_integer((json_int_t)r->naive_forwards));
-    if (r->budget) json_object_set_new(line, "budget", json_integer((json_int_t)r->budget));
-    json_object_set_new(line, "starts", starts_json(&r->starts));
-    json_object_set_new(line, "specificity", specificity_json(&r->specificity));
-    fluency_json(line, r);
-    json_object_set_new(line, "seconds", number(r->seconds));
-    emit(line);
 }
 
 /* ---- table ---- */
@@ -464,8 +348,10 @@ static int on_result(const ph_dream_result *r, void *payload)
 {
     struct dream_command *d = payload;
     d->features += r->rank == 0 && !(d->common.both && d->o.run.sign < 0);
-    d->common.json ? print_json(d, r) : print_row(d, r);
-    return ferror(stdout);
+    const struct line_source source = {d->subject->run, subject_tokenizer(d->subject), &d->o.run};
+    if (!d->common.json) print_row(d, r);
+    if (!delivering(&d->common)) return ferror(stdout);
+    return deliver(&d->common, dream_line(&source, r, d->corpus));
 }
 
 static double now(void)
@@ -507,9 +393,9 @@ static void add_cost(ph_cost *sum, const ph_cost *cost)
 /* One model: its run line, or its rows of the table. */
 static ph_status run(struct dream_command *d, ph_cost *sum, ph_error *err)
 {
-    ph_status st = PH_OK;
+    ph_status st = keep_begin(&d->common, err);
 
-    if (d->common.json) st = subject_run_line(d->subject, &d->common, settings(d), err);
+    if (st == PH_OK) st = subject_run_line(d->subject, &d->common, settings(d), err);
     if (st == PH_OK)
         st = ordinary_open(&d->corpus, &d->ordinary, d->subject, &d->common, 0, false, NULL, err);
     d->o.corpus = d->corpus;
@@ -528,6 +414,7 @@ int cmd_dream(int argc, char **argv)
     const ph_dream_options defaults = PH_DREAM_OPTIONS_INIT;
     struct dream_command d = {.o = defaults,
                               .common.several = true,
+                              .common.keeps = KEEPS,
                               .common.signs = true,
                               .ordinary.most_flops = MOST_CORPUS_FLOPS};
     struct subjects all = {0};
@@ -547,6 +434,7 @@ int cmd_dream(int argc, char **argv)
         st = run(&d, &cost, &err);
     }
     if (!d.common.json && !d.common.quiet && d.features) print_summary(&d, &cost, now() - began);
+    st = keep_end(&d.common, st, &err);
     const int status = finish(&d.common, st, &err, all.at[0].specs);
     subjects_close(&all);
     allow_free(&d.allow);
