@@ -67,7 +67,7 @@ static ph_status bind_to(int *fd, const char *host, int port, ph_error *err)
     return PH_OK;
 }
 
-static ph_status draw_token(char token[33], ph_error *err)
+ph_status guard_draw(char token[33], ph_error *err)
 {
     unsigned char random[16];
     if (getrandom(random, sizeof random, 0) != sizeof random)
@@ -79,13 +79,13 @@ static ph_status draw_token(char token[33], ph_error *err)
 ph_status guard_open(struct guard *g, int *fd, const char *host, int port, bool or_any,
                      ph_error *err)
 {
-    ph_status st = draw_token(g->token, err);
-    if (st == PH_OK) st = bind_to(fd, host ? host : "127.0.0.1", port, err);
+    ph_status st = bind_to(fd, host ? host : "127.0.0.1", port, err);
     if (st == PH_OK && *fd < 0 && errno == EADDRINUSE && or_any)
         st = bind_to(fd, host ? host : "127.0.0.1", 0, err);
     if (st != PH_OK) return st;
     if (*fd < 0 && errno == EADDRINUSE)
-        return refuse(err, "port %d: another program has it; --port 0 takes one that is free", port);
+        return refuse(err, "port %d: another program has it; --port 0 takes one that is free",
+                      port);
     if (*fd < 0)
         return refuse(err, "%.100s, port %d: %s", host ? host : "loopback", port, strerror(errno));
     snprintf(g->host, sizeof g->host, "%s", host ? host : "");

@@ -16,7 +16,8 @@ struct guard {
     char token[33];
 };
 
-/* A listening socket on the loopback address or on `host`, and a token. PH_EIO: "port 4242: …". */
+ph_status guard_draw(char token[33], ph_error *err);
+/* A listening socket on the loopback address or on `host`. PH_EIO: "port 4242: …". */
 ph_status guard_open(struct guard *g, int *socket, const char *host, int port, bool or_any,
                      ph_error *err);
 void guard_url(const struct guard *g, char *out, size_t n);

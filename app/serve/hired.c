@@ -77,7 +77,8 @@ static ph_status join_specs(char **out, const json_t *features, ph_error *err)
 
     if (!f) return fail(err, PH_ENOMEM, "out of memory");
     if (json_is_string(features)) fputs(json_string_value(features), f);
-    json_array_foreach((json_t *)(uintptr_t)features, i, spec) {
+    json_array_foreach((json_t *)(uintptr_t)features, i, spec)
+    {
         const char *s = json_string_value(spec);
         fprintf(f, "%s%s", i ? ", " : "", s ? s : "?");
     }
@@ -94,7 +95,8 @@ static ph_status check_files(struct jobs *q, const struct job *j, const json_t *
     json_t *spec;
     if (json_is_string(features))
         return archive_allows(q->archive, j->model, json_string_value(features), err);
-    json_array_foreach((json_t *)(uintptr_t)features, i, spec) {
+    json_array_foreach((json_t *)(uintptr_t)features, i, spec)
+    {
         const char *s = json_string_value(spec);
         const ph_status st = archive_allows(q->archive, j->model, s ? s : "", err);
         if (st != PH_OK) return st;
@@ -291,9 +293,8 @@ static ph_status say_run(struct work *w, ph_error *err)
     const struct allow allow = {.c = w->j->o.constraints};
     json_t *line = NULL;
     struct subject *s = &w->subject;
-    const ph_status st =
-        run_line(&line, s->run, &w->common, s->model, s->context, s->n_context, s->specs,
-                 dream_settings(&w->j->o, &w->common, &allow), err);
+    const ph_status st = run_line(&line, s->run, &w->common, s->model, s->context, s->n_context,
+                                  s->specs, dream_settings(&w->j->o, &w->common, &allow), err);
     if (st == PH_OK && !add_line(w, line)) return fail(err, PH_ENOMEM, "out of memory");
     return st;
 }

@@ -16,10 +16,10 @@ struct texts {
 struct job {
     char id[17];
     /* what was asked: constant */
-    json_t *wish;         /* owned; the options' texts are borrowed from it */
-    char *model;          /* key */
-    char *specs;          /* comma-joined */
-    json_t *features;     /* canonical */
+    json_t *wish;     /* owned; the options' texts are borrowed from it */
+    char *model;      /* key */
+    char *specs;      /* comma-joined */
+    json_t *features; /* canonical */
     ph_dream_options o;
     /* what became of it */
     enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_DONE, JOB_CANCELLED, JOB_FAILED } state;

@@ -107,10 +107,9 @@ void reply_error(struct exchange *x, unsigned status, int64_t pos, const char *f
 void reply_failure(struct exchange *x, const ph_error *err)
 {
     static const unsigned statuses[PH_STATUS_COUNT] = {
-        [PH_EINVAL] = 400,       [PH_ENOMEM] = 503,   [PH_EIO] = 404,
-        [PH_EFORMAT] = 409,      [PH_ESPEC] = 400,    [PH_ERANGE] = 400,
-        [PH_EUNSUPPORTED] = 409, [PH_ETEXT] = 400,    [PH_ENUMERIC] = 409,
-        [PH_ECANCELED] = 503,
+        [PH_EINVAL] = 400,   [PH_ENOMEM] = 503,    [PH_EIO] = 503,          [PH_EFORMAT] = 409,
+        [PH_ESPEC] = 400,    [PH_ERANGE] = 400,    [PH_EUNSUPPORTED] = 409, [PH_ETEXT] = 400,
+        [PH_ENUMERIC] = 409, [PH_ECANCELED] = 503,
     };
     const unsigned status = err->code < PH_STATUS_COUNT ? statuses[err->code] : 0;
     reply_error(x, status ? status : 503, err->pos, "%s", err->msg);
@@ -147,8 +146,7 @@ void reply_stream(struct exchange *x, const char *type, ssize_t (*read)(void *, 
 
     if (s) {
         *s = (struct stream){read, close, payload};
-        r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 8192, stream_read, s,
-                                              stream_close);
+        r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 8192, stream_read, s, stream_close);
     }
     if (!r) {
         free(s);
@@ -195,7 +193,7 @@ static enum MHD_Result send_answer(struct incoming *in)
     return MHD_queue_response(x->connection, x->status, x->response);
 }
 
-static const char *header(const struct exchange *x, const char *name)
+const char *exchange_header(const struct exchange *x, const char *name)
 {
     return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
 }
@@ -221,20 +219,21 @@ static bool admit(struct http *http, struct incoming *in, const char *method)
     in->head = strcmp(method, "HEAD") == 0;
     x->method = in->head ? "GET" : method;
     MHD_get_connection_values(x->connection, MHD_HEADER_KIND, count_host, &hosts);
-    if (hosts != 1 || !guard_host(&http->guard, header(x, "Host")))
+    if (hosts != 1 || !guard_host(&http->guard, exchange_header(x, "Host")))
         reply_error(x, 403, -1, "this server is not known by that Host");
-    else if (!guard_origin(&http->guard, header(x, "Origin"), header(x, "Sec-Fetch-Site"),
+    else if (!guard_origin(&http->guard, exchange_header(x, "Origin"),
+                           exchange_header(x, "Sec-Fetch-Site"),
                            in->raw && strncmp(in->raw, "/api/", 5) == 0))
         reply_error(x, 403, -1, "a page of another origin may not ask here");
     else if (wrong)
         reply_error(x, wrong, -1, "%s", why);
     else if (!post && strcmp(x->method, "GET") != 0)
         reply_error(x, 405, -1, "method %.16s: expected GET, HEAD or POST", method);
-    else if (post && !guard_token(&http->guard, header(x, "X-Phosphene-Token")))
+    else if (post && !guard_token(&http->guard, exchange_header(x, "X-Phosphene-Token")))
         reply_error(x, 403, -1, "X-Phosphene-Token is missing or not this server's");
-    else if (post && !guard_json(header(x, "Content-Type")))
+    else if (post && !guard_json(exchange_header(x, "Content-Type")))
         reply_error(x, 415, -1, "expected Content-Type: application/json");
-    else if ((length = header(x, "Content-Length")) &&
+    else if ((length = exchange_header(x, "Content-Length")) &&
              (strlen(length) > 9 || strtol(length, NULL, 10) > HTTP_BODY_BYTES))
         reply_error(x, 413, -1, "the body is longer than %d bytes", HTTP_BODY_BYTES);
     else
@@ -295,6 +294,7 @@ ph_status http_open(struct http **out, const struct http_options *o, ph_error *e
 
     if (st == PH_OK) st = guard_open(&http->guard, &socket, o->host, o->port, o->or_any, err);
     if (st != PH_OK) goto done;
+    snprintf(http->guard.token, sizeof http->guard.token, "%s", o->token);
     http->answer = o->answer;
     http->payload = o->payload;
     guard_url(&http->guard, http->url, sizeof http->url);
@@ -330,7 +330,7 @@ const char *http_url(const struct http *http)
     return http->url;
 }
 
-const char *http_token(const struct http *http)
+ph_status http_draw_token(char token[33], ph_error *err)
 {
-    return http->guard.token;
+    return guard_draw(token, err);
 }

@@ -27,10 +27,10 @@ struct http;
 struct exchange {
     const char *method; /* "GET", also for HEAD, or "POST" */
     struct target target;
-    char part[128];         /* what "*" in the route stands for */
-    const char *body;       /* of a POST, with a 0 behind it */
+    char part[128];   /* what "*" in the route stands for */
+    const char *body; /* of a POST, with a 0 behind it */
     size_t bytes;
-    void *payload;          /* of http_open */
+    void *payload; /* of http_open */
     struct MHD_Connection *connection;
     struct MHD_Response *response; /* NULL: not answered yet */
     unsigned status;
@@ -40,9 +40,10 @@ struct exchange {
 typedef void (*http_answer)(struct exchange *x);
 
 struct http_options {
-    const char *host; /* NULL: loopback only */
-    int port;         /* 0: any that is free */
-    bool or_any;      /* if that one is taken, any that is free */
+    const char *host;  /* NULL: loopback only */
+    int port;          /* 0: any that is free */
+    bool or_any;       /* if that one is taken, any that is free */
+    const char *token; /* what a request that changes something brings as X-Phosphene-Token */
     http_answer answer;
     void *payload;
 };
@@ -53,8 +54,11 @@ ph_status http_open(struct http **out, const struct http_options *options, ph_er
 void http_close(struct http **http);
 /* "http://127.0.0.1:4242/" */
 const char *http_url(const struct http *http);
-/* What a request that changes something has to bring as X-Phosphene-Token. */
-const char *http_token(const struct http *http);
+/* A new token, 32 random digits. */
+ph_status http_draw_token(char token[33], ph_error *err);
+
+/* A header of the request, NULL: it has none of that name. */
+const char *exchange_header(const struct exchange *x, const char *name);
 
 /* ---- answers; the last one given counts ---- */
 

@@ -12,15 +12,16 @@ static ph_status keep_lines(struct jobs *q, struct job *j, ph_error *err)
 {
     const size_t from = j->kept, n = j->lines.n - from;
     const char **lines = n ? malloc(n * sizeof *lines) : NULL;
-    ph_status st = PH_OK;
+    ph_status st;
 
-    if (n && !lines) {
+    if (n == 0) return PH_OK;
+    if (!lines) {
         *err = (ph_error){.code = PH_ENOMEM, .pos = -1, .msg = "out of memory"};
         return PH_ENOMEM;
     }
     for (size_t i = 0; i < n; i++) lines[i] = j->lines.at[from + i];
     pthread_mutex_unlock(&q->lock);
-    if (n) st = archive_put(q->archive, lines, n, err);
+    st = archive_put(q->archive, lines, n, err);
     pthread_mutex_lock(&q->lock);
     if (st == PH_OK && j->kept < from + n) j->kept = from + n;
     free(lines);
@@ -28,7 +29,7 @@ static ph_status keep_lines(struct jobs *q, struct job *j, ph_error *err)
     return st;
 }
 
-static void finish(struct jobs *q, struct job *j, ph_status st, const ph_error *err)
+static void end_job(struct jobs *q, struct job *j, ph_status st, const ph_error *err)
 {
     ph_error unkept = {0};
     j->ended = moment_now();
@@ -68,7 +69,7 @@ static void *work(void *payload)
         pthread_mutex_unlock(&q->lock);
         const ph_status st = hired_run(q, j, &err);
         pthread_mutex_lock(&q->lock);
-        finish(q, j, st, &err);
+        end_job(q, j, st, &err);
         j->users--;
     }
     pthread_mutex_unlock(&q->lock);
@@ -137,8 +138,7 @@ static bool make_room(struct jobs *q)
     for (int i = 0; i < q->n; i++) {
         const struct job *j = q->all[i];
         waiting += j->state == JOB_QUEUED;
-        if (has_ended(j) && !j->users &&
-            (oldest < 0 || j->number < q->all[oldest]->number))
+        if (has_ended(j) && !j->users && (oldest < 0 || j->number < q->all[oldest]->number))
             oldest = i;
     }
     if (waiting >= JOBS_WAITING || q->ends) return false;
@@ -183,37 +183,40 @@ static json_t *brief(const struct jobs *q, const struct job *j)
 {
     const double until = has_ended(j) ? j->ended : moment_now();
     const size_t results = j->lines.n ? j->lines.n - 1 : 0;
-    json_t *o = json_pack(
-        "{s:s, s:s, s:s, s:O, s:s, s:s, s:f, s:i, s:f, s:I, s:b, s:b}", "id", j->id, "state",
-        job_states[j->state], "model", j->model, "features", j->features, "method", j->o.method,
-        "stage", j->stage, "done", j->done, "before", before(q, j), "seconds",
-        j->began > 0 ? until - j->began : 0.0, "results", (json_int_t)results, "keep", j->keep,
-        "kept", j->lines.n > 0 && j->kept == j->lines.n);
+    json_t *o =
+        json_pack("{s:s, s:s, s:s, s:O, s:s, s:s, s:f, s:i, s:f, s:I, s:b, s:b}", "id", j->id,
+                  "state", job_states[j->state], "model", j->model, "features", j->features,
+                  "method", j->o.method, "stage", j->stage, "done", j->done, "before", before(q, j),
+                  "seconds", j->began > 0 ? until - j->began : 0.0, "results", (json_int_t)results,
+                  "keep", j->keep, "kept", j->lines.n > 0 && j->kept == j->lines.n);
     if (o && j->error.code) json_object_set_new(o, "error", json_string(j->error.msg));
     return o;
 }
 
-static json_t *array_of(const struct texts *t)
+static void print_all(FILE *out, const char *name, const struct texts *t)
 {
-    json_t *list = json_array();
-    for (size_t i = 0; i < t->n; i++)
-        json_array_append_new(list, json_loads(t->at[i], 0, NULL));
-    return list;
+    fprintf(out, ",\"%s\":[", name);
+    for (size_t i = 0; i < t->n; i++) fprintf(out, "%s%s", i ? "," : "", t->at[i]);
+    fputc(']', out);
 }
 
-json_t *jobs_state(struct jobs *q, const char *id)
+bool jobs_state(struct jobs *q, const char *id, FILE *out)
 {
-    json_t *o = NULL;
     pthread_mutex_lock(&q->lock);
     const struct job *j = find(q, id);
-    if (j && (o = brief(q, j))) {
-        json_t *options = json_object_get(j->wish, "options");
-        json_object_set(o, "options", options ? options : json_null());
-        json_object_set_new(o, "lines", array_of(&j->lines));
-        json_object_set_new(o, "glimpses", array_of(&j->glimpses));
+    json_t *o = j ? brief(q, j) : NULL, *options = j ? json_object_get(j->wish, "options") : NULL;
+    if (o) json_object_set(o, "options", options ? options : json_null());
+    char *text = o ? json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    if (text) {
+        fprintf(out, "%.*s", (int)strlen(text) - 1, text); /* without its last brace */
+        print_all(out, "lines", &j->lines);
+        print_all(out, "glimpses", &j->glimpses);
+        fputc('}', out);
     }
     pthread_mutex_unlock(&q->lock);
-    return o;
+    free(text);
+    json_decref(o);
+    return j != NULL;
 }
 
 json_t *jobs_list(struct jobs *q)
@@ -228,7 +231,7 @@ json_t *jobs_list(struct jobs *q)
                 best = q->all[i];
         if (!best) break;
         after = best->number;
-        json_array_insert_new(list, 0, brief(q, best)); /* the newest first */
+        json_array_insert_new(list, 0, brief(q, best)); /* newest first */
     }
     pthread_mutex_unlock(&q->lock);
     return json_pack("{s:o}", "searches", list);
@@ -240,7 +243,7 @@ bool jobs_cancel(struct jobs *q, const char *id)
     struct job *j = find(q, id);
     if (j && !has_ended(j)) {
         j->stop = true;
-        if (j->state == JOB_QUEUED) finish(q, j, PH_ECANCELED, NULL);
+        if (j->state == JOB_QUEUED) end_job(q, j, PH_ECANCELED, NULL);
     }
     pthread_mutex_unlock(&q->lock);
     return j != NULL;

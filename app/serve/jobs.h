@@ -9,10 +9,10 @@
 #include "models.h"
 
 enum {
-    JOBS_WAITING = 16,       /* searches that may wait … */
-    JOBS_KNOWN = 64,         /* … and that are known in all: an older one that ended is forgotten */
+    JOBS_WAITING = 16, /* searches that may wait … */
+    JOBS_KNOWN = 64,   /* … and that are known in all: an older one that ended is forgotten */
     JOBS_LINE_BYTES = 16 << 20, /* of one search's lines: then it ends */
-    JOBS_GLIMPSES = 4096     /* of one search; after that only its progress is told */
+    JOBS_GLIMPSES = 4096        /* of one search; after that only its progress is told */
 };
 
 struct jobs;
@@ -28,8 +28,8 @@ void jobs_close(struct jobs **jobs);
 /* Begin a search, "features" of a "model" with "options", as soon as it is its turn. pos of an error is
  * a byte of "features". PH_ENOMEM: too many wait. */
 ph_status jobs_add(struct jobs *jobs, char id[17], const json_t *wish, ph_error *err);
-/* Everything of a search, or all of them in short; NULL: unknown, or out of memory. */
-json_t *jobs_state(struct jobs *jobs, const char *id);
+/* Everything of a search, as JSON on a stream; false: unknown. All of them in short. */
+bool jobs_state(struct jobs *jobs, const char *id, FILE *out);
 json_t *jobs_list(struct jobs *jobs);
 /* false: unknown. A search that has ended does not change. */
 bool jobs_cancel(struct jobs *jobs, const char *id);

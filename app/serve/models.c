@@ -14,7 +14,7 @@ struct held {
     ph_model_options options;
     bool mine;   /* of the command line: listed without the store, too */
     bool looked; /* it was opened once, or could not be */
-    json_t *is; /* what it says of itself, once it was open */
+    json_t *is;  /* what it says of itself, once it was open */
     ph_model *model;
     int users;
     unsigned long used;
@@ -103,8 +103,8 @@ ph_status models_open(struct models **out, const struct common *c, bool named,
             if (!named) continue;
             return fail(err, PH_EIO, "%.180s: no such model", choice->path);
         }
-        m->all[m->n++] = (struct held){
-            .path = strdup(choice->path), .options = choice->options, .mine = true};
+        m->all[m->n++] =
+            (struct held){.path = strdup(choice->path), .options = choice->options, .mine = true};
     }
     return PH_OK;
 }
@@ -256,8 +256,9 @@ static bool listed(const json_t *list, const char *key)
 {
     size_t i;
     json_t *row;
-    json_array_foreach((json_t *)(uintptr_t)list, i, row) {
-        const char *k = json_string_value(json_object_get(row, "key"));
+    json_array_foreach((json_t *)(uintptr_t)list, i, row)
+    {
+        const char *k = json_string_value(json_object_get(row, "model"));
         if (k && strcmp(k, key) == 0) return true;
     }
     return false;
@@ -269,9 +270,9 @@ static void add_mine(const struct models *m, json_t *list)
         const struct held *h = &m->all[i];
         if (!h->mine || !h->is || listed(list, h->key)) continue;
         json_t *row = json_copy(h->is);
-        json_object_set_new(row, "key", json_string(h->key));
-        json_object_update_new(row, json_pack("{s:i, s:i, s:i}", "features", 0, "results", 0,
-                                              "runs", 0));
+        json_object_set_new(row, "model", json_string(h->key));
+        json_object_update_new(
+            row, json_pack("{s:i, s:i, s:i}", "features", 0, "results", 0, "runs", 0));
         json_array_append_new(list, row);
     }
 }
@@ -288,8 +289,9 @@ ph_status models_list(struct models *m, json_t **list, ph_error *err)
     pthread_mutex_lock(&m->lock);
     look_at_mine(m);
     add_mine(m, *list);
-    json_array_foreach(*list, i, row) {
-        const struct held *h = known(m, json_string_value(json_object_get(row, "key")));
+    json_array_foreach(*list, i, row)
+    {
+        const struct held *h = known(m, json_string_value(json_object_get(row, "model")));
         json_object_set_new(row, "open", json_boolean(h && h->model));
         if (h && h->is) json_object_update_missing(row, h->is);
     }

@@ -20,8 +20,8 @@ struct wish {
     name_fn names;
 };
 
-#define AT(field) offsetof(ph_dream_options, field)
-#define RUN(field) (AT(run) + offsetof(ph_run_options, field))
+#define AT(field)    offsetof(ph_dream_options, field)
+#define RUN(field)   (AT(run) + offsetof(ph_run_options, field))
 #define ALLOW(field) (AT(constraints) + offsetof(ph_constraints, field))
 
 static const struct wish wishes[] = {
@@ -122,7 +122,8 @@ static ph_status take_lengths(ph_dream_options *o, const struct wish *w, const j
     const char *s = json_string_value(v);
     if (!s) return take_whole(&o->tokens, w, v, err);
     const int n = strlen(s) < 16 ? sscanf(s, "%lld:%lld%c", &a, &b, &rest) : 0;
-    if ((n != 2 && !(n == 1 && !strchr(s, ':'))) || a < 1 || a > 64 || (n == 2 && (b < a || b > 64)))
+    if ((n != 2 && !(n == 1 && !strchr(s, ':'))) || a < 1 || a > 64 ||
+        (n == 2 && (b < a || b > 64)))
         return fail(err, "tokens: expected 1 to 64, or two of them as in \"3:8\"");
     o->tokens = a;
     o->tokens_to = n == 2 ? b : 0;
@@ -203,7 +204,8 @@ static ph_status take(ph_dream_options *o, const struct wish *w, const json_t *v
 static const struct wish *find(const char *name, bool run_only)
 {
     for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++)
-        if (strcmp(wishes[i].name, name) == 0 && (!run_only || wishes[i].at < AT(run) + sizeof(ph_run_options)))
+        if (strcmp(wishes[i].name, name) == 0 &&
+            (!run_only || wishes[i].at < AT(run) + sizeof(ph_run_options)))
             return &wishes[i];
     return NULL;
 }
@@ -215,7 +217,8 @@ static ph_status take_all(ph_dream_options *o, const json_t *options, bool run_o
 
     if (!options || json_is_null(options)) return PH_OK;
     if (!json_is_object(options)) return fail(err, "options: expected an object");
-    json_object_foreach((json_t *)(uintptr_t)options, name, v) {
+    json_object_foreach((json_t *)(uintptr_t)options, name, v)
+    {
         const struct wish *w = find(name, run_only);
         if (!w) return fail(err, "options: there is no \"%.40s\"", name);
         if (json_is_null(v)) continue;
@@ -256,9 +259,9 @@ static json_t *methods(void)
     json_t *list = json_array();
     const char *name;
     for (size_t i = 0; (name = ph_method_name(i)); i++)
-        json_array_append_new(list, json_pack("{s:s, s:b, s:b, s:b}", "name", name, "budget",
-                                              ph_method_budget(name), "steps", ph_method_steps(name),
-                                              "fluent", ph_method_fluent(name)));
+        json_array_append_new(
+            list, json_pack("{s:s, s:b, s:b, s:b}", "name", name, "budget", ph_method_budget(name),
+                            "steps", ph_method_steps(name), "fluent", ph_method_fluent(name)));
     return list;
 }
 
