@@ -5,6 +5,7 @@
 #include "http.h"
 
 #include "guard.h"
+#include "watchdog.h"
 
 #include <microhttpd.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 struct http {
     struct MHD_Daemon *daemon;
     struct guard guard;
+    struct watchdog *watchdog;
     char url[256];
     http_answer answer;
     void *payload;
@@ -157,6 +159,26 @@ void reply_stream(struct exchange *x, const char *type, ssize_t (*read)(void *, 
 
 /* ---- a request comes in ---- */
 
+static struct watched *watched(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
+}
+
+static void on_connection(void *payload, struct MHD_Connection *connection, void **own,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    struct http *http = payload;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        *own = info ? watchdog_begin(http->watchdog, info->connect_fd) : NULL;
+    } else {
+        watchdog_end(http->watchdog, *own);
+    }
+}
+
 static void *begin(void *payload, const char *uri, struct MHD_Connection *connection)
 {
     struct incoming *in = calloc(1, sizeof *in);
@@ -173,10 +195,10 @@ static void *begin(void *payload, const char *uri, struct MHD_Connection *connec
 static void end(void *payload, struct MHD_Connection *connection, void **own,
                 enum MHD_RequestTerminationCode how)
 {
+    struct http *http = payload;
     struct incoming *in = *own;
-    (void)payload;
-    (void)connection;
     (void)how;
+    watchdog_answering(http->watchdog, watched(connection), false);
     if (!in) return;
     *own = NULL;
     if (in->x.response) MHD_destroy_response(in->x.response);
@@ -264,7 +286,6 @@ static enum MHD_Result serve(void *payload, struct MHD_Connection *connection, c
 {
     struct http *http = payload;
     struct incoming *in = *own;
-    (void)connection;
     (void)url;
     (void)version;
 
@@ -278,6 +299,7 @@ static enum MHD_Result serve(void *payload, struct MHD_Connection *connection, c
         *n = 0;
         return taken;
     }
+    watchdog_answering(http->watchdog, watched(connection), true);
     in->x.body = in->body ? in->body : "";
     in->x.bytes = in->bytes;
     http->answer(&in->x);
@@ -293,6 +315,7 @@ ph_status http_open(struct http **out, const struct http_options *o, ph_error *e
     ph_status st = http ? PH_OK : PH_ENOMEM;
 
     if (st == PH_OK) st = guard_open(&http->guard, &socket, o->host, o->port, o->or_any, err);
+    if (st == PH_OK) st = watchdog_open(&http->watchdog, HTTP_REQUEST_SECONDS, err);
     if (st != PH_OK) goto done;
     snprintf(http->guard.token, sizeof http->guard.token, "%s", o->token);
     http->answer = o->answer;
@@ -301,18 +324,20 @@ ph_status http_open(struct http **out, const struct http_options *o, ph_error *e
     http->daemon = MHD_start_daemon(
         MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, NULL,
         NULL, serve, http, MHD_OPTION_LISTEN_SOCKET, socket, MHD_OPTION_URI_LOG_CALLBACK, begin,
-        http, MHD_OPTION_NOTIFY_COMPLETED, end, http, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)HTTP_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_SECONDS,
+        http, MHD_OPTION_NOTIFY_COMPLETED, end, http, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+        http, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_SECONDS,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)(64 << 10), MHD_OPTION_THREAD_STACK_SIZE,
         (size_t)(1 << 20), MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     if (!http->daemon) {
         *err = (ph_error){.code = st = PH_EIO, .pos = -1, .msg = "the web server does not start"};
-        close(socket);
         goto done;
     }
     *out = http;
-    http = NULL;
+    return PH_OK;
 done:
+    if (socket >= 0) close(socket);
+    if (http) watchdog_close(&http->watchdog);
     free(http);
     return st;
 }
@@ -321,6 +346,7 @@ void http_close(struct http **http)
 {
     if (!*http) return;
     MHD_stop_daemon((*http)->daemon);
+    watchdog_close(&(*http)->watchdog);
     free(*http);
     *http = NULL;
 }

@@ -270,8 +270,11 @@ json_t *wish_menu(void)
     json_t *limits = json_object();
     for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++) {
         const struct wish *w = &wishes[i];
-        if (w->kind == WHOLE || w->kind == REAL || w->kind == LENGTHS)
+        if (w->kind == REAL)
             json_object_set_new(limits, w->name, json_pack("[f, f]", w->min, w->max));
+        if (w->kind == WHOLE || w->kind == LENGTHS)
+            json_object_set_new(limits, w->name,
+                                json_pack("[I, I]", (json_int_t)w->min, (json_int_t)w->max));
     }
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:i}", "methods", methods(), "objectives",
                      list_of(ph_objective_name), "optimizers", list_of(ph_optimizer_name), "starts",
