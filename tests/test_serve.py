@@ -164,7 +164,7 @@ def test_store_routes():
                                        ("/api/results", {"sort": "nonsense"}, 400, "sort"),
                                        ("/api/map", {"model": "f" * 64}, 404, "nothing")):
         refused(server.get(path, **fields), status, part, f"{path} {fields}")
-    command = run("dream", "--json", "--method", "greedy", "--tokens", "3", "block 1 [:, :, 0-2]")[1]
+    command = run("dream", "--json", "--no-store", "--method", "greedy", "--tokens", "3", "block 1 [:, :, 0-2]")[1]
     strip = lambda objects: [{k: v for k, v in o.items() if k != "seconds"} for o in objects]
     check(strip(lines(command)) == strip(server.state(id)["lines"]), "the page's search gives the lines of dream --json")
 
@@ -174,19 +174,19 @@ def test_store_routes():
 def test_score():
     text = "hello there"
     status, line = server.post("/api/score", {"feature": FEATURE, "text": text})
-    command = lines(run("score", "--json", FEATURE, text)[1])[1]
+    command = lines(run("score", "--json", "--no-store", FEATURE, text)[1])[1]
     check(status == 200 and line == command, f"score: {line} is not the command's {command}")
     status, line = server.post("/api/score", {"feature": FEATURE, "text": text, "attribute": True})
-    command = lines(run("attribute", "--json", FEATURE, text)[1])[1]
+    command = lines(run("attribute", "--json", "--no-store", FEATURE, text)[1])[1]
     check(status == 200 and line == command, f"attribute: {line} is not the command's {command}")
     ids = line["ids"]
     check(server.post("/api/score", {"feature": FEATURE, "ids": ids})[1]["activation"] == line["activation"], "score of ids")
     off = server.post("/api/score", {"feature": FEATURE, "ids": ids, "options": {"bos": "off"}})[1]
-    want = lines(run("score", "--json", "--bos", "off", FEATURE, text)[1])[1]
+    want = lines(run("score", "--json", "--no-store", "--bos", "off", FEATURE, text)[1])[1]
     check(off["values"] == want["values"] != line["values"], "bos off")
 
     status, across = server.post("/api/across", {"feature": "block 2 [:, :, 5]", "ids": ids})
-    want = [lines(run("score", "--json", f"block {b} [:, :, 5]", text)[1])[1]["activation"] for b in (1, 2)]
+    want = [lines(run("score", "--json", "--no-store", f"block {b} [:, :, 5]", text)[1])[1]["activation"] for b in (1, 2)]
     check(status == 200 and across == {"blocks": [1, 2], "values": want}, f"across: {across}, {want}")
 
     for body, part in (({"text": "a"}, "feature"), ({"feature": FEATURE}, "text"), ({"feature": FEATURE, "text": ""}, "text"),
@@ -384,7 +384,7 @@ def test_several_models():
     for m in models + models:
         status, line = s.post("/api/score", {"model": m["model"], "feature": FEATURE, "text": "hello"})
         check(status == 200, f"{m['file']}: {line}")
-    want = lines(run("score", "--json", "--untrained", FEATURE, "hello")[1])[1]
+    want = lines(run("score", "--json", "--no-store", "--untrained", FEATURE, "hello")[1])[1]
     got = s.post("/api/score", {"model": bare[0]["model"], "feature": FEATURE, "text": "hello"})[1]
     check(got == want, f"the untrained one: {got} {want}")
     id = s.search(model=bare[0]["model"])

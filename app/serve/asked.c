@@ -3,8 +3,7 @@
  * The request's thread reads the question and waits; the worker's thread computes, one question at a
  * time, no longer than SECONDS.
  */
-#include "../emit.h"
-#include "../score_line.h"
+#include "../lines.h"
 #include "../search.h"
 #include "moment.h"
 #include "serve.h"
@@ -210,7 +209,8 @@ static ph_status name_run(struct question *q)
 static int on_score(const ph_score_result *r, void *payload)
 {
     struct question *q = payload;
-    q->answer = score_line(q->subject.run, subject_tokenizer(&q->subject), &q->run, r);
+    const struct line_source from = {q->subject.run, subject_tokenizer(&q->subject), &q->run};
+    q->answer = score_line(&from, r, q->attribute);
     return q->answer == NULL;
 }
 
