@@ -179,7 +179,9 @@ static void wait_for_end(const sigset_t *ends)
 
 int cmd_serve(int argc, char **argv)
 {
-    struct serve_command c = {.common.several = true, .http = {.port = USUAL_PORT, .or_any = true}};
+    struct serve_command c = {.common.several = true,
+                              .common.keeps = KEEPS_IF_ASKED,
+                              .http = {.port = USUAL_PORT, .or_any = true}};
     struct serving s = {0};
     struct http *http = NULL;
     ph_error err = {0};
