@@ -310,11 +310,11 @@ def test_too_many_searches():
     for id in reversed(ids):
         server.post(f"/api/search/{id}/cancel", {})
     check(server.wait(ids[0])["state"] == "cancelled", "all ended")
-    for _ in range(70):  # more than are remembered
+    for _ in range(45):  # more than are remembered
         last = server.search("block 1 [:, :, 5]", tokens=1)
         server.wait(last)
     listed = server.get("/api/search")[1]["searches"]
-    check(len(listed) <= 64 and listed[0]["id"] == last, f"{len(listed)} are remembered")
+    check(len(listed) <= 40 and listed[0]["id"] == last, f"{len(listed)} are remembered")
     check(server.get(f"/api/search/{ids[0]}")[0] == 404, "the oldest is forgotten")
 
 

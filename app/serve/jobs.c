@@ -29,16 +29,19 @@ static ph_status keep_lines(struct jobs *q, struct job *j, ph_error *err)
     return st;
 }
 
+/* It has ended when what was to be kept is. */
 static void end_job(struct jobs *q, struct job *j, ph_status st, const ph_error *err)
 {
     ph_error unkept = {0};
-    j->ended = moment_now();
-    j->state = st == PH_OK ? JOB_DONE : st == PH_ECANCELED ? JOB_CANCELLED : JOB_FAILED;
-    if (j->state == JOB_FAILED) j->error = *err;
+    const bool failed = st != PH_OK && st != PH_ECANCELED;
+
+    if (failed) j->error = *err;
     if (j->keep && keep_lines(q, j, &unkept) != PH_OK) {
         j->keep = false;
-        if (!j->error.code) j->error = unkept;
+        if (!failed) j->error = unkept;
     }
+    j->ended = moment_now();
+    j->state = failed ? JOB_FAILED : st == PH_OK ? JOB_DONE : JOB_CANCELLED;
     hired_news(q, j);
 }
 
