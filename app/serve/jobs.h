@@ -10,7 +10,7 @@
 
 enum {
     JOBS_WAITING = 16, /* searches that may wait … */
-    JOBS_KNOWN = 64,   /* … and that are known in all: an older one that ended is forgotten */
+    JOBS_KNOWN = 40,   /* … and that are known in all: an older one that ended is forgotten */
     JOBS_LINE_BYTES = 16 << 20, /* of one search's lines: then it ends */
     JOBS_GLIMPSES = 4096        /* of one search; after that only its progress is told */
 };
