@@ -225,7 +225,6 @@ static void check_glimpses(ph_model *model)
         struct glimpses seen = {.rising = true};
         const bool hunts = ph_method_budget(methods[i]);
         begin(&blind, model, methods[i]);
-        blind.o.round_trip = PH_ROUND_TRIP_OFF;
         blind.o.outliers = PH_OUTLIERS_KEEP;
         begin(&run, model, methods[i]);
         run.o = blind.o;
