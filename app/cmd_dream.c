@@ -1,6 +1,6 @@
 /* cmd_dream.c — phosphene dream: find the texts a feature responds to. */
-#include "allow.h"
 #include "among.h"
+#include "dream_settings.h"
 #include "fluency.h"
 #include "keep.h"
 #include "lines.h"
@@ -183,26 +183,6 @@ static const struct argp argp = {
     children,
     NULL,
     NULL};
-
-static json_t *settings(const struct dream_command *d)
-{
-    const ph_dream_options *o = &d->o;
-    json_t *s =
-        json_pack("{s:s, s:I, s:I, s:I, s:f, s:s, s:f, s:s, s:f, s:s, s:f, s:s, s:s, s:s, s:I}",
-                  "method", o->method, "tokens", (json_int_t)o->tokens, "steps",
-                  (json_int_t)o->steps, "restarts", (json_int_t)o->restarts, "eta_first",
-                  o->eta_first, "eta_first_unit", o->eta_first_rms ? "rms" : "", "eta_last",
-                  o->eta_last, "eta_last_unit", o->eta_last_rms ? "rms" : "", "target", o->target,
-                  "objective", o->objective, "near_weight", o->near_weight, "optimizer",
-                  o->optimizer, "start", o->start, "decode", o->decode, "top", (json_int_t)o->top);
-    json_t *common = common_settings(&d->common);
-    if (s) json_object_set_new(s, "constraints", allow_json(&d->allow));
-    if (s) among_settings(s, o);
-    if (s) fluency_settings(s, o);
-    if (s && common) json_object_update(s, common);
-    json_decref(common);
-    return s;
-}
 
 /* ---- table ---- */
 
@@ -395,7 +375,9 @@ static ph_status run(struct dream_command *d, ph_cost *sum, ph_error *err)
 {
     ph_status st = keep_begin(&d->common, err);
 
-    if (st == PH_OK) st = subject_run_line(d->subject, &d->common, settings(d), err);
+    if (st == PH_OK)
+        st = subject_run_line(d->subject, &d->common, dream_settings(&d->o, &d->common, &d->allow),
+                              err);
     if (st == PH_OK)
         st = ordinary_open(&d->corpus, &d->ordinary, d->subject, &d->common, 0, false, NULL, err);
     d->o.corpus = d->corpus;

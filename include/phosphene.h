@@ -375,6 +375,18 @@ typedef struct ph_constraints {
         sizeof(ph_constraints), false, false, false, NULL, 0, NULL, 0, NULL                        \
     }
 
+/* What a search has so far of a feature, while it works: a new best text among tokens, by the search's
+ * own forward passes, which what is handed out in the end is measured anew; or, of a method that
+ * descends, the best of its embeddings at this step. It cannot cancel: progress does. */
+typedef struct ph_glimpse {
+    const ph_feature *feature;
+    const int32_t *ids; /* n; NULL: an embedding, no text */
+    size_t n;
+    double activation;
+    int64_t token_forwards; /* of a search among tokens, spent so far on this feature */
+} ph_glimpse;
+typedef void (*ph_glimpse_fn)(const ph_glimpse *glimpse, void *payload);
+
 /* dream: gradient descent on the input embedding, decoded to tokens, re-scored as text.
  *
  * e <- e - eta_n * d/de objective(e), n = 0 … steps-1, eta falling linearly (Badger, Language Model
@@ -427,12 +439,15 @@ typedef struct ph_dream_options {
     int64_t population, children;     /* 8, 32 */
     double lambda_first, lambda_last; /* 0.1, 10; both 0: without */
     int64_t restart_every;            /* 30 */
+    ph_glimpse_fn glimpse;            /* NULL: nobody looks */
+    void *glimpse_payload;
 } ph_dream_options;
 #define PH_DREAM_OPTIONS_INIT                                                                      \
     {                                                                                              \
         sizeof(ph_dream_options), PH_RUN_OPTIONS_INIT, 5, 0, 0, 0, 0, false, false, 100.0, "auto", \
             "l1", 0.0, NULL, NULL, "all", 0, NULL, PH_CONSTRAINTS_INIT, 0, 100000, 0.0, false,     \
-            PH_ROUND_TRIP_DEFAULT, PH_OUTLIERS_LAST, 0, 0, false, 0.0, false, 8, 32, 0.1, 10.0, 30 \
+            PH_ROUND_TRIP_DEFAULT, PH_OUTLIERS_LAST, 0, 0, false, 0.0, false, 8, 32, 0.1, 10.0,    \
+            30, NULL, NULL                                                                         \
     }
 
 /* Fill in what the options leave to their method; ph_dream does it itself. Of descent: 100 steps of
