@@ -1,6 +1,7 @@
 /* cmd_score.c — phosphene score and phosphene attribute: a given text, token by token. */
 #include "given.h"
 #include "progress.h"
+#include "score_line.h"
 #include "search.h"
 #include "table.h"
 
@@ -64,39 +65,9 @@ static const struct argp attribute_argp = {
 
 /* ---- JSON ---- */
 
-/* NULL where the vocabulary has no token to replace one by. */
-static json_t *shares(const double *v, size_t n)
-{
-    return v ? numbers(v, n) : json_null();
-}
-
 static void print_json(const struct score_command *s, const ph_score_result *r)
 {
-    const ph_tokenizer *t = subject_tokenizer(s->subject);
-    json_t *line = json_pack("{s:s, s:s, s:s, s:s}", "type", s->attribute ? "attribute" : "score",
-                             "run", s->subject->run, "feature", r->feature->text, "reduce",
-                             ph_reduce_name(r->feature, s->common.run.reduce));
-    char *text = NULL;
-    size_t bytes = 0;
-
-    if (ph_tokenizer_decode(&text, &bytes, t, r->ids, r->n, NULL) == PH_OK)
-        json_object_set_new(line, "text", utf8(text, bytes));
-    ph_free(text);
-    json_object_set_new(line, "ids", integers(r->ids, r->n));
-    set_tokens(line, t, r->ids, r->n);
-    json_object_set_new(line, "values", numbers(r->values, r->n));
-    json_object_set_new(line, "activation", number(r->activation));
-    if (r->post_values) {
-        json_object_set_new(line, "post_values", numbers(r->post_values, r->n));
-        json_object_set_new(line, "post_activation", number(r->post));
-    }
-    if (s->attribute) {
-        json_object_set_new(line, "grad_norm", numbers(r->grad_norm, r->n));
-        json_object_set_new(line, "grad_x_input", numbers(r->grad_x_input, r->n));
-        json_object_set_new(line, "occlusion", shares(r->occlusion, r->n));
-        json_object_set_new(line, "combined", shares(r->combined, r->n));
-    }
-    emit(line);
+    emit(score_line(s->subject->run, subject_tokenizer(s->subject), &s->common.run, r));
 }
 
 /* ---- table ---- */

@@ -166,7 +166,7 @@ static void set_untrained(json_t *model, const ph_model_info *info)
     json_object_set_new(model, "width", json_integer((json_int_t)info->width));
 }
 
-ph_status emit_run(char id[17], const struct common *c, const ph_model *model,
+ph_status run_line(json_t **out, char id[17], const struct common *c, const ph_model *model,
                    const int32_t *context, size_t n_context, const char *what, json_t *settings,
                    ph_error *err)
 {
@@ -201,6 +201,16 @@ ph_status emit_run(char id[17], const struct common *c, const ph_model *model,
     sha256_hex(id, 16, key ? key : "", key ? strlen(key) : 0);
     free(key);
     json_object_set_new(line, "id", json_string(id));
-    emit(line);
+    *out = line;
     return PH_OK;
+}
+
+ph_status emit_run(char id[17], const struct common *c, const ph_model *model,
+                   const int32_t *context, size_t n_context, const char *what, json_t *settings,
+                   ph_error *err)
+{
+    json_t *line = NULL;
+    const ph_status st = run_line(&line, id, c, model, context, n_context, what, settings, err);
+    if (st == PH_OK) emit(line);
+    return st;
 }

@@ -9,6 +9,7 @@
  *   5 search      dream (find texts), scan and survey (complete search), score, attribute
  *   6 experiments recover, near, corpus, effect, bench
  *   7 low level   a session: forward to a place in the model, backward from it
+ *   8 store       one file that keeps results: put, select, merge, check
  *
  * A first program, without its error checks:
  *
@@ -369,6 +370,18 @@ typedef struct ph_constraints {
         sizeof(ph_constraints), false, false, false, NULL, 0, NULL, 0, NULL                        \
     }
 
+/* What a search has so far of a feature, while it works: a new best text among tokens, by the search's
+ * own forward passes, which what is handed out in the end is measured anew; or, of a method that
+ * descends, the best of its embeddings at this step. It cannot cancel: progress does. */
+typedef struct ph_glimpse {
+    const ph_feature *feature;
+    const int32_t *ids; /* n; NULL: an embedding, no text */
+    size_t n;
+    double activation;
+    int64_t token_forwards; /* of a search among tokens, spent so far on this feature */
+} ph_glimpse;
+typedef void (*ph_glimpse_fn)(const ph_glimpse *glimpse, void *payload);
+
 /* dream: gradient descent on the input embedding, decoded to tokens, re-scored as text.
  *
  * e <- e - eta_n * d/de objective(e), n = 0 … steps-1, eta falling linearly (Badger, Language Model
@@ -421,12 +434,15 @@ typedef struct ph_dream_options {
     int64_t population, children;     /* 8, 32 */
     double lambda_first, lambda_last; /* 0.1, 10; both 0: without */
     int64_t restart_every;            /* 30 */
+    ph_glimpse_fn glimpse;            /* NULL: nobody looks */
+    void *glimpse_payload;
 } ph_dream_options;
 #define PH_DREAM_OPTIONS_INIT                                                                      \
     {                                                                                              \
         sizeof(ph_dream_options), PH_RUN_OPTIONS_INIT, 5, 0, 0, 0, 0, false, false, 100.0, "auto", \
             "l1", 0.0, NULL, NULL, "all", 0, NULL, PH_CONSTRAINTS_INIT, 0, 100000, 0.0, false,     \
-            PH_ROUND_TRIP_DEFAULT, PH_OUTLIERS_LAST, 0, 0, false, 0.0, false, 8, 32, 0.1, 10.0, 30 \
+            PH_ROUND_TRIP_DEFAULT, PH_OUTLIERS_LAST, 0, 0, false, 0.0, false, 8, 32, 0.1, 10.0,    \
+            30, NULL, NULL                                                                         \
     }
 
 /* Fill in what the options leave to their method; ph_dream does it itself. Of descent: 100 steps of
@@ -907,6 +923,94 @@ PH_API ph_status ph_session_bytes(size_t *own, size_t *weights, const ph_model *
                                   const ph_session_options *options, ph_error *err);
 /* E (n,C) = the embeddings of ids, as the blocks receive them. */
 PH_API ph_status ph_model_embed(const ph_model *model, float *E, const int32_t *ids, size_t n,
+                                ph_error *err);
+
+/* ---- 8 store ------------------------------------------------------------------------------------
+ *
+ * One SQLite file that keeps what was found. What is put are the lines that the tool prints with
+ * --json (docs/STORE.md): each is kept whole, beside columns taken from it to search by. A line has
+ * a key, run, type, feature and what tells results of one run apart (a dream's sign and rank, the
+ * tokens that a score is of): putting it again changes nothing, or replaces what was there.
+ *
+ * Any number of processes may read and write one store at once. A handle belongs to one thread at
+ * a time; open one for each.
+ */
+typedef struct ph_store ph_store;
+
+enum {
+    PH_STORE_READ = 0,  /* the file must be there */
+    PH_STORE_WRITE = 1, /* and may be written */
+    PH_STORE_CREATE = 3 /* and is made if it is not there; its folder must be */
+};
+
+/* A store of an earlier version is brought up to date on the way. PH_EFORMAT: the file is no store,
+ * is damaged, or was written by a later version. */
+PH_API ph_status ph_store_open(ph_store **out, const char *path, unsigned flags, ph_error *err);
+PH_API void ph_store_close(ph_store **store);
+
+/* Keep one line, without its line end, durably when this returns: after a crash it is there. A run
+ * line comes before the lines of its run; types that are not known are kept too. PH_EFORMAT: no line of
+ * that kind, pos is the byte where it is no JSON; PH_EINVAL: its run is not in the store. */
+PH_API ph_status ph_store_put(ph_store *store, const char *line, size_t bytes, ph_error *err);
+/* Lines between these two are kept all or none, and faster. Nobody else can write meanwhile: be
+ * quick. Closing without commit keeps none of them. */
+PH_API ph_status ph_store_begin(ph_store *store, ph_error *err);
+PH_API ph_status ph_store_commit(ph_store *store, ph_error *err);
+
+/* What is asked of a view. A filter that is NULL (a number: -1) asks nothing; one that the view does
+ * not have is PH_EINVAL. Rows come in the view's own order, the same whatever was put first.
+ *
+ * view      models    the models that anything is known of
+ *           runs      the run lines, whole
+ *           lines     the lines, whole, each run's behind its run line unless type or sort is given
+ *           features  one row a feature: best text, its activation, z, gap, and its scan
+ *           results   one row a found text, the best of all first
+ *           map       one row a component of a tap: what features says of it
+ *           tokens    where a token stands in the lists of scans, and how far out
+ *           same_text other features that answer to a text of `feature`, or to `text`
+ *           blocks    one row a tap: features, results, the best
+ * model     the beginning of its key (its sha256; of an untrained one "untrained:SHA256:SEED…"), its
+ *           file's path or name, or its name; PH_EINVAL if that is none or several
+ * place     "block", "attn", "mlp", "neuron", "embed", "final", "logits", each perhaps behind "only ";
+ *           "other" for sums, directions and latents
+ * feature   its canonical form
+ * token     digits: an id; else the token's text, a blank before it or not; "7" is a text
+ * contains  bytes that the text has in it, none of them special
+ * run       the beginning of its id
+ * sort      "activation", "z", "gap", "feature"; largest first unless ascending. Texts that do not
+ *           tokenise back to their tokens stand behind the others all the same. NULL: the view's own */
+typedef struct ph_store_query {
+    size_t size;
+    const char *view;
+    const char *model, *place;
+    int64_t block, first, last; /* last: of the components, included */
+    const char *feature, *token, *text, *contains, *type, *run, *method, *sort;
+    bool ascending;
+    int64_t limit, offset; /* limit -1: all */
+} ph_store_query;
+#define PH_STORE_QUERY_INIT                                                                        \
+    {                                                                                              \
+        sizeof(ph_store_query), "features", NULL, NULL, -1, -1, -1, NULL, NULL, NULL, NULL, NULL,  \
+            NULL, NULL, NULL, false, -1, 0                                                         \
+    }
+/* A row is a JSON object, followed by a 0; nonzero return ends with PH_ECANCELED. */
+typedef int (*ph_store_row_fn)(const char *row, size_t bytes, void *payload);
+PH_API ph_status ph_store_select(ph_store *store, const ph_store_query *query, ph_store_row_fn row,
+                                 void *payload, ph_error *err);
+
+typedef struct ph_store_counts {
+    int64_t runs, lines;    /* that were looked at */
+    int64_t added, changed; /* of both; the others were there */
+} ph_store_counts;
+/* Put everything that another store holds; of two lines with one key that differ the later one stays.
+ * In transactions of some thousand lines: merging again finishes what was cut off. counts may be
+ * NULL. */
+PH_API ph_status ph_store_merge(ph_store *store, const char *path, ph_store_counts *counts,
+                                ph_error *err);
+/* Read everything and compare it with what its lines say. Each fault is told in one line; nonzero
+ * return ends with PH_ECANCELED. PH_OK: it could be looked at, not that it is sound. */
+typedef int (*ph_store_fault_fn)(const char *fault, void *payload);
+PH_API ph_status ph_store_check(ph_store *store, ph_store_fault_fn fault, void *payload,
                                 ph_error *err);
 
 #ifdef __cplusplus

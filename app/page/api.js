@@ -21,7 +21,7 @@ function post(path, body, signal) {
 
 export const api = {
   live: true,
-  models: async () => (await get("/api/models")).models.map((m) => ({ ...m, key: m.key ?? m.model ?? m.sha256 })),
+  models: async () => (await get("/api/models")).models.map((m) => ({ ...m, key: m.model })),
   blocks: async (model) => (await get("/api/blocks", { model })).blocks,
   map: (model, place, block) => get("/api/map", { model, place, block }),
   feature: (model, feature) => get("/api/feature", { model, feature }),

@@ -38,7 +38,7 @@ function list(key, map, by, name) {
 }
 
 function summary(map) {
-  const known = ranked(map, "activation").length, scanned = ranked(map, "scan").length;
+  const known = ranked(map, "activation").length, scanned = ranked(map, "token_activation").length;
   return `${map.width} features · ${known} with a text · ${scanned} scanned`;
 }
 

@@ -5,7 +5,7 @@ export const MEASURES = {
   activation: { name: "activation", title: "Activation of the best text found, by a plain forward pass", two: false, show: (v) => figure(v) },
   z: { name: "z", title: "How many standard deviations the best text lies above random texts", two: false, show: (v) => signed(v) },
   gap: { name: "gap", title: "Activation of the best text minus that of the best single token", two: true, show: (v) => signed(v, 2) },
-  scan: { name: "one token", title: "Activation of the best single token of the whole vocabulary, exact", two: false, show: (v) => figure(v) },
+  token_activation: { name: "one token", title: "Activation of the best single token of the whole vocabulary, exact", two: false, show: (v) => figure(v) },
 };
 
 /* The measures that a map (columns by name) has values of, in order. */

@@ -31,14 +31,14 @@ export async function modelsView(source, _, __, main) {
 }
 
 function blockRow(key, b, most) {
-  const best = b.best?.activation ?? b.best;
   return element("tr", null,
     element("td", null, element("a", { href: blockLink(key, b.place, b.block) }, tapName(b.place, b.block))),
     element("td", { class: "number" }, b.features),
+    element("td", { class: "number" }, b.scans ?? "–"),
     element("td", { class: "number" }, b.results),
-    element("td", { class: "number lead" }, figure(best)),
-    element("td", { class: "barcell" }, element("i", { style: { width: `${most > 0 && best > 0 ? Math.max(1, (100 * best) / most) : 0}%` } })),
-    element("td", { class: "wide" }, b.best?.text ? plainText(b.best.text) : null));
+    element("td", { class: "number lead" }, figure(b.best)),
+    element("td", { class: "barcell" }, element("i", { style: { width: `${most > 0 && b.best > 0 ? Math.max(1, (100 * b.best) / most) : 0}%` } })),
+    element("td", { class: "wide" }, b.best_text ? plainText(b.best_text) : null));
 }
 
 function bestOf(rows, key) {
@@ -56,13 +56,13 @@ function onceEach(rows) {
 export async function modelView(source, [key], query, main) {
   const [models, blocks] = await Promise.all([source.models(), source.blocks(key)]);
   const model = models.find((m) => m.key === key);
-  const most = Math.max(0, ...blocks.map((b) => b.best?.activation ?? b.best ?? 0));
+  const most = Math.max(0, ...blocks.map((b) => b.best ?? 0));
   const others = models.filter((m) => m.key !== key);
   main.append(crumbs(model, []), element("h1", null, modelTitle(model)),
     element("p", { class: "quiet" }, [model?.blocks ? `${model.blocks} blocks × ${model.width}` : null, model?.file].filter(Boolean).join(" · ")));
   if (!blocks.length) main.append(note("Nothing is kept of this model's features yet."));
   else main.append(element("h2", null, "Places in the model"),
-    table(["place", { text: "features", number: true }, { text: "results", number: true }, { text: "best", number: true, title: "activation of the best text" }, "", ""],
+    table(["place", { text: "features", number: true }, { text: "scanned", number: true }, { text: "texts", number: true }, { text: "best", number: true, title: "activation of the best text" }, "", ""],
       blocks.map((b) => blockRow(key, b, most)), { class: "blocks" }));
   main.append(element("p", { class: "links" },
     source.live ? element("a", { href: link("/search", { model: key }) }, "Search its features") : null,

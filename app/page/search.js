@@ -60,11 +60,15 @@ function startForm(source, models, query) {
     field("seed", seed, "small"), button, problem);
 }
 
-const stateWord = { queued: "waiting", running: "running", done: "done", cancelled: "cancelled", failed: "failed" };
+const STATES = { queued: "waiting", running: "running", done: "done", cancelled: "cancelled", failed: "failed" };
+
+const isOver = (s) => s.state !== "running" && s.state !== "queued";
+const namesOf = (s) => s.features.length > 3 ? `${s.features.slice(0, 2).join(", ")} … ${s.features.at(-1)}` : s.features.join(", ");
 
 function listed(s) {
-  return element("li", null, element("a", { href: link(`/search/${s.id}`) }, s.features ?? s.id), " ",
-    element("span", { class: `state ${s.state}` }, stateWord[s.state] ?? s.state), s.kept ? element("span", { class: "state done" }, "kept") : null);
+  return element("li", null, element("a", { href: link(`/search/${s.id}`) }, namesOf(s)), " ",
+    element("span", { class: `state ${s.state}` }, STATES[s.state] ?? s.state), " ",
+    element("span", { class: "quiet" }, [s.method, count(s.results, "text"), s.kept ? "kept" : null].filter(Boolean).join(" · ")));
 }
 
 export async function searchesView(source, _, query, main) {
@@ -74,98 +78,109 @@ export async function searchesView(source, _, query, main) {
   return "search";
 }
 
-/* What is known of a search, kept up to date by its events. */
-function watchPanel(source, id, model) {
-  const parts = { state: element("span", { class: "state" }), bar: element("progress", { max: 1, value: 0, "aria-label": "progress" }),
-    status: element("p", { class: "quiet" }), current: element("p", { class: "answer-text current" }), found: element("div"), problem: element("p", { class: "problem", role: "alert", hidden: true }) };
-  const act = (what) => async (event) => {
-    event.target.disabled = true;
-    try {
-      await source[what](id);
-    } catch (e) {
-      parts.problem.textContent = e.message;
-      parts.problem.hidden = false;
-      event.target.disabled = false;
-      return;
-    }
-    if (what === "keep") event.target.textContent = "Kept";
-  };
-  parts.cancel = element("button", { type: "button", onclick: act("cancel") }, "Cancel");
-  parts.keep = element("button", { type: "button", class: "main", onclick: act("keep"), hidden: true }, "Keep in the store");
-  parts.curve = curves([{ name: "best so far", values: [] }], "best activation so far");
-  parts.curve.node.hidden = true;
-  parts.node = [element("div", { class: "bar" }, parts.state, parts.cancel, parts.keep), parts.bar, parts.status, parts.problem, parts.current, parts.curve.node, parts.found];
-  parts.show = (results) => {
-    const groups = Map.groupBy ? Map.groupBy(results, (r) => r.feature) : results.reduce((m, r) => m.set(r.feature, [...(m.get(r.feature) ?? []), r]), new Map());
-    const most = strongest(results) || 1;
-    parts.found.replaceChildren(...[...groups].map(([feature, list]) => element("section", null,
-      element("h2", null, element("a", { href: featureLink(model, feature) }, feature)),
-      element("ol", { class: "answers" }, byRank(list).map((r, i) => answer(r, i + 1, most))))));
-  };
-  parts.settle = (s) => {
-    const over = s.state !== "running" && s.state !== "queued";
-    parts.state.textContent = stateWord[s.state] ?? s.state;
-    parts.state.className = `state ${s.state}`;
-    parts.cancel.hidden = over;
-    parts.bar.hidden = over;
-    parts.keep.hidden = !over || !s.results?.length;
-    if (s.kept) Object.assign(parts.keep, { textContent: "Kept", disabled: true });
-    if (over) parts.current.replaceChildren();
-    if (!s.error) return;
-    parts.problem.textContent = s.error;
-    parts.problem.hidden = false;
-  };
-  return parts;
+function grouped(results) {
+  const groups = new Map();
+  for (const r of results) groups.set(r.feature, [...(groups.get(r.feature) ?? []), r]);
+  return [...groups];
 }
 
-function follow(source, id, state, parts) {
-  const results = [...(state.results ?? [])], best = [...(state.curve ?? [])];
-  const events = source.events(id);
-  const on = (name, take) => events.addEventListener(name, (e) => take(JSON.parse(e.data)));
-  const grow = (v) => {
-    if (!Number.isFinite(v)) return;
-    best.push(v);
-    parts.curve.node.hidden = best.length < 2;
-    if (best.length >= 2) parts.curve.update([{ name: "best so far", values: [...best] }]);
+function foundTexts(model, results) {
+  const most = strongest(results) || 1;
+  return grouped(results).map(([feature, list]) => element("section", null,
+    element("h2", null, element("a", { href: featureLink(model, feature) }, feature)),
+    element("ol", { class: "answers" }, byRank(list).map((r, i) => answer(r, i + 1, most)))));
+}
+
+/* The best so far by glimpse, a line for each feature. */
+function climbs(glimpses) {
+  return grouped(glimpses).slice(-5).map(([feature, list]) => {
+    let best = -Infinity;
+    return { name: feature, values: list.map((g) => (best = Math.max(best, g.activation.ids ?? g.activation.soft ?? -Infinity))) };
+  });
+}
+
+/* What is on view of a search: tell(brief), glimpse(g), found(line); over() redraws it all from the last state. */
+function watchPanel(source, id, state) {
+  const results = state.lines.filter((line) => line.type === "dream"), glimpses = [...state.glimpses];
+  const word = element("span", { class: "state" }), bar = element("progress", { max: 1, value: 0, "aria-label": "progress" });
+  const status = element("p", { class: "quiet" }), current = element("p", { class: "answer-text current", "aria-live": "polite" });
+  const problem = element("p", { class: "problem", role: "alert", hidden: true }), texts = element("div");
+  const curve = curves([], "best activation so far");
+
+  const act = (what) => async () => {
+    try {
+      tell(await source[what](id));
+    } catch (e) {
+      problem.textContent = e.message;
+      problem.hidden = false;
+    }
   };
-  on("progress", (p) => {
-    if (p.total) parts.bar.value = p.done / p.total;
-    parts.status.textContent = [p.what, p.total ? `${Math.floor((100 * p.done) / p.total)} %` : null, p.seconds ? seconds(p.seconds) : null].filter(Boolean).join(" · ");
-  });
-  on("current", (c) => {
-    parts.current.replaceChildren(plainText(c.text ?? ""), " ", element("b", { class: "score" }, figure(c.activation?.text ?? c.activation)),
-      element("span", { class: "quiet" }, `  ${c.feature ?? ""}, best so far`));
-    grow(c.activation?.text ?? c.activation);
-  });
-  on("result", (r) => {
-    const same = results.findIndex((x) => x.feature === r.feature && x.rank === r.rank && x.sign === r.sign);
-    if (same >= 0) results[same] = r;
-    else results.push(r);
-    parts.show(results);
-  });
-  on("done", async () => {
+  const cancel = element("button", { type: "button", onclick: act("cancel") }, "Cancel");
+  const keep = element("button", { type: "button", class: "main", onclick: act("keep") }, "Keep in the store");
+
+  function tell(s) {
+    const over = isOver(s);
+    word.textContent = STATES[s.state] ?? s.state;
+    word.className = `state ${s.state}`;
+    cancel.hidden = bar.hidden = over;
+    keep.hidden = over && s.results === 0;
+    keep.disabled = s.kept || s.keep;
+    keep.textContent = s.kept ? "Kept in the store" : s.keep ? "Will be kept" : "Keep in the store";
+    bar.value = s.done;
+    status.textContent = [over ? null : s.stage, s.state === "queued" && s.before ? `behind ${count(s.before, "other")}` : null, s.seconds ? seconds(s.seconds) : null].filter(Boolean).join(" · ");
+    if (over) current.replaceChildren();
+    problem.textContent = s.state === "failed" ? s.error : "";
+    problem.hidden = !problem.textContent;
+  }
+  function climb() {
+    curve.node.hidden = glimpses.length < 2;
+    if (glimpses.length >= 2) curve.update(climbs(glimpses));
+  }
+  return { tell, climb,
+    node: [element("div", { class: "bar" }, word, element("span", { class: "links" }, cancel, keep)), bar, status, problem, current, curve.node, texts],
+    glimpse(g) {
+      glimpses.push(g);
+      const strength = g.activation.ids ?? g.activation.soft;
+      current.replaceChildren(g.text === undefined ? element("span", { class: "quiet" }, "an embedding, no text yet") : plainText(g.text), " ",
+        element("b", { class: "score" }, figure(strength)), element("span", { class: "quiet" }, `  ${g.feature}`));
+      climb();
+    },
+    found(line) {
+      results.push(line);
+      texts.replaceChildren(...foundTexts(state.model, results));
+    },
+    texts: () => texts.replaceChildren(...foundTexts(state.model, results)) };
+}
+
+/* Its events begin with all that was found before: what is known already is left out. */
+function follow(source, id, state, panel) {
+  const events = source.events(id);
+  let lines = state.lines.length, glimpses = state.glimpses.length;
+  const on = (name, take) => events.addEventListener(name, (e) => take(JSON.parse(e.data)));
+  on("run", () => { if (lines > 0) lines--; });
+  on("result", (line) => { if (lines > 0) lines--; else panel.found(line); });
+  on("current", (g) => { if (glimpses > 0) glimpses--; else panel.glimpse(g); });
+  on("progress", panel.tell);
+  on("done", (s) => {
     events.close();
-    const last = await source.search(id);
-    parts.settle(last);
-    if (last.results?.length) parts.show(last.results);
+    panel.tell(s);
   });
   return events;
 }
 
 export async function searchView(source, [id], _, main) {
   const [state, models] = await Promise.all([source.search(id), source.models()]);
-  const parts = watchPanel(source, id, state.model);
-  const model = models.find((m) => m.key === state.model);
-  main.append(element("h1", null, state.features ?? `search ${id}`),
-    element("p", { class: "quiet" }, [model ? modelTitle(model) : null, state.options?.method, state.options?.tokens ? count(state.options.tokens, "token") : null].filter(Boolean).join(" · ")),
-    ...parts.node,
-    element("p", { class: "links" }, element("a", { href: link("/search", { model: state.model, features: state.features, ...state.options }) }, "Search again with other settings")),
+  const panel = watchPanel(source, id, state), model = models.find((m) => m.key === state.model);
+  main.append(element("h1", null, namesOf(state)),
+    element("p", { class: "quiet" }, [model ? modelTitle(model) : null, state.method, state.options?.tokens ? count(state.options.tokens, "token") : null].filter(Boolean).join(" · ")),
+    ...panel.node,
+    element("p", { class: "links" }, element("a", { href: link("/search", { model: state.model, features: state.features.join(", "), ...state.options }) }, "Search again with other settings")),
     note("This address goes on watching after a reload. What is not kept is gone when the server ends."));
-  parts.settle(state);
-  if (state.results?.length) parts.show(state.results);
-  if (state.state === "running" || state.state === "queued") {
-    const events = follow(source, id, state, parts);
-    return { title: `search · ${state.features ?? id}`, leave: () => events.close() };
-  }
-  return `search · ${state.features ?? id}`;
+  panel.tell(state);
+  panel.texts();
+  panel.climb();
+  const title = `search · ${namesOf(state)}`;
+  if (isOver(state)) return title;
+  const events = follow(source, id, state, panel);
+  return { title, leave: () => events.close() };
 }

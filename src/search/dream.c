@@ -134,6 +134,8 @@ static ph_status prepare(struct dream *d, const ph_model *model, const ph_featur
     PH_TRY(ph_features_run(&run, features, &o->run, err));
     PH_TRY(ph__job_open(&d->job, model, &run, err));
     PH_TRY(ph__job_allow(&d->job, &o->constraints, err));
+    d->job.glimpse = o->glimpse;
+    d->job.glimpse_payload = o->glimpse_payload;
     d->task.job = &d->job;
     d->task.o = o;
     d->task.descent = (ph_descent){

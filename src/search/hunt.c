@@ -266,6 +266,7 @@ static void show(ph_hunt *h, ph_quarry *q, const ph_find *f)
     memmove(&q->best[at + 1], &q->best[at], (size_t)(kept - at) * sizeof *q->best);
     q->best[at] = *f;
     q->n_best = kept + 1;
+    q->fresh |= at == 0;
 }
 
 /* ---- evaluate ---- */
@@ -337,9 +338,23 @@ void ph__hunt_charge(ph_hunt *h, int64_t quarry, int64_t tokens)
 
 /* ---- rounds ---- */
 
+static void offer_glimpses(ph_hunt *h)
+{
+    const ph_job *job = h->task->job;
+    for (int64_t i = 0; job->glimpse && i < h->count; i++) {
+        ph_quarry *q = &h->quarries[i];
+        const ph_find *f = &q->best[0];
+        if (q->fresh)
+            job->glimpse(&(ph_glimpse){q->feature, f->ids, (size_t)f->n, f->activation, q->spent},
+                         job->glimpse_payload);
+        q->fresh = false;
+    }
+}
+
 ph_status ph__hunt_look(bool *go_on, ph_hunt *h, const char *stage, double done, ph_error *err)
 {
     const ph_status st = ph__job_progress(h->task->job, stage, done, err);
+    offer_glimpses(h);
     if (st == PH_ECANCELED) h->task->stopped = true;
     *go_on = st == PH_OK;
     return st == PH_ECANCELED ? PH_OK : st;

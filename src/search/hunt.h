@@ -42,6 +42,7 @@ typedef struct ph_quarry {
     ph_find best[PH_KEPT_FINDS]; /* best first, no two more than half alike */
     ph_find reached[PH_STARTS];  /* the best from each start; n 0: none */
     int32_t n_best;
+    bool fresh;              /* best[0] is one that nobody had a glimpse of */
     ph_find front[PH_FRONT]; /* front.h; empty where texts have no cross-entropy */
     int32_t n_front;
 } ph_quarry;

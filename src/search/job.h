@@ -22,6 +22,8 @@ typedef struct ph_job {
     size_t n_allowed;
     bool *is_allowed;
     const ph_constraints *constraints; /* borrowed; NULL: none */
+    ph_glimpse_fn glimpse;             /* NULL: nobody looks */
+    void *glimpse_payload;
 } ph_job;
 
 ph_status ph__job_open(ph_job *out, const ph_model *model, const ph_run_options *run,

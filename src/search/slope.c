@@ -59,6 +59,21 @@ ph_status ph__slope_back(ph_slope *s, ph_error *err)
     return PH_OK;
 }
 
+/* The best of each feature's rows, which stand together. */
+static void offer_glimpses(const ph_slope *s, const ph_row *rows, int64_t step)
+{
+    const ph_job *job = s->job;
+    double best = 0;
+    for (int64_t i = 0; job->glimpse && i < s->n; i++) {
+        const ph_row *r = &rows[i];
+        const double a = r->curve[step], sign = r->region.sign;
+        const bool first = i == 0 || rows[i - 1].feature != r->feature;
+        if (first || sign * a > sign * best) best = a;
+        if (i + 1 == s->n || rows[i + 1].feature != r->feature)
+            job->glimpse(&(ph_glimpse){r->feature, NULL, 0, best, 0}, job->glimpse_payload);
+    }
+}
+
 void ph__slope_note(const ph_slope *s, ph_row *rows, int64_t step)
 {
     for (int64_t i = 0; i < s->n; i++) {
@@ -67,6 +82,7 @@ void ph__slope_note(const ph_slope *s, ph_row *rows, int64_t step)
         r->curve[step] = again ? r->curve[step - 1] : s->activation[i];
         if (r->objective) r->objective[step] = again ? r->objective[step - 1] : s->value[i];
     }
+    offer_glimpses(s, rows, step);
 }
 
 bool ph__finite(const float *x, size_t n)
