@@ -4,7 +4,6 @@
  */
 #include "store/placed.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -43,9 +42,10 @@ static const char *read_place(const char **p, int64_t *block)
 }
 
 /* "[:, tokens, components]" to the end of the text; *component of a single one, else -1. */
-static bool read_region(const char *p, int64_t *component)
+static bool read_region(const char *p, int64_t *component, bool *whole)
 {
     if (!word(&p, " [:, ")) return false;
+    *whole = strncmp(p, ":,", 2) == 0;
     p += strspn(p, "-:0123456789");
     if (!word(&p, ", ")) return false;
     const size_t n = strspn(p, ":0123456789");
@@ -60,15 +60,17 @@ static bool read_region(const char *p, int64_t *component)
 
 ph_placed ph__placed(const char *feature)
 {
-    ph_placed at = {"other", 0, -1};
+    ph_placed at = {"other", 0, -1, false};
     const char *p = feature;
     int64_t block, component;
+    bool whole;
     const bool only = word(&p, "only ");
     const char *place = read_place(&p, &block);
 
-    if (!place || !read_region(p, &component)) return at;
+    if (!place || !read_region(p, &component, &whole)) return at;
     snprintf(at.place, sizeof at.place, "%s%s", only ? "only " : "", place);
     at.block = block;
     at.component = component;
+    at.whole = whole;
     return at;
 }

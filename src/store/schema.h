@@ -4,7 +4,7 @@
 
 enum {
     PH__STORE_APPLICATION = 0x70686f73, /* "phos": what SQLite calls an application_id */
-    PH__STORE_VERSION = 1               /* user_version: of schema.sql */
+    PH__STORE_VERSION = 2               /* user_version: of schema.sql */
 };
 
 /* The text of schema.sql. */

@@ -1,16 +1,30 @@
-/* store.c — a store is opened, checked for what it is, and closed.
+/* store.c — a store is opened, checked for what it is, brought up to date, and closed.
  *
  * SQLite in WAL mode: readers see the last commit while another process writes, and a commit is on
  * the disk (synchronous = FULL) before it is said to be done.
  */
-#include "store/schema.h"
-#include "store/sql.h"
+#include "store/store.h"
 
+#include "base/buf.h"
+#include "store/put.h"
+#include "store/schema.h"
+
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 enum { BUSY_MS = 60000 }; /* a writer waits so long for another */
+
+/* What a store of an earlier version carries into the next: lines and when they were put, the runs'
+ * lines first. Everything else is made of them. */
+static const char *const carried[PH__STORE_VERSION + 1] = {
+    [1] = "SELECT line, at FROM (SELECT 0 AS kind, id, line, at FROM run "
+          "UNION ALL SELECT 1, id, line, at FROM result) ORDER BY kind, id",
+    [2] = "SELECT line, at FROM run UNION ALL "
+          "SELECT b.line, r.at FROM result r JOIN body b ON b.result = r.id"};
+
+/* ---- opening ---- */
 
 /* A store holds text from models and files from anywhere: nothing in one may run. */
 static void defend(sqlite3 *db)
@@ -25,9 +39,11 @@ static void defend(sqlite3 *db)
 static ph_status check_path(const char *path, unsigned flags, ph_error *err)
 {
     struct stat info;
+    char room[96];
     if (stat(path, &info) != 0) {
         if (flags == PH_STORE_CREATE) return PH_OK;
-        return ph__fail(err, PH_EIO, -1, "%s: there is no store yet", path);
+        if (errno == ENOENT) return ph__fail(err, PH_EIO, -1, "%s: there is no store yet", path);
+        return ph__fail(err, PH_EIO, -1, "%s: %s", path, strerror_r(errno, room, sizeof room));
     }
     if (!S_ISREG(info.st_mode)) return ph__fail(err, PH_EIO, -1, "%s: is not a file", path);
     if (info.st_size == 0 && flags != PH_STORE_CREATE)
@@ -35,61 +51,101 @@ static ph_status check_path(const char *path, unsigned flags, ph_error *err)
     return PH_OK;
 }
 
-static ph_status connect_to(ph_store *s, unsigned flags, ph_error *err)
+/* A path as an URI, for a medium that cannot be written: no lock, no log. */
+static ph_status immutable_uri(char **out, const char *path, ph_error *err)
 {
-    const int how = flags == PH_STORE_READ    ? SQLITE_OPEN_READONLY
-                    : flags == PH_STORE_WRITE ? SQLITE_OPEN_READWRITE
-                                              : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-    const int code = sqlite3_open_v2(s->path, &s->db, how | SQLITE_OPEN_NOMUTEX, NULL);
+    ph_status st;
+    ph_str uri = {0};
+    char byte[4];
+
+    PH_GO(ph__str_add(&uri, "file:", 5, err));
+    for (const char *p = path; *p; p++) {
+        const int n = snprintf(byte, sizeof byte, strchr("%?#", *p) ? "%%%02x" : "%c", *p);
+        PH_GO(ph__str_add(&uri, byte, (size_t)n, err));
+    }
+    PH_GO(ph__str_add(&uri, "?immutable=1", 12, err));
+    *out = uri.data;
+    return PH_OK;
+done:
+    ph__str_close(&uri);
+    return st;
+}
+
+static ph_status connect_as(ph_store *s, const char *name, int how, ph_error *err)
+{
+    const int code = sqlite3_open_v2(name, &s->db, how | SQLITE_OPEN_NOMUTEX, NULL);
     if (!s->db) return ph__fail_memory(err, 0);
     if (code != SQLITE_OK) return ph__sql_fail(s, err);
     defend(s->db);
     return PH_OK;
 }
 
-/* Make the tables of a new store; another process may be doing the same. */
-static ph_status create(ph_store *s, ph_error *err)
+/* Reading wants files beside the store too, unless nobody can be writing. */
+static ph_status connect_to(ph_store *s, unsigned flags, ph_error *err)
 {
-    char mark[96];
-    int64_t tables;
     ph_status st;
+    char *uri = NULL;
+    int64_t tables;
 
-    PH_TRY(ph__sql_run(s, "PRAGMA journal_mode = WAL; BEGIN IMMEDIATE", err));
-    PH_GO(ph__sql_integer(&tables, s, "SELECT count(*) FROM sqlite_schema", err));
-    if (tables == 0) {
-        snprintf(mark, sizeof mark, "PRAGMA application_id = %d; PRAGMA user_version = %d",
-                 PH__STORE_APPLICATION, PH__STORE_VERSION);
-        PH_GO(ph__sql_run(s, ph__schema, err));
-        PH_GO(ph__sql_run(s, mark, err));
-    }
-    st = ph__sql_run(s, "COMMIT", err);
-done:
+    if (flags != PH_STORE_READ)
+        return connect_as(
+            s, s->path, SQLITE_OPEN_READWRITE | (flags == PH_STORE_CREATE ? SQLITE_OPEN_CREATE : 0),
+            err);
+    PH_TRY(connect_as(s, s->path, SQLITE_OPEN_READONLY, err));
+    st = ph__sql_integer(&tables, s, "SELECT count(*) FROM sqlite_schema", err);
+    if (sqlite3_errcode(s->db) != SQLITE_CANTOPEN) return st;
+    sqlite3_close(s->db);
+    s->db = NULL;
+    PH_TRY(immutable_uri(&uri, s->path, err));
+    st = connect_as(s, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, err);
+    ph__free(uri);
     return st;
 }
 
-static ph_status check_version(ph_store *s, ph_error *err)
+ph_status ph__store_tables(ph_store *s, ph_error *err)
 {
-    int64_t application, version;
+    char mark[96];
+    snprintf(mark, sizeof mark, "PRAGMA application_id = %d; PRAGMA user_version = %d",
+             PH__STORE_APPLICATION, PH__STORE_VERSION);
+    PH_TRY(ph__sql_run(s, ph__schema, err));
+    return ph__sql_run(s, mark, err);
+}
+
+/* Make a new store; another process may be doing the same. */
+static ph_status create(ph_store *s, ph_error *err)
+{
+    int64_t tables;
+    ph_status st;
+    PH_TRY(ph__sql_run(s, "PRAGMA journal_mode = WAL", err));
+    PH_TRY(ph__sql_run(s, "BEGIN IMMEDIATE", err));
+    st = ph__sql_integer(&tables, s, "SELECT count(*) FROM sqlite_schema", err);
+    if (st == PH_OK && tables == 0) st = ph__store_tables(s, err);
+    if (st == PH_OK) return ph__sql_run(s, "COMMIT", err);
+    sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    return st;
+}
+
+static ph_status read_version(ph_store *s, ph_error *err)
+{
+    int64_t application;
     PH_TRY(ph__sql_integer(&application, s, "PRAGMA application_id", err));
-    PH_TRY(ph__sql_integer(&version, s, "PRAGMA user_version", err));
-    if (application != PH__STORE_APPLICATION)
+    PH_TRY(ph__sql_integer(&s->version, s, "PRAGMA user_version", err));
+    if (application != PH__STORE_APPLICATION || s->version < 1)
         return ph__fail(err, PH_EFORMAT, -1, "%s: an SQLite file, but no store of phosphene",
                         s->path);
-    if (version > PH__STORE_VERSION)
+    if (s->version > PH__STORE_VERSION)
         return ph__fail(err, PH_EFORMAT, -1,
                         "%s: of version %lld, written by a later phosphene; this one knows %d",
-                        s->path, (long long)version, PH__STORE_VERSION);
+                        s->path, (long long)s->version, PH__STORE_VERSION);
     return PH_OK;
 }
 
-ph_status ph_store_open(ph_store **out, const char *path, unsigned flags, ph_error *err)
+ph_status ph__store_open(ph_store **out, const char *path, unsigned flags, ph_error *err)
 {
     ph_status st;
     int64_t tables;
     ph_store *s = NULL;
 
-    if (flags != PH_STORE_READ && flags != PH_STORE_WRITE && flags != PH_STORE_CREATE)
-        return ph__fail(err, PH_EINVAL, -1, "flags %u: expected one of PH_STORE_…", flags);
     PH_TRY(check_path(path, flags, err));
     PH_GO(PH_NEW(&s, 1, err));
     PH_GO(ph__strndup(&s->path, path, strlen(path), err));
@@ -97,8 +153,28 @@ ph_status ph_store_open(ph_store **out, const char *path, unsigned flags, ph_err
     PH_GO(connect_to(s, flags, err));
     PH_GO(ph__sql_integer(&tables, s, "SELECT count(*) FROM sqlite_schema", err));
     if (tables == 0 && flags == PH_STORE_CREATE) PH_GO(create(s, err));
-    PH_GO(check_version(s, err));
+    PH_GO(read_version(s, err));
     PH_GO(ph__sql_run(s, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON", err));
+    *out = s;
+    s = NULL;
+done:
+    ph_store_close(&s);
+    return st;
+}
+
+ph_status ph_store_open(ph_store **out, const char *path, unsigned flags, ph_error *err)
+{
+    ph_store *s = NULL;
+    ph_status st;
+
+    if (flags != PH_STORE_READ && flags != PH_STORE_WRITE && flags != PH_STORE_CREATE)
+        return ph__fail(err, PH_EINVAL, -1, "flags %u: expected one of PH_STORE_…", flags);
+    PH_GO(ph__store_open(&s, path, flags, err));
+    if (s->version < PH__STORE_VERSION && !s->writes) { /* that takes writing */
+        ph_store_close(&s);
+        PH_GO(ph__store_open(&s, path, PH_STORE_WRITE, err));
+    }
+    PH_GO(ph__store_migrate(s, err));
     *out = s;
     s = NULL;
 done:
@@ -117,6 +193,88 @@ void ph_store_close(ph_store **store)
     *store = NULL;
 }
 
+ph_status ph__store_beside(ph_store **out, const char *path, ph_error *err)
+{
+    ph_status st;
+    ph_store *s = NULL;
+
+    PH_GO(PH_NEW(&s, 1, err));
+    PH_GO(ph__strndup(&s->path, path, strlen(path), err));
+    s->version = PH__STORE_VERSION;
+    PH_GO(connect_as(s, "", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err));
+    PH_GO(ph__store_tables(s, err));
+    *out = s;
+    s = NULL;
+done:
+    ph_store_close(&s);
+    return st;
+}
+
+/* ---- versions ---- */
+
+const char *ph__store_carried(const ph_store *s)
+{
+    return carried[s->version];
+}
+
+static ph_status drop_tables(ph_store *s, ph_error *err)
+{
+    ph_status st;
+    ph_str sql = {0};
+    sqlite3_stmt *q = NULL;
+    bool row;
+
+    PH_GO(ph__sql_prepare(&q, s,
+                          "SELECT 'DROP TABLE \"' || replace(name, '\"', '\"\"') || '\";' FROM "
+                          "sqlite_schema WHERE type = 'table'",
+                          err));
+    for (;;) {
+        PH_GO(ph__sql_step(&row, s, q, err));
+        if (!row) break;
+        PH_GO(
+            ph__str_add(&sql, sqlite3_column_text(q, 0), (size_t)sqlite3_column_bytes(q, 0), err));
+    }
+    st = sql.data ? ph__sql_run(s, sql.data, err) : PH_OK;
+done:
+    sqlite3_finalize(q);
+    ph__str_close(&sql);
+    return st;
+}
+
+/* The lines aside, the old tables away, the new ones made and filled. */
+static ph_status renew(ph_store *s, ph_error *err)
+{
+    ph_status st;
+    char *aside = NULL;
+
+    PH_GO(ph__printf(&aside, err, "CREATE TEMP TABLE carried AS %s", ph__store_carried(s)));
+    PH_GO(ph__sql_run(s, aside, err));
+    PH_GO(drop_tables(s, err));
+    PH_GO(ph__store_tables(s, err));
+    PH_GO(ph__put_all(s, s, "SELECT line, at FROM temp.carried ORDER BY rowid", 0, NULL, err));
+    st = ph__sql_run(s, "DROP TABLE temp.carried", err);
+done:
+    ph__free(aside);
+    return st;
+}
+
+ph_status ph__store_migrate(ph_store *s, ph_error *err)
+{
+    ph_status st;
+    if (s->version == PH__STORE_VERSION) return PH_OK;
+    PH_TRY(ph__sql_run(s, "PRAGMA foreign_keys = OFF; BEGIN IMMEDIATE", err));
+    st = read_version(s, err); /* another process may have been faster */
+    if (st == PH_OK && s->version < PH__STORE_VERSION) st = renew(s, err);
+    if (st == PH_OK) st = ph__sql_run(s, "COMMIT; PRAGMA foreign_keys = ON", err);
+    if (st == PH_OK)
+        s->version = PH__STORE_VERSION;
+    else
+        sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    return st;
+}
+
+/* ---- transactions ---- */
+
 ph_status ph_store_begin(ph_store *s, ph_error *err)
 {
     if (!s->writes) return ph__fail(err, PH_EINVAL, -1, "%s: opened for reading only", s->path);
@@ -126,11 +284,17 @@ ph_status ph_store_begin(ph_store *s, ph_error *err)
     return PH_OK;
 }
 
+void ph__store_abandon(ph_store *s)
+{
+    s->begun = false;
+    sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
 ph_status ph_store_commit(ph_store *s, ph_error *err)
 {
     if (!s->begun) return ph__fail(err, PH_EINVAL, -1, "%s: nothing was begun", s->path);
-    s->begun = false;
     const ph_status st = ph__sql_run(s, "COMMIT", err);
-    if (st != PH_OK) sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    if (st != PH_OK) ph__store_abandon(s);
+    s->begun = false;
     return st;
 }

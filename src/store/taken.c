@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static ph_said said(const json_t *object, const char *name)
@@ -100,6 +101,13 @@ static ph_status model_key(ph_taken *t, const json_t *model, ph_error *err)
                       shape.data ? shape.data : "", (long long)t->blocks);
 }
 
+static int plainness(const json_t *settings)
+{
+    const ph_said bos = said(settings, "bos");
+    const bool alone = !said(settings, "prefix").n && !said(settings, "suffix").n;
+    return 2 * alone + (!bos.data || strcmp(bos.data, "auto") == 0);
+}
+
 static ph_status take_run(ph_taken *t, ph_error *err)
 {
     const json_t *model = json_object_get(t->root, "model");
@@ -115,10 +123,19 @@ static ph_status take_run(ph_taken *t, ph_error *err)
     t->blocks = whole(model, "blocks");
     t->width = whole(model, "width");
     t->command = said(t->root, "command");
+    t->plain = plainness(json_object_get(t->root, "settings"));
     return model_key(t, model, err);
 }
 
 /* ---- a result ---- */
+
+/* A difference to as many digits as the figures have that it is made of. */
+static double rounded(double v)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.9g", v);
+    return strtod(text, NULL);
+}
 
 /* activation, of a dream that of its text, and what it is compared with */
 static void take_figures(ph_taken *t)
@@ -128,8 +145,16 @@ static void take_figures(ph_taken *t)
 
     t->activation = json_is_object(a) ? figure(a, "text") : figure(t->root, "activation");
     t->z = figure(t->root, "z");
-    t->gap = t->sign * (t->activation - figure(best, "activation"));
-    t->norm_ratio = figure(t->root, "norm_ratio");
+    t->gap = rounded(t->sign * (t->activation - figure(best, "activation")));
+    t->mean = figure(t->root, "mean");
+    t->sd = figure(t->root, "sd");
+}
+
+static int class_of(const json_t *root)
+{
+    return 4 * !json_is_true(json_object_get(root, "violates")) +
+           2 * !json_is_false(json_object_get(root, "round_trip")) +
+           !(figure(root, "norm_ratio") > 3);
 }
 
 static ph_status take_result(ph_taken *t, ph_error *err)
@@ -143,9 +168,12 @@ static ph_status take_result(ph_taken *t, ph_error *err)
     t->text = said(t->root, "text");
     t->sign = sign.data && *sign.data == '-' ? -1 : 1;
     t->rank = whole(t->root, "rank");
-    t->round_trip = !json_is_false(json_object_get(t->root, "round_trip")) &&
-                    !json_is_true(json_object_get(t->root, "violates"));
+    t->cls = class_of(t->root);
     take_figures(t);
+    if (strcmp(t->type.data, "scan") == 0) {
+        t->top = json_object_get(t->root, "top");
+        t->bottom = json_object_get(t->root, "bottom");
+    }
     return make_key(t, err);
 }
 
@@ -164,7 +192,7 @@ static ph_status parse(json_t **out, const char *line, size_t bytes, ph_error *e
 ph_status ph__taken(ph_taken *out, const char *line, size_t bytes, ph_error *err)
 {
     ph_status st;
-    ph_taken t = {.norm_ratio = NAN, .activation = NAN, .z = NAN, .gap = NAN, .sign = 1};
+    ph_taken t = {.mean = NAN, .sd = NAN, .activation = NAN, .z = NAN, .gap = NAN, .sign = 1};
 
     PH_TRY(parse(&t.root, line, bytes, err));
     t.type = said(t.root, "type");

@@ -22,12 +22,14 @@ typedef struct ph_taken {
     char *model; /* the key of its model, owned */
     ph_said sha256, file, name, quant, family, command;
     int64_t blocks, width; /* 0: not said */
+    int plain; /* 2: without prefix and suffix, plus 1: with the context of --bos auto */
     /* of the others; NaN: not said */
     ph_said method, text;
     int sign;
     int64_t rank;
-    bool round_trip;
-    double norm_ratio, activation, z, gap;
+    int cls; /* 4: breaks no constraint; 2: tokenises back; 1: no outlier norm */
+    double activation, z, gap, mean, sd;
+    const json_t *top, *bottom; /* of a scan; else NULL */
 } ph_taken;
 
 /* Take a line apart: PH_EFORMAT, with the byte where it is no JSON. */
