@@ -77,7 +77,7 @@ function painted() {
 
 export async function blockView(source, [key, block], query, main) {
   const place = query.place ?? "block", at = Number(block);
-  const [raw, model] = await Promise.all([source.map(key, place, at), source.models().then((all) => all.find((m) => m.key === key))]);
+  const [raw, model] = await Promise.all([source.map(key, place, at), source.models().then((all) => all.find((m) => m.key.startsWith(key)))]);
   const inside = ["block", "attn", "mlp", "neuron"].includes(place);
   const steps = inside ? element("nav", { class: "steps", "aria-label": "blocks" },
     at > 1 ? element("a", { href: blockLink(key, place, at - 1), rel: "prev" }, `← block ${at - 1}`) : element("span"),

@@ -111,7 +111,7 @@ export function featureBody(source, key, data, query) {
 
 export async function featureView(source, [key, feature], query, main) {
   const [data, models] = await Promise.all([source.feature(key, feature), source.models()]);
-  const model = models.find((m) => m.key === key), at = parsed(feature);
+  const model = models.find((m) => m.key.startsWith(key)), at = parsed(feature);
   const [node, draw] = featureBody(source, key, data, query);
   main.append(
     crumbs(model, [...(at ? [[tapName(at.place, at.block), blockLink(key, at.place, at.block)]] : []), feature]),

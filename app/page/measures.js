@@ -15,11 +15,11 @@ export function measuresOf(map) {
 
 /* Columns whose component i stands at place i. */
 export function spread(map) {
-  const out = { width: map.width };
+  const width = Math.max(map.width ?? 0, ...map.component.map((c) => c + 1)), out = { width };
   for (const [name, column] of Object.entries(map)) {
     if (!Array.isArray(column)) continue;
     const fill = Object.keys(MEASURES).includes(name) ? NaN : null;
-    out[name] = Array(map.width).fill(fill);
+    out[name] = Array(width).fill(fill);
     map.component.forEach((c, i) => { out[name][c] = column[i] ?? fill; });
   }
   return out;

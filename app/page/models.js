@@ -55,7 +55,7 @@ function onceEach(rows) {
 
 export async function modelView(source, [key], query, main) {
   const [models, blocks] = await Promise.all([source.models(), source.blocks(key)]);
-  const model = models.find((m) => m.key === key);
+  const model = models.find((m) => m.key.startsWith(key));
   const most = Math.max(0, ...blocks.map((b) => b.best ?? 0));
   const others = models.filter((m) => m.key !== key);
   main.append(crumbs(model, []), element("h1", null, modelTitle(model)),
