@@ -18,7 +18,7 @@ function details(line) {
     element("td", { class: "number" }, line.combined ? `${figure(100 * line.combined[i], 0)} %` : "–"))));
 }
 
-function shown(line, most) {
+function scored(line, most) {
   const scale = Math.max(most, largest(line.values));
   const by = line.combined ?? null;
   return [
@@ -44,7 +44,7 @@ export function scoreBox(source, model, feature, most, text) {
     if (!input.value) return out.replaceChildren();
     try {
       const line = await source.score({ model, feature, text: input.value, attribute: attribution.checked }, asked.signal);
-      out.replaceChildren(...shown(line, most).filter(Boolean));
+      out.replaceChildren(...scored(line, most).filter(Boolean));
     } catch (e) {
       if (e.name === "AbortError") return;
       problem.textContent = e.message;

@@ -24,7 +24,7 @@ function bell(scan, x) {
 }
 
 /* Steps of equal share between neighbouring quantiles: the height is share by width. */
-function steps(quantiles, x) {
+function quantileSteps(quantiles, x) {
   const q = Object.entries(quantiles).map(([level, v]) => [Number(level), v]).filter(([, v]) => Number.isFinite(v)).sort((a, b) => a[0] - b[0]);
   const bars = q.slice(1).map(([level, v], i) => ({ from: q[i][1], to: v, height: (level - q[i][0]) / Math.max(v - q[i][1], 1e-9) }));
   const most = Math.max(...bars.map((b) => b.height));
@@ -51,7 +51,7 @@ function drawn(scan, answers, W) {
   const marks = lanes(answers.filter((a) => Number.isFinite(a.value)).sort((a, b) => a.value - b.value), x);
   return svg("svg", { width: W, height: H, role: "img", class: "plot",
     "aria-label": `${inWords(scan)}; ${marks.map((m) => `${m.label} at ${figure(m.value)}`).join(", ")}` },
-  scan.quantiles ? steps(scan.quantiles, x) : bell(scan, x),
+  scan.quantiles ? quantileSteps(scan.quantiles, x) : bell(scan, x),
   svg("line", { class: "axis", x1: SIDE, x2: W - SIDE, y1: BASE, y2: BASE }),
   ticks(low, high).map((v) => svg("g", null, svg("line", { class: "axis", x1: x(v), x2: x(v), y1: BASE, y2: BASE + 5 }),
     svg("text", { x: x(v), y: BASE + 19, "text-anchor": "middle" }, figure(v, 0)))),

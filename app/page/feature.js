@@ -51,7 +51,7 @@ function descents(results) {
 function neighbours(results) {
   const r = results.find((one) => one.nearest?.length);
   if (!r) return null;
-  return [element("p", null, r.nearest.map((n) => element("span", { class: "pair" }, tokenText(n.token), element("b", null, figure(n.cosine))))),
+  return [element("p", { class: "pairs" }, r.nearest.map((n) => element("span", { class: "pair" }, tokenText(n.token), element("b", null, figure(n.cosine))))),
     element("p", { class: "quiet" }, `Nearest token by cosine to each optimised embedding behind answer ${results.indexOf(r) + 1}: far below 1, they lie between the tokens, not on them.`)];
 }
 
