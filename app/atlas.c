@@ -4,6 +4,8 @@
  */
 #include "atlas.h"
 
+#include "keep.h"
+#include "lines.h"
 #include "npz.h"
 #include "output.h"
 #include "progress.h"
@@ -81,9 +83,9 @@ static void nothing(struct atlas *v)
     (void)v;
 }
 
-/* ---- JSON Lines ---- */
+/* ---- lines: delivered whatever the sink ---- */
 
-static ph_status json_begin(struct atlas *v, ph_error *err)
+static ph_status deliver_run(struct atlas *v, ph_error *err)
 {
     json_t *settings = common_settings(v->c);
     json_object_set_new(settings, "top", json_integer((json_int_t)v->o->top));
@@ -91,16 +93,23 @@ static ph_status json_begin(struct atlas *v, ph_error *err)
     return subject_run_line(v->s, v->c, settings, err);
 }
 
-static void json_row(struct atlas *v, const ph_survey_result *r)
+static int deliver_row(struct atlas *v, const ph_survey_result *r)
 {
-    const ph_tokenizer *t = subject_tokenizer(v->s);
-    char name[64];
-    feature_name(name, r->tap, r->component);
-    emit(json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I}", "type", "scan", "run",
-                   v->s->run, "feature", name, "top", token_list(t, r->top, r->n_top, "activation"),
-                   "bottom", token_list(t, r->bottom, r->n_top, "activation"), "mean",
-                   number(r->mean), "sd", number(r->sd), "quantiles", quantiles(r->quantiles), "n",
-                   (json_int_t)r->n));
+    const struct line_source source = {v->s->run, subject_tokenizer(v->s), &v->o->run};
+    return delivering(v->c) ? deliver(v->c, survey_line(&source, r)) : 0;
+}
+
+static ph_status no_begin(struct atlas *v, ph_error *err)
+{
+    (void)v;
+    (void)err;
+    return PH_OK;
+}
+
+static void no_row(struct atlas *v, const ph_survey_result *r)
+{
+    (void)v;
+    (void)r;
 }
 
 /* ---- CSV: RFC 4180, one line a feature ---- */
@@ -270,7 +279,7 @@ static void npz_end(struct atlas *v)
 
 /* ---- */
 
-static const struct sink sinks[] = {{".jsonl", false, json_begin, json_row, nothing},
+static const struct sink sinks[] = {{".jsonl", false, no_begin, no_row, nothing},
                                     {".csv", false, csv_begin, csv_row, nothing},
                                     {".npz", true, npz_begin, npz_row, npz_end},
                                     {"", false, table_begin, table_row, nothing}};
@@ -309,11 +318,11 @@ static int on_result(const ph_survey_result *r, void *payload)
     struct taking *t = payload;
     if (!t->begun) {
         progress_clear();
-        if (t->sink->begin(t->v, &t->err) != PH_OK) return 1;
+        if (t->sink->begin(t->v, &t->err) != PH_OK || deliver_run(t->v, &t->err) != PH_OK) return 1;
         t->begun = true;
     }
     t->sink->row(t->v, r);
-    return ferror(stdout);
+    return deliver_row(t->v, r) || ferror(stdout);
 }
 
 ph_status atlas_run(struct subject *s, struct common *c, const ph_survey_options *o,
@@ -325,12 +334,16 @@ ph_status atlas_run(struct subject *s, struct common *c, const ph_survey_options
     ph_pass_cost cost = {0};
     const bool redirect = path && !t.sink->file;
 
+    const bool json = c->json;
+    c->json = t.sink == &sinks[JSONL];
+    keep_together(c);
     v.depth = o->depth ? o->depth : info->blocks;
     v.k = o->top < info->vocab ? o->top : info->vocab;
     if (redirect && !output_begin(path)) return output_error(err, path, strerror(errno));
     ph_status st = ph_survey(s->model, o, on_result, &t, &cost, err);
     if (t.err.code != PH_OK) *err = t.err, st = t.err.code;
     if (st == PH_OK) t.sink->end(&v);
+    c->json = json;
     if (redirect && !output_end(path, st == PH_OK) && st == PH_OK)
         st = output_error(err, path, strerror(errno));
     if (v.problem) st = output_error(err, path, v.problem);

@@ -1,7 +1,9 @@
 /* cmd_dream.c — phosphene dream: find the texts a feature responds to. */
 #include "among.h"
-#include "dream_line.h"
+#include "dream_settings.h"
 #include "fluency.h"
+#include "keep.h"
+#include "lines.h"
 #include "ordinary.h"
 #include "progress.h"
 #include "table.h"
@@ -182,15 +184,6 @@ static const struct argp argp = {
     NULL,
     NULL};
 
-/* ---- JSON ---- */
-
-static void print_json(const struct dream_command *d, const ph_dream_result *r)
-{
-    const struct dream_said said = {d->subject->run, subject_tokenizer(d->subject), d->corpus,
-                                    &d->o.run};
-    emit(dream_line(&said, r));
-}
-
 /* ---- table ---- */
 
 enum { TEXT_WIDTH = 44 };
@@ -335,8 +328,10 @@ static int on_result(const ph_dream_result *r, void *payload)
 {
     struct dream_command *d = payload;
     d->features += r->rank == 0 && !(d->common.both && d->o.run.sign < 0);
-    d->common.json ? print_json(d, r) : print_row(d, r);
-    return ferror(stdout);
+    const struct line_source source = {d->subject->run, subject_tokenizer(d->subject), &d->o.run};
+    if (!d->common.json) print_row(d, r);
+    if (!delivering(&d->common)) return ferror(stdout);
+    return deliver(&d->common, dream_line(&source, r, d->corpus));
 }
 
 static double now(void)
@@ -378,9 +373,9 @@ static void add_cost(ph_cost *sum, const ph_cost *cost)
 /* One model: its run line, or its rows of the table. */
 static ph_status run(struct dream_command *d, ph_cost *sum, ph_error *err)
 {
-    ph_status st = PH_OK;
+    ph_status st = keep_begin(&d->common, err);
 
-    if (d->common.json)
+    if (st == PH_OK)
         st = subject_run_line(d->subject, &d->common, dream_settings(&d->o, &d->common, &d->allow),
                               err);
     if (st == PH_OK)
@@ -401,6 +396,7 @@ int cmd_dream(int argc, char **argv)
     const ph_dream_options defaults = PH_DREAM_OPTIONS_INIT;
     struct dream_command d = {.o = defaults,
                               .common.several = true,
+                              .common.keeps = KEEPS,
                               .common.signs = true,
                               .ordinary.most_flops = MOST_CORPUS_FLOPS};
     struct subjects all = {0};
@@ -420,6 +416,7 @@ int cmd_dream(int argc, char **argv)
         st = run(&d, &cost, &err);
     }
     if (!d.common.json && !d.common.quiet && d.features) print_summary(&d, &cost, now() - began);
+    st = keep_end(&d.common, st, &err);
     const int status = finish(&d.common, st, &err, all.at[0].specs);
     subjects_close(&all);
     allow_free(&d.allow);

@@ -1,5 +1,7 @@
 /* cmd_recover.c — phosphene recover: find a text again from the hidden layer it produced. */
 #include "given.h"
+#include "keep.h"
+#include "lines.h"
 #include "progress.h"
 #include "search.h"
 #include "table.h"
@@ -127,8 +129,6 @@ static bool exact(const struct recover_command *r)
     return strcmp(r->o.method, "exact") == 0;
 }
 
-/* ---- JSON ---- */
-
 static json_t *settings(const struct recover_command *r)
 {
     const ph_recover_options *o = &r->o;
@@ -144,62 +144,6 @@ static json_t *settings(const struct recover_command *r)
     if (s && o->among) json_object_set_new(s, "among", integers(o->among, o->n_among));
     json_decref(common);
     return s;
-}
-
-static json_t *text_of(const struct recover_command *r, const int32_t *ids, size_t n)
-{
-    char *text = NULL;
-    size_t bytes = 0;
-    if (ph_tokenizer_decode(&text, &bytes, subject_tokenizer(r->subject), ids, n, NULL) != PH_OK)
-        return json_null();
-    json_t *out = utf8(text, bytes);
-    ph_free(text);
-    return out;
-}
-
-static json_t *decodes(const struct recover_command *r, const ph_recover_result *p)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < p->n_decodes; i++) {
-        const ph_recovered *d = &p->decodes[i];
-        json_array_append_new(
-            list, json_pack("{s:s?, s:o, s:o, s:I, s:o}", "decode", d->decode, "ids",
-                            integers(d->ids, p->n), "text", text_of(r, d->ids, p->n), "matched",
-                            (json_int_t)d->matched, "distance", number(d->distance)));
-    }
-    return list;
-}
-
-static void print_json(const struct recover_command *r, const ph_recover_result *p)
-{
-    const ph_recovered *a = p->answer;
-    json_t *line =
-        json_pack("{s:s, s:s, s:s, s:s, s:s?, s:o, s:o}", "type", "recover", "run", r->subject->run,
-                  "feature", p->feature->text, "method", p->method, "decode", a->decode,
-                  "target_ids", integers(p->target_ids, p->n), "ids", integers(a->ids, p->n));
-
-    set_tokens(line, subject_tokenizer(r->subject), a->ids, p->n);
-    json_object_set_new(line, "text", text_of(r, a->ids, p->n));
-    json_object_set_new(line, "target_text", text_of(r, p->target_ids, p->n));
-    json_object_set_new(line, "matched", json_integer((json_int_t)a->matched));
-    json_object_set_new(line, "of", json_integer((json_int_t)p->n));
-    json_object_set_new(line, "distance", number(a->distance));
-    json_object_set_new(line, "random_distance", number(p->random_distance));
-    if (p->n_curve) {
-        json_object_set_new(line, "restart",
-                            p->restart < 0 ? json_null() : json_integer((json_int_t)p->restart));
-        json_object_set_new(line, "soft_distance", number(p->distance));
-        json_object_set_new(line, "decodes", decodes(r, p));
-        json_object_set_new(line, "curve", numbers(p->curve, p->n_curve));
-    }
-    if (exact(r)) {
-        json_object_set_new(line, "tried", json_integer((json_int_t)p->tried));
-        json_object_set_new(line, "tolerance", number(p->tolerance));
-        json_object_set_new(line, "worst_found", number(p->worst_found));
-    }
-    json_object_set_new(line, "token_forwards", json_integer((json_int_t)p->token_forwards));
-    json_object_set_new(line, "seconds", number(p->seconds));
-    emit(line);
 }
 
 /* ---- table ---- */
@@ -304,9 +248,11 @@ static void print_table(const struct recover_command *r, const ph_recover_result
 static int on_result(const ph_recover_result *p, void *payload)
 {
     const struct recover_command *r = payload;
+    const struct line_source source = {r->subject->run, subject_tokenizer(r->subject), &r->o.run};
     progress_clear();
-    r->common.json ? print_json(r, p) : print_table(r, p);
-    return ferror(stdout);
+    if (!r->common.json) print_table(r, p);
+    if (!delivering(&r->common)) return ferror(stdout);
+    return deliver(&r->common, recover_line(&source, p));
 }
 
 /* ---- run ---- */
@@ -327,8 +273,8 @@ static ph_status take_among(struct recover_command *r, ph_error *err)
 static ph_status run(struct recover_command *r, ph_error *err)
 {
     ph_status st = take_among(r, err);
-    if (st == PH_OK && r->common.json)
-        st = subject_run_line(r->subject, &r->common, settings(r), err);
+    if (st == PH_OK) st = keep_begin(&r->common, err);
+    if (st == PH_OK) st = subject_run_line(r->subject, &r->common, settings(r), err);
     if (st != PH_OK) return st;
     return ph_recover(r->subject->model, r->subject->features, &r->given.text, &r->o, on_result, r,
                       err);
@@ -344,6 +290,7 @@ static int run_all(struct recover_command *r)
         r->subject = &all.at[i];
         st = run(r, &err);
     }
+    st = keep_end(&r->common, st, &err);
     const int status = finish(&r->common, st, &err, all.at[0].specs);
     subjects_close(&all);
     return status;
@@ -352,7 +299,7 @@ static int run_all(struct recover_command *r)
 int cmd_recover(int argc, char **argv)
 {
     const ph_recover_options defaults = PH_RECOVER_OPTIONS_INIT;
-    struct recover_command r = {.o = defaults, .common.several = true};
+    struct recover_command r = {.o = defaults, .common.several = true, .common.keeps = KEEPS};
 
     parse_options(&r.common, &argp, argc, argv);
     r.o.run = r.common.run;

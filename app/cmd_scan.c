@@ -1,4 +1,6 @@
 /* cmd_scan.c — phosphene scan: every vocabulary token alone, exact. */
+#include "keep.h"
+#include "lines.h"
 #include "progress.h"
 #include "search.h"
 #include "output.h"
@@ -80,16 +82,6 @@ static const struct argp argp = {
     NULL,
     NULL};
 
-static void print_json(const struct scan_command *s, const ph_scan_result *r)
-{
-    const ph_tokenizer *t = subject_tokenizer(s->subject);
-    emit(json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:I}", "type", "scan", "run",
-                   s->subject->run, "feature", r->feature->text, "top",
-                   token_list(t, r->top, r->n_top, "activation"), "bottom",
-                   token_list(t, r->bottom, r->n_top, "activation"), "mean", number(r->mean), "sd",
-                   number(r->sd), "n", (json_int_t)r->n));
-}
-
 static void print_token(const struct scan_command *s, const ph_near *n)
 {
     char *token = quoted_token(subject_tokenizer(s->subject), n->id);
@@ -114,9 +106,11 @@ static void print_table(const struct scan_command *s, const ph_scan_result *r)
 static int on_result(const ph_scan_result *r, void *payload)
 {
     const struct scan_command *s = payload;
+    const struct line_source source = {s->subject->run, subject_tokenizer(s->subject), &s->o.run};
     progress_clear();
-    s->common.json ? print_json(s, r) : print_table(s, r);
-    return ferror(stdout);
+    if (!s->common.json) print_table(s, r);
+    if (!delivering(&s->common)) return ferror(stdout);
+    return deliver(&s->common, scan_line(&source, r));
 }
 
 static ph_status run_all(struct scan_command *s, ph_error *err)
@@ -131,13 +125,13 @@ static ph_status run_all(struct scan_command *s, ph_error *err)
 
 static ph_status run(struct scan_command *s, ph_error *err)
 {
+    ph_status st = keep_begin(&s->common, err);
+    if (st != PH_OK) return st;
     if (s->common.n_words == 0) return run_all(s, err);
-    if (s->common.json) {
-        json_t *settings = common_settings(&s->common);
-        json_object_set_new(settings, "top", json_integer((json_int_t)s->o.top));
-        const ph_status st = subject_run_line(s->subject, &s->common, settings, err);
-        if (st != PH_OK) return st;
-    } else {
+    json_t *settings = common_settings(&s->common);
+    json_object_set_new(settings, "top", json_integer((json_int_t)s->o.top));
+    if ((st = subject_run_line(s->subject, &s->common, settings, err)) != PH_OK) return st;
+    if (!s->common.json) {
         subject_title(s->subject);
         subject_context(s->subject);
         printf("\n");
@@ -148,7 +142,7 @@ static ph_status run(struct scan_command *s, ph_error *err)
 int cmd_scan(int argc, char **argv)
 {
     const ph_scan_options defaults = PH_SCAN_OPTIONS_INIT;
-    struct scan_command s = {.o = defaults, .common.several = true};
+    struct scan_command s = {.o = defaults, .common.several = true, .common.keeps = KEEPS};
     struct subjects all = {0};
     ph_error err = {0};
 
@@ -165,6 +159,7 @@ int cmd_scan(int argc, char **argv)
     }
     if (to_file && !output_end(s.output, st == PH_OK) && st == PH_OK)
         st = output_error(&err, s.output, strerror(errno));
+    st = keep_end(&s.common, st, &err);
     const int status = finish(&s.common, st, &err, all.at[0].specs);
     subjects_close(&all);
     common_free(&s.common);

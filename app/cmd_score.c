@@ -1,7 +1,8 @@
 /* cmd_score.c — phosphene score and phosphene attribute: a given text, token by token. */
 #include "given.h"
+#include "keep.h"
+#include "lines.h"
 #include "progress.h"
-#include "score_line.h"
 #include "search.h"
 #include "table.h"
 
@@ -62,13 +63,6 @@ static const struct argp attribute_argp = {
     children,
     NULL,
     NULL};
-
-/* ---- JSON ---- */
-
-static void print_json(const struct score_command *s, const ph_score_result *r)
-{
-    emit(score_line(s->subject->run, subject_tokenizer(s->subject), &s->common.run, r));
-}
 
 /* ---- table ---- */
 
@@ -133,18 +127,21 @@ static void print_table(const struct score_command *s, const ph_score_result *r)
 static int on_result(const ph_score_result *r, void *payload)
 {
     const struct score_command *s = payload;
+    const struct line_source source = {s->subject->run, subject_tokenizer(s->subject),
+                                       &s->common.run};
     progress_clear();
-    s->common.json ? print_json(s, r) : print_table(s, r);
-    return ferror(stdout);
+    if (!s->common.json) print_table(s, r);
+    if (!delivering(&s->common)) return ferror(stdout);
+    return deliver(&s->common, score_line(&source, r, s->attribute));
 }
 
 static ph_status run(struct score_command *s, ph_error *err)
 {
-    if (s->common.json) {
-        const ph_status st =
-            subject_run_line(s->subject, &s->common, common_settings(&s->common), err);
-        if (st != PH_OK) return st;
-    } else {
+    ph_status st = keep_begin(&s->common, err);
+    if (st == PH_OK)
+        st = subject_run_line(s->subject, &s->common, common_settings(&s->common), err);
+    if (st != PH_OK) return st;
+    if (!s->common.json) {
         subject_title(s->subject);
         subject_context(s->subject);
         printf("\n");
@@ -162,6 +159,7 @@ static int run_all(struct score_command *s)
         s->subject = &all.at[i];
         st = run(s, &err);
     }
+    st = keep_end(&s->common, st, &err);
     const int status = finish(&s->common, st, &err, all.at[0].specs);
     subjects_close(&all);
     return status;
@@ -169,7 +167,8 @@ static int run_all(struct score_command *s)
 
 static int start(int argc, char **argv, bool attribute)
 {
-    struct score_command s = {.attribute = attribute, .common.several = true};
+    struct score_command s = {
+        .attribute = attribute, .common.several = true, .common.keeps = KEEPS_IF_ASKED};
     parse_options(&s.common, attribute ? &attribute_argp : &score_argp, argc, argv);
     const int status = given_text(&s.given, &s.common) ? run_all(&s) : EXIT_USAGE;
     given_free(&s.given);

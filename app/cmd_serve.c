@@ -1,4 +1,5 @@
 /* cmd_serve.c — phosphene serve: the page in the browser, on this machine. */
+#include "keep.h"
 #include "opt.h"
 #include "serve/assets.h"
 #include "serve/serve.h"
@@ -16,10 +17,9 @@ struct serve_command {
     struct common common;
     struct http_options http;
     bool open, named; /* --open; models were named */
-    const char *store;
 };
 
-enum { KEY_PORT = 2000, KEY_HOST, KEY_OPEN, KEY_STORE };
+enum { KEY_PORT = 2000, KEY_HOST, KEY_OPEN };
 
 static const struct argp_option options[] = {
     {"port", KEY_PORT, "N", 0,
@@ -28,7 +28,6 @@ static const struct argp_option options[] = {
      "Serve on this address of the machine too, for others to see and use (127.0.0.1: this machine "
      "alone)",
      0},
-    {"store", KEY_STORE, "FILE", 0, "The store", 0},
     {"open", KEY_OPEN, NULL, 0, "Open the page in the browser", 0},
     {0}};
 
@@ -43,7 +42,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case KEY_HOST: s->http.host = arg; break;
     case KEY_OPEN: s->open = true; break;
-    case KEY_STORE: s->store = arg; break;
     case ARGP_KEY_END:
         s->named = s->common.n_models > 0;
         if (s->common.n_words) usage_error(state, "%s: expected options only", s->common.words[0]);
@@ -94,13 +92,27 @@ static ph_status make_page(struct serving *s, const char *token, ph_error *err)
     return PH_ENOMEM;
 }
 
+/* The store that was named; else the user's own, without which there is much to look at, too. */
+static ph_status open_archive(struct serving *s, const struct common *c, ph_error *err)
+{
+    char *path = c->no_store ? NULL : keep_path(c);
+    if (path && !c->store) make_folder_of(path);
+    ph_status st = archive_open(&s->archive, path, err);
+    if (st != PH_OK && st != PH_ENOMEM && !c->store) {
+        fprintf(stderr, "phosphene serve: without a store: %s\n", err->msg);
+        st = archive_open(&s->archive, NULL, err);
+    }
+    free(path);
+    return st;
+}
+
 static ph_status open_parts(struct serving *s, struct http **http, const struct serve_command *c,
                             ph_error *err)
 {
     const struct common *common = s->common = &c->common;
     struct http_options o = c->http;
     char token[33];
-    ph_status st = archive_open(&s->archive, c->store, err);
+    ph_status st = open_archive(s, common, err);
 
     o.answer = routes_answer;
     o.payload = s;
@@ -167,7 +179,9 @@ static void wait_for_end(const sigset_t *ends)
 
 int cmd_serve(int argc, char **argv)
 {
-    struct serve_command c = {.common.several = true, .http = {.port = USUAL_PORT, .or_any = true}};
+    struct serve_command c = {.common.several = true,
+                              .common.keeps = KEEPS_IF_ASKED,
+                              .http = {.port = USUAL_PORT, .or_any = true}};
     struct serving s = {0};
     struct http *http = NULL;
     ph_error err = {0};

@@ -1,6 +1,8 @@
 /* emit.c — JSON Lines: one compact object a line, and the run line in front. */
 #include "emit.h"
 
+#include "keep.h"
+
 #include <math.h>
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -15,6 +17,27 @@ void emit(json_t *line)
     puts(text);
     fflush(stdout); /* whoever reads along sees a result when it is there */
     free(text);
+}
+
+bool delivering(const struct common *c)
+{
+    return c->json || keeping(c);
+}
+
+int deliver(const struct common *c, json_t *line)
+{
+    bool goes_on = true;
+    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+
+    json_decref(line);
+    if (!text) return 0;
+    if (keeping(c)) goes_on = keep_line(c, text, strlen(text));
+    if (c->json) {
+        puts(text);
+        fflush(stdout);
+    }
+    free(text);
+    return !goes_on || ferror(stdout);
 }
 
 json_t *number(double v)
@@ -36,12 +59,22 @@ json_t *integers(const int32_t *v, size_t n)
     return a;
 }
 
+/* ph_utf8_clean ends its text with a 0, and a text may hold one: part by part. */
 json_t *utf8(const char *bytes, size_t n)
 {
-    char *clean = NULL;
-    if (ph_utf8_clean(&clean, bytes, n, NULL) != PH_OK) return json_null();
-    json_t *s = json_string(clean);
-    ph_free(clean);
+    char *all = NULL, *clean = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&all, &size);
+    if (!f) return json_null();
+    for (size_t at = 0, part; at <= n; at += part + 1) {
+        part = strnlen(bytes + at, n - at);
+        if (ph_utf8_clean(&clean, bytes + at, part, NULL) == PH_OK) fputs(clean, f);
+        if (at + part < n) fputc(0, f);
+        ph_free(clean);
+        clean = NULL;
+    }
+    json_t *s = fclose(f) == 0 ? json_stringn(all, size) : NULL;
+    free(all);
     return s ? s : json_null();
 }
 
@@ -156,14 +189,15 @@ static void file_sha256(char out[65], const char *path)
     for (unsigned i = 0; i < 32; i++) snprintf(out + 2 * i, 3, "%02x", md[i]);
 }
 
-/* Weights that are not the file's: how they were drawn, and of what sizes. */
-static void set_untrained(json_t *model, const ph_model_info *info)
+/* Its sizes; of weights that are not the file's how they were drawn. */
+static void set_sizes(json_t *model, const ph_model_info *info)
 {
+    json_object_set_new(model, "blocks", json_integer((json_int_t)info->blocks));
+    json_object_set_new(model, "width", json_integer((json_int_t)info->width));
+    if (!info->untrained) return;
     json_object_set_new(model, "untrained", json_true());
     json_object_set_new(model, "init_seed", json_integer((json_int_t)info->untrained_seed));
     if (info->shape) json_object_set_new(model, "shape", json_string(info->shape));
-    json_object_set_new(model, "blocks", json_integer((json_int_t)info->blocks));
-    json_object_set_new(model, "width", json_integer((json_int_t)info->width));
 }
 
 ph_status run_line(json_t **out, char id[17], const struct common *c, const ph_model *model,
@@ -185,18 +219,18 @@ ph_status run_line(json_t **out, char id[17], const struct common *c, const ph_m
     }
     machine_name(machine, sizeof machine, model);
     json_t *line = json_pack(
-        "{s:s, s:s, s:s, s:{s:o, s:s, s:o?, s:s?}, s:s, s:o, s:I, s:s, s:s, s:o}", "type", "run",
-        "id", "", "version", ph_version(), "model", "file", utf8(path, strlen(path)), "sha256", sha,
-        "name", info ? utf8(info->name, strlen(info->name)) : NULL, "quant",
-        info ? info->quant : NULL, "machine", machine, "context", integers(context, n_context),
-        "seed", (json_int_t)c->run.seed, "command", c->command, "input", what, "settings",
-        settings);
+        "{s:s, s:s, s:s, s:{s:o, s:s, s:o?, s:s?, s:s?}, s:s, s:o, s:I, s:s, s:s, s:o}", "type",
+        "run", "id", "", "version", ph_version(), "model", "file", utf8(path, strlen(path)),
+        "sha256", sha, "name", info ? utf8(info->name, strlen(info->name)) : NULL, "quant",
+        info ? info->quant : NULL, "family", info ? info->family : NULL, "machine", machine,
+        "context", integers(context, n_context), "seed", (json_int_t)c->run.seed, "command",
+        c->command, "input", what, "settings", settings);
     if (!line) {
         ph_error full = {PH_ETEXT, -1, "an argument is not valid UTF-8"};
         if (err) *err = full;
         return PH_ETEXT;
     }
-    if (info && info->untrained) set_untrained(json_object_get(line, "model"), info);
+    if (info) set_sizes(json_object_get(line, "model"), info);
     char *key = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(17));
     sha256_hex(id, 16, key ? key : "", key ? strlen(key) : 0);
     free(key);
@@ -211,6 +245,6 @@ ph_status emit_run(char id[17], const struct common *c, const ph_model *model,
 {
     json_t *line = NULL;
     const ph_status st = run_line(&line, id, c, model, context, n_context, what, settings, err);
-    if (st == PH_OK) emit(line);
+    if (st == PH_OK) deliver(c, line);
     return st;
 }

@@ -7,12 +7,18 @@
 /* Print an object and free it. */
 void emit(json_t *line);
 
+/* Print it with --json, keep it if the command keeps its lines, and free it; nonzero if the command must
+ * stop. NULL allowed. */
+int deliver(const struct common *c, json_t *line);
+/* Whether anybody wants lines. */
+bool delivering(const struct common *c);
+
 /* *out = the run line; *id (17 bytes) names the run in every other line. settings is taken over.
  * model may be NULL for a file that holds a vocabulary only. context: see ph_context. */
 ph_status run_line(json_t **out, char id[17], const struct common *c, const ph_model *model,
                    const int32_t *context, size_t n_context, const char *what, json_t *settings,
                    ph_error *err);
-/* … and print it. */
+/* … and deliver it. */
 ph_status emit_run(char id[17], const struct common *c, const ph_model *model,
                    const int32_t *context, size_t n_context, const char *what, json_t *settings,
                    ph_error *err);

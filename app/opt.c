@@ -29,7 +29,9 @@ enum {
     KEY_REDUCE,
     KEY_SIGN,
     KEY_BACKEND,
-    KEY_NO_CACHE
+    KEY_NO_CACHE,
+    KEY_STORE,
+    KEY_NO_STORE
 };
 
 static const struct argp_option options[] = {
@@ -63,6 +65,12 @@ static const struct argp_option options[] = {
     {"sign", KEY_SIGN, "+|-|both", 0,
      "Look for the highest (+) or the lowest (-) activation; dream also for both", 90},
     {"no-cache", KEY_NO_CACHE, NULL, 0, "Neither read nor write complete searches done before", 90},
+    {"store", KEY_STORE, "FILE", 0,
+     "Keep what dream, scan and recover find there (else $PHOSPHENE_STORE, else store.sqlite in "
+     "the "
+     "user's data folder); score and attribute keep only where this is given",
+     90},
+    {"no-store", KEY_NO_STORE, NULL, 0, "Keep nothing", 90},
     {"json", KEY_JSON, NULL, 0, "JSON Lines on stdout", 90},
     {"quiet", 'q', NULL, 0, "No progress, no summary", 90},
     {"verbose", 'v', NULL, 0, "More detail", 90},
@@ -202,6 +210,14 @@ static int parse_model(int key, char *arg, ph_model_options *o, struct argp_stat
     return 0;
 }
 
+static void check_store(const struct common *c, struct argp_state *state)
+{
+    if (!c->store) return;
+    if (!*c->store) usage_error(state, "--store: expected the name of a file");
+    if (c->no_store) usage_error(state, "--store and --no-store: one of them");
+    if (c->keeps == KEEPS_NOTHING) usage_error(state, "--store: this command keeps nothing");
+}
+
 static error_t parse_common(int key, char *arg, struct argp_state *state)
 {
     struct common *c = state->input;
@@ -210,12 +226,15 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
     case KEY_SEED: c->run.seed = (uint64_t)parse_integer(state, "seed", arg, 0, INT64_MAX); break;
     case KEY_JSON: c->json = true; break;
     case KEY_NO_CACHE: c->no_cache = true; break;
+    case KEY_STORE: c->store = arg; break;
+    case KEY_NO_STORE: c->no_store = true; break;
     case 'q': c->quiet = true; break;
     case 'v': c->verbose = true; break;
     case ARGP_KEY_ARGS:
         c->words = state->argv + state->next;
         c->n_words = state->argc - state->next;
         break;
+    case ARGP_KEY_END: check_store(c, state); break;
     default:
         if (parse_model(key, arg, &c->model, state) == 0) return 0;
         return parse_context(key, arg, c, state);
@@ -237,14 +256,32 @@ static char *user_folder(const char *variable, const char *fallback)
     return n < 0 ? NULL : out;
 }
 
+char *user_file(const char *name)
+{
+    char *folder = user_folder("XDG_DATA_HOME", ".local/share"), *path = NULL;
+    if (!folder || asprintf(&path, "%s/%s", folder, name) < 0) path = NULL;
+    free(folder);
+    return path;
+}
+
 static char *default_model(void)
 {
     const char *given = getenv("PHOSPHENE_MODEL");
     if (given && *given) return strdup(given);
-    char *folder = user_folder("XDG_DATA_HOME", ".local/share"), *path = NULL;
-    if (!folder || asprintf(&path, "%s/" DEFAULT_MODEL, folder) < 0) path = NULL;
+    return user_file(DEFAULT_MODEL);
+}
+
+void make_folder_of(const char *path)
+{
+    char *folder = path ? strdup(path) : NULL;
+    if (!folder) return;
+    for (char *p = folder + 1; *p; p++) {
+        if (*p != '/') continue;
+        *p = 0;
+        mkdir(folder, 0755);
+        *p = '/';
+    }
     free(folder);
-    return path;
 }
 
 /* The cache folder, made if need be; NULL where that cannot be. */
@@ -252,12 +289,7 @@ static char *cache_folder(void)
 {
     char *folder = user_folder("XDG_CACHE_HOME", ".cache");
     if (!folder) return NULL;
-    for (char *p = folder + 1; *p; p++) {
-        if (*p != '/') continue;
-        *p = 0;
-        mkdir(folder, 0755);
-        *p = '/';
-    }
+    make_folder_of(folder);
     mkdir(folder, 0755);
     if (access(folder, W_OK) == 0) return folder;
     free(folder);
@@ -325,8 +357,8 @@ void parse_options(struct common *c, const struct argp *argp, int argc, char **a
     argp_parse(argp, argc, argv, 0, NULL, c);
     argv[0] = (char *)(uintptr_t)c->command;
     free(name);
-    settle_models(c);
-    if (!c->no_cache) c->cache = cache_folder();
+    if (!c->no_model) settle_models(c);
+    if (!c->no_cache && !c->no_model) c->cache = cache_folder();
     c->run.cache = c->cache;
     progress_attach(&c->run, c->quiet);
 }

@@ -29,12 +29,20 @@ int cmd_bench(int argc, char **argv);
 
 enum { EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 
+/* Whether a command's lines go to the store. */
+enum keeps { KEEPS_NOTHING, KEEPS_IF_ASKED, KEEPS };
+
 /* Filled by common_argp; a command's own options struct begins with it. */
 struct common {
     const char *command;
-    bool signs;   /* set before parse_options by a command that takes --sign both … */
-    bool both;    /* … which then was given */
-    bool several; /* set before parse_options by a command that takes more than one -m */
+    bool signs;        /* set before parse_options by a command that takes --sign both … */
+    bool both;         /* … which then was given */
+    bool several;      /* set before parse_options by a command that takes more than one -m */
+    bool no_model;     /* set before parse_options by a command that opens none */
+    enum keeps keeps;  /* set before parse_options */
+    const char *store; /* --store, borrowed; NULL: not given */
+    bool no_store;
+    struct keep *keep; /* what became of that; see keep.h */
     struct model_choice {
         char *path;  /* owned */
         char *shape; /* of shape:NAME:FILE, owned; NULL: as the options say */
@@ -81,6 +89,11 @@ void print_error(const struct common *c, const ph_error *err, const char *source
 /* The exit status of a finished command: prints the error if there is one, notices a stdout that
  * could not be written, and turns statuses into 0, 1, 2 or 130. */
 int finish(const struct common *c, ph_status st, const ph_error *err, const char *source);
+
+/* A file of the user's own data folder, to be freed; NULL if out of memory. */
+char *user_file(const char *name);
+/* Make the folders that a path lies in, as far as that goes. */
+void make_folder_of(const char *path);
 
 /* Options as JSON for the run line, to which a command adds its own. */
 json_t *common_settings(const struct common *c);

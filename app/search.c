@@ -66,6 +66,10 @@ void subject_close(struct subject *s)
 ph_status subject_run_line(struct subject *s, const struct common *c, json_t *settings,
                            ph_error *err)
 {
+    if (!delivering(c)) {
+        json_decref(settings);
+        return PH_OK;
+    }
     return emit_run(s->run, c, s->model, s->context, s->n_context, s->specs, settings, err);
 }
 

@@ -28,7 +28,7 @@ struct subjects {
 };
 ph_status subjects_open(struct subjects *s, const struct common *c, ph_error *err);
 void subjects_close(struct subjects *s);
-/* With --json: the run line. settings is taken over. */
+/* The run line, where anybody wants lines. settings is taken over. */
 ph_status subject_run_line(struct subject *s, const struct common *c, json_t *settings,
                            ph_error *err);
 const ph_tokenizer *subject_tokenizer(const struct subject *s);

@@ -12,6 +12,7 @@ import time
 
 WORK = tempfile.mkdtemp(prefix="phosphene-cli-")
 CACHE = os.path.join(WORK, "cache")
+STORE = os.environ["PHOSPHENE_STORE"] = os.path.join(WORK, "store.sqlite")  # never the user's own
 atexit.register(shutil.rmtree, WORK, ignore_errors=True)
 TOOL = os.path.abspath(sys.argv[1])
 TINY = os.path.abspath("tests/data/llama_b.gguf")

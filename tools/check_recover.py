@@ -46,7 +46,7 @@ SEEDS_OF_TEN = 8
 
 
 def run(tool, *args):
-    p = subprocess.run([tool, "recover", "--json", *args], stdout=subprocess.PIPE, check=False)
+    p = subprocess.run([tool, "recover", "--json", "--no-store", *args], stdout=subprocess.PIPE, check=False)
     if p.returncode != 0:
         sys.exit(f"check_recover: {args}: exit {p.returncode}")
     return [row for row in map(json.loads, p.stdout.decode().splitlines()) if row["type"] == "recover"]

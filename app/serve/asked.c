@@ -3,8 +3,7 @@
  * The request's thread reads the question and waits; the worker's thread computes, one question at a
  * time, no longer than SECONDS.
  */
-#include "../emit.h"
-#include "../score_line.h"
+#include "../lines.h"
 #include "../search.h"
 #include "moment.h"
 #include "serve.h"
@@ -32,7 +31,6 @@ struct question {
     double until;
     struct held *held;
     struct subject subject;
-    bool no_model;
     json_t *answer;
     ph_error err;
 };
@@ -114,7 +112,6 @@ static ph_status open_model(struct question *q)
     char *key = models_key(q->s->models, asked);
     ph_status st = key ? models_take(q->s->models, &q->held, key, &q->err)
                        : fail(&q->err, PH_EINVAL, "model: which one?");
-    q->no_model = st != PH_OK;
     if (st == PH_OK) st = archive_allows(q->s->archive, key, spec, &q->err);
     free(key);
     return st;
@@ -212,7 +209,8 @@ static ph_status name_run(struct question *q)
 static int on_score(const ph_score_result *r, void *payload)
 {
     struct question *q = payload;
-    q->answer = score_line(q->subject.run, subject_tokenizer(&q->subject), &q->run, r);
+    const struct line_source from = {q->subject.run, subject_tokenizer(&q->subject), &q->run};
+    q->answer = score_line(&from, r, q->attribute);
     return q->answer == NULL;
 }
 
@@ -262,10 +260,8 @@ static void answer(struct exchange *x, struct question *q)
         q->answer = NULL;
     } else if (q->err.code == PH_ECANCELED) {
         reply_error(x, 503, -1, "that took longer than %d seconds", SECONDS);
-    } else if (q->no_model) {
-        reply_no_model(x, &q->err);
     } else {
-        reply_failure(x, &q->err);
+        reply_no_model(x, &q->err);
     }
 }
 

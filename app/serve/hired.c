@@ -1,7 +1,8 @@
 /* hired.c — one search of the page: what was asked, what it has found, and doing it. */
 #include "hired.h"
 
-#include "../dream_line.h"
+#include "../dream_settings.h"
+#include "../lines.h"
 #include "../ordinary.h"
 #include "moment.h"
 #include "wish.h"
@@ -264,9 +265,8 @@ static bool add_line(struct work *w, json_t *line)
 static int on_result(const ph_dream_result *r, void *payload)
 {
     struct work *w = payload;
-    const struct dream_said said = {w->subject.run, subject_tokenizer(&w->subject), w->corpus,
-                                    &w->j->o.run};
-    return !add_line(w, dream_line(&said, r));
+    const struct line_source from = {w->subject.run, subject_tokenizer(&w->subject), &w->j->o.run};
+    return !add_line(w, dream_line(&from, r, w->corpus));
 }
 
 /* As the command line opens it, but that the model is here already. */

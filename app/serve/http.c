@@ -7,11 +7,14 @@
 #include "guard.h"
 #include "watchdog.h"
 
+#include <limits.h>
 #include <microhttpd.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { MOST_IGNORED = 16 << 20 }; /* bytes of a body that is read only to be refused */
 
 struct http {
     struct MHD_Daemon *daemon;
@@ -26,7 +29,7 @@ struct http {
 struct incoming {
     struct exchange x;
     char *raw; /* the target as sent */
-    bool begun, head;
+    bool begun, refused;
     char *body; /* cap bytes */
     size_t bytes, cap;
 };
@@ -229,17 +232,24 @@ static enum MHD_Result count_host(void *payload, enum MHD_ValueKind kind, const 
     return MHD_YES;
 }
 
+/* The length that a body says to have, as far as that can be believed; 0: it does not say. */
+static long length_of(const struct exchange *x)
+{
+    const char *length = exchange_header(x, "Content-Length");
+    if (!length) return 0;
+    return strlen(length) > 9 ? LONG_MAX : strtol(length, NULL, 10);
+}
+
 /* What can be said before the body is there; true: nothing against it. */
 static bool admit(struct http *http, struct incoming *in, const char *method)
 {
     struct exchange *x = &in->x;
-    const char *why = "out of memory", *length;
+    const char *why = "out of memory";
     int hosts = 0;
     const unsigned wrong = in->raw ? target_parse(&x->target, &why, in->raw) : 503;
     const bool post = strcmp(method, "POST") == 0;
 
-    in->head = strcmp(method, "HEAD") == 0;
-    x->method = in->head ? "GET" : method;
+    x->method = strcmp(method, "HEAD") == 0 ? "GET" : method;
     MHD_get_connection_values(x->connection, MHD_HEADER_KIND, count_host, &hosts);
     if (hosts != 1 || !guard_host(&http->guard, exchange_header(x, "Host")))
         reply_error(x, 403, -1, "this server is not known by that Host");
@@ -255,12 +265,20 @@ static bool admit(struct http *http, struct incoming *in, const char *method)
         reply_error(x, 403, -1, "X-Phosphene-Token is missing or not this server's");
     else if (post && !guard_json(exchange_header(x, "Content-Type")))
         reply_error(x, 415, -1, "expected Content-Type: application/json");
-    else if ((length = exchange_header(x, "Content-Length")) &&
-             (strlen(length) > 9 || strtol(length, NULL, 10) > HTTP_BODY_BYTES))
+    else if (length_of(x) > HTTP_BODY_BYTES)
         reply_error(x, 413, -1, "the body is longer than %d bytes", HTTP_BODY_BYTES);
     else
         return true;
     return false;
+}
+
+/* A client that still sends would not see the answer to what was refused: let it come to its end, if that
+ * is near. */
+static enum MHD_Result refuse(struct incoming *in)
+{
+    const long length = length_of(&in->x);
+    in->refused = length > 0 && length <= MOST_IGNORED;
+    return in->refused ? MHD_YES : send_answer(in);
 }
 
 /* Keep a piece of the body; of one that is too long (and came without its length) no more. */
@@ -292,13 +310,14 @@ static enum MHD_Result serve(void *payload, struct MHD_Connection *connection, c
     if (!in) return MHD_NO;
     if (!in->begun) {
         in->begun = true;
-        return admit(http, in, method) ? MHD_YES : send_answer(in);
+        return admit(http, in, method) ? MHD_YES : refuse(in);
     }
     if (*n) {
-        const enum MHD_Result taken = take_body(in, piece, *n);
+        const enum MHD_Result taken = in->refused ? MHD_YES : take_body(in, piece, *n);
         *n = 0;
         return taken;
     }
+    if (in->refused) return send_answer(in);
     watchdog_answering(http->watchdog, watched(connection), true);
     in->x.body = in->body ? in->body : "";
     in->x.bytes = in->bytes;

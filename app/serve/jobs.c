@@ -29,16 +29,19 @@ static ph_status keep_lines(struct jobs *q, struct job *j, ph_error *err)
     return st;
 }
 
+/* It has ended when what was to be kept is. */
 static void end_job(struct jobs *q, struct job *j, ph_status st, const ph_error *err)
 {
     ph_error unkept = {0};
-    j->ended = moment_now();
-    j->state = st == PH_OK ? JOB_DONE : st == PH_ECANCELED ? JOB_CANCELLED : JOB_FAILED;
-    if (j->state == JOB_FAILED) j->error = *err;
+    const bool failed = st != PH_OK && st != PH_ECANCELED;
+
+    if (failed) j->error = *err;
     if (j->keep && keep_lines(q, j, &unkept) != PH_OK) {
         j->keep = false;
-        if (!j->error.code) j->error = unkept;
+        if (!failed) j->error = unkept;
     }
+    j->ended = moment_now();
+    j->state = failed ? JOB_FAILED : st == PH_OK ? JOB_DONE : JOB_CANCELLED;
     hired_news(q, j);
 }
 
@@ -104,6 +107,10 @@ void jobs_stop(struct jobs *q)
     pthread_cond_broadcast(&q->news);
     pthread_mutex_unlock(&q->lock);
     pthread_join(q->thread, NULL);
+    pthread_mutex_lock(&q->lock);
+    for (int i = 0; i < q->n; i++)
+        if (q->all[i]->state == JOB_QUEUED) end_job(q, q->all[i], PH_ECANCELED, NULL);
+    pthread_mutex_unlock(&q->lock);
 }
 
 void jobs_close(struct jobs **jobs)
@@ -299,6 +306,15 @@ static void tell_state(const struct jobs *q, const struct job *j, const struct s
     json_decref(o);
 }
 
+/* The run line is the first. */
+static void tell_lines(const struct job *j, struct seen *s, size_t most, FILE *out)
+{
+    while (s->lines < j->lines.n && s->lines < most) {
+        const char *text = j->lines.at[s->lines++];
+        tell(out, s, s->lines == 1 ? "run" : "result", text);
+    }
+}
+
 bool jobs_follow(struct jobs *q, struct job *j, struct seen *s, double patience, FILE *out)
 {
     const struct timespec limit = moment_in(patience);
@@ -306,22 +322,20 @@ bool jobs_follow(struct jobs *q, struct job *j, struct seen *s, double patience,
 
     if (s->ended) return false;
     pthread_mutex_lock(&q->lock);
-    while (j->version == s->version && !q->ends && !late)
+    while (j->version == s->version && !late)
         late = pthread_cond_timedwait(&q->news, &q->lock, &limit);
+    tell_lines(j, s, 1, out);
     while (s->glimpses < j->glimpses.n) {
         const char *text = j->glimpses.at[s->glimpses++];
         tell(out, s, "current", text);
     }
-    while (s->lines < j->lines.n) {
-        const char *text = j->lines.at[s->lines++];
-        tell(out, s, s->lines == 1 ? "run" : "result", text);
-    }
+    tell_lines(j, s, j->lines.n, out);
     if (j->version == s->version)
         fputs(": still there\n\n", out);
     else
         tell_state(q, j, s, has_ended(j) ? "done" : "progress", out);
     s->version = j->version;
-    s->ended = has_ended(j) || q->ends;
+    s->ended = has_ended(j);
     pthread_mutex_unlock(&q->lock);
     return true;
 }

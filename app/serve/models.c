@@ -189,10 +189,10 @@ static ph_status from_store(struct models *m, struct held **out, const char *key
     q.view = "models";
     q.model = key;
     if (m->n == MOST) return fail(err, PH_ENOMEM, "too many models");
-    if (!read_key(&h, key)) return fail(err, PH_EINVAL, "no model has that key");
+    if (!read_key(&h, key)) return fail(err, PH_EIO, "no model has that key");
     st = archive_list(m->archive, &list, &q, err);
     const char *file = json_string_value(json_object_get(json_array_get(list, 0), "file"));
-    if (st == PH_OK && !file) st = fail(err, PH_EINVAL, "no model has that key");
+    if (st == PH_EINVAL || (st == PH_OK && !file)) st = fail(err, PH_EIO, "no model has that key");
     if (st == PH_OK) {
         h.key = strdup(key);
         h.path = strdup(file);
@@ -250,6 +250,25 @@ static struct held *known(struct models *m, const char *key)
     for (int i = 0; key && i < m->n; i++)
         if (m->all[i].key && strcmp(m->all[i].key, key) == 0) return &m->all[i];
     return NULL;
+}
+
+json_t *models_width(struct models *m, const char *key)
+{
+    pthread_mutex_lock(&m->lock);
+    const struct held *h = known(m, key);
+    json_t *width = h ? json_incref(json_object_get(h->is, "width")) : NULL;
+    pthread_mutex_unlock(&m->lock);
+    return width;
+}
+
+bool models_mine(struct models *m, const char *key)
+{
+    pthread_mutex_lock(&m->lock);
+    look_at_mine(m);
+    const struct held *h = known(m, key);
+    const bool mine = h && h->mine;
+    pthread_mutex_unlock(&m->lock);
+    return mine;
 }
 
 static bool listed(const json_t *list, const char *key)

@@ -21,12 +21,15 @@ ph_status models_open(struct models **out, const struct common *c, bool named,
                       struct archive *archive, ph_error *err);
 void models_close(struct models **models);
 
-/* Open a model, or use one that is open. PH_EINVAL: nothing is known of that key. PH_EIO: its file is
- * not there. PH_EFORMAT: its content changed. PH_ENOMEM: others are in use. */
+/* Open a model, or use one that is open. PH_EIO: nothing is known of that key, or its file is not there. PH_EFORMAT: its content changed. PH_ENOMEM: others are in use. */
 ph_status models_take(struct models *m, struct held **out, const char *key, ph_error *err);
 void models_give(struct models *m, struct held *held);
 const ph_model *held_model(const struct held *held);
 
+/* Its width, as far as it was open already; else NULL. */
+json_t *models_width(struct models *m, const char *key);
+/* Whether a key is of a model of the command line. */
+bool models_mine(struct models *m, const char *key);
 /* The rows of the store's view, each with "open", and behind them the models of the command line that it
  * does not know. */
 ph_status models_list(struct models *m, json_t **list, ph_error *err);

@@ -24,8 +24,7 @@ json_t *body_object(struct exchange *x)
 
 void reply_no_model(struct exchange *x, const ph_error *err)
 {
-    const bool absent = err->code == PH_EIO || (err->code == PH_EINVAL && err->pos < 0);
-    if (absent)
+    if (err->code == PH_EIO)
         reply_error(x, 404, -1, "%s", err->msg);
     else
         reply_failure(x, err);
@@ -73,7 +72,7 @@ static void answer_search(struct exchange *x)
     if (st == PH_OK)
         reply_json(x, json_pack("{s:s}", "id", id));
     else
-        reply_failure(x, &err);
+        reply_no_model(x, &err);
 }
 
 static void answer_searches(struct exchange *x)

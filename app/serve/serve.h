@@ -38,7 +38,7 @@ void ask_across(struct exchange *x);
 
 /* The body of a POST, an object; NULL: it was refused. */
 json_t *body_object(struct exchange *x);
-/* … and why a model cannot be had. */
+/* A failure, where PH_EIO says that a model is not there. */
 void reply_no_model(struct exchange *x, const ph_error *err);
 
 static inline struct serving *serving_of(const struct exchange *x)

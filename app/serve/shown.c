@@ -75,6 +75,35 @@ static bool need(struct exchange *x, const char *const *names)
     return true;
 }
 
+/* A query that the store refused: nothing is known of a model of the command line until something is kept
+ * of it. true: then there are just no rows. Else the request is answered. */
+static bool none_yet(struct exchange *x, const ph_store_query *q, const ph_error *err)
+{
+    ph_store_query m = PH_STORE_QUERY_INIT;
+    json_t *known = NULL;
+
+    m.view = "models";
+    m.model = q->model;
+    const bool unknown = err->code == PH_EINVAL && q->model &&
+                         archive_list(serving_of(x)->archive, &known, &m, NULL) != PH_OK;
+    json_decref(known);
+    if (unknown && models_mine(serving_of(x)->models, q->model)) return true;
+    if (unknown)
+        reply_error(x, 404, -1, "%s", err->msg);
+    else
+        reply_failure(x, err);
+    return false;
+}
+
+/* The rows of a query; NULL: the request is answered with an error. */
+static json_t *rows_of(struct exchange *x, const ph_store_query *q)
+{
+    json_t *rows = NULL;
+    ph_error err = {0};
+    if (archive_list(serving_of(x)->archive, &rows, q, &err) == PH_OK) return rows;
+    return none_yet(x, q, &err) ? json_array() : NULL;
+}
+
 /* {NAME:[rows]} */
 static void reply_rows(struct exchange *x, const char *name, const ph_store_query *q)
 {
@@ -97,8 +126,8 @@ static void reply_rows(struct exchange *x, const char *name, const ph_store_quer
     free(text);
     if (st == PH_OK)
         reply_error(x, 503, -1, "out of memory");
-    else
-        reply_failure(x, &err);
+    else if (none_yet(x, q, &err))
+        reply_json(x, json_pack("{s:[]}", name));
 }
 
 /* ---- lists ---- */
@@ -149,14 +178,10 @@ static json_t *distinct_tokens(const json_t *rows)
 void show_tokens(struct exchange *x)
 {
     ph_store_query q;
-    json_t *rows = NULL;
-    ph_error err = {0};
+    json_t *rows;
 
     if (!need(x, (const char *[]){"model", "token", NULL}) || !ask(x, &q, "tokens")) return;
-    if (archive_list(serving_of(x)->archive, &rows, &q, &err) != PH_OK) {
-        reply_failure(x, &err);
-        return;
-    }
+    if (!(rows = rows_of(x, &q))) return;
     reply_json(x, json_pack("{s:o, s:o}", "tokens", distinct_tokens(rows), "rows", rows));
 }
 
@@ -186,34 +211,32 @@ static json_t *as_columns(const json_t *rows)
 static json_t *map_of(struct exchange *x, const char *model)
 {
     ph_store_query q;
-    json_t *rows = NULL, *o;
-    ph_error err = {0};
+    json_t *rows, *o;
 
     if (!ask(x, &q, "map")) return NULL;
     q.model = model;
     q.limit = -1;
     if (!q.place) q.place = "block";
-    if (archive_list(serving_of(x)->archive, &rows, &q, &err) != PH_OK) {
-        reply_failure(x, &err);
-        return NULL;
-    }
+    if (!(rows = rows_of(x, &q))) return NULL;
     o = as_columns(rows);
     json_decref(rows);
     return o;
 }
 
-/* Components of the residual stream, as the store knows it. */
+/* Components of the residual stream, as far as it is known. */
 static json_t *width_of(struct exchange *x, const char *model)
 {
     ph_store_query q = PH_STORE_QUERY_INIT;
     json_t *rows = NULL;
     const char *place = target_get(&x->target, "place");
-    const bool wide = place && (strstr(place, "neuron") || strcmp(place, "logits") == 0);
 
+    if (place && (strstr(place, "neuron") || strcmp(place, "logits") == 0)) return json_null();
+    json_t *width = models_width(serving_of(x)->models, model);
+    if (width) return width;
     q.view = "models";
     q.model = model;
-    if (wide || archive_list(serving_of(x)->archive, &rows, &q, NULL) != PH_OK) return json_null();
-    json_t *width = json_incref(json_object_get(json_array_get(rows, 0), "width"));
+    if (archive_list(serving_of(x)->archive, &rows, &q, NULL) != PH_OK) return json_null();
+    width = json_incref(json_object_get(json_array_get(rows, 0), "width"));
     json_decref(rows);
     return width ? width : json_null();
 }
@@ -287,28 +310,26 @@ static ph_status add_runs(struct exchange *x, json_t *o, const json_t *lines, ph
 void show_feature(struct exchange *x)
 {
     ph_store_query q;
-    json_t *lines = NULL, *same = NULL, *o = NULL;
+    json_t *lines, *same = NULL, *o = NULL;
     ph_error err = {0};
-    struct archive *a = serving_of(x)->archive;
 
     if (!need(x, (const char *[]){"model", "feature", NULL}) || !ask(x, &q, "lines")) return;
     q.limit = MOST_LINES;
     q.sort = "activation";
-    ph_status st = archive_list(a, &lines, &q, &err);
+    if (!(lines = rows_of(x, &q))) return;
     q.view = "same_text";
     q.sort = NULL;
     q.limit = USUAL_ROWS;
-    if (st == PH_OK) st = archive_list(a, &same, &q, &err);
-    if (st == PH_OK) o = sort_lines(lines);
-    if (st == PH_OK) st = add_runs(x, o, lines, &err);
-    if (st == PH_OK) {
-        json_object_set_new(o, "feature", json_string(q.feature));
-        json_object_set(o, "same_text", same);
-        reply_json(x, o);
-    } else {
-        json_decref(o);
+    if (!(same = rows_of(x, &q))) goto done;
+    o = sort_lines(lines);
+    json_object_set_new(o, "feature", json_string(q.feature));
+    json_object_set(o, "same_text", same);
+    if (add_runs(x, o, lines, &err) == PH_OK)
+        reply_json(x, json_incref(o));
+    else
         reply_failure(x, &err);
-    }
+done:
+    json_decref(o);
     json_decref(lines);
     json_decref(same);
 }

@@ -414,7 +414,16 @@ const ph_tokenizer *ph_model_tokenizer(const ph_model *model)
 
 ph_status ph_model_sha256(const ph_model *model, char out[65], ph_error *err)
 {
-    return ph__weights_sha256(out, model->weights, err);
+    struct ph_packed *p = model->packed;
+    ph_status st = PH_OK;
+    pthread_mutex_lock(&p->lock);
+    if (!*p->sha256) st = ph__weights_sha256(p->sha256, model->weights, err);
+    if (st == PH_OK)
+        memcpy(out, p->sha256, 65);
+    else
+        *p->sha256 = 0;
+    pthread_mutex_unlock(&p->lock);
+    return st;
 }
 
 ph_status ph__model_identity(char **out, const ph_model *m, ph_error *err)

@@ -42,6 +42,7 @@ struct ph_model {
     /* Packed on demand, under the lock; what is there stays until the model is closed. Logically the
      * model does not change: that is why these may be reached through a const model. */
     struct ph_packed {
+        char sha256[65]; /* of the file, once it was asked for */
         pthread_mutex_t lock;
         ph_block_weights *blocks;
         ph_head_weights head;
