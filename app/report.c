@@ -33,7 +33,7 @@ static int take_feature(const char *row, size_t bytes, void *payload)
     struct gathering *g = payload;
     const int64_t most = g->report->query.limit;
     if (g->matching++ >= most && most >= 0) return 0;
-    json_t *o = json_loadb(row, bytes, 0, NULL);
+    json_t *o = json_loadb(row, bytes, JSON_ALLOW_NUL, NULL);
     g->failed |= !o || json_array_append_new(g->features, o) != 0;
     return g->failed;
 }
@@ -41,7 +41,7 @@ static int take_feature(const char *row, size_t bytes, void *payload)
 static int take_run(const char *row, size_t bytes, void *payload)
 {
     struct gathering *g = payload;
-    json_t *o = json_loadb(row, bytes, 0, NULL);
+    json_t *o = json_loadb(row, bytes, JSON_ALLOW_NUL, NULL);
     g->failed |= !o || json_array_append_new(g->runs, o) != 0;
     return g->failed;
 }
@@ -57,7 +57,7 @@ static void slim(json_t *line)
 static int take_line(const char *row, size_t bytes, void *payload)
 {
     struct gathering *g = payload;
-    json_t *o = json_loadb(row, bytes, 0, NULL);
+    json_t *o = json_loadb(row, bytes, JSON_ALLOW_NUL, NULL);
     g->failed |= !o || json_array_append_new(g->lines, o) != 0;
     slim(o);
     return g->failed;

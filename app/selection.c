@@ -1,6 +1,8 @@
 /* selection.c — which features of the store: the options that show, export and report share. */
 #include "selection.h"
 
+#include "keep.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +10,8 @@
 enum { KEY_STORE = 4000, KEY_PLACE, KEY_BLOCK, KEY_FEATURES, KEY_CONTAINS, KEY_SORT, KEY_LIMIT };
 
 static const struct argp_option options[] = {
-    {"store", KEY_STORE, "FILE", 0, "The store", 0},
+    {"store", KEY_STORE, "FILE", 0,
+     "The store (else $PHOSPHENE_STORE, else store.sqlite in the user's data folder)", 0},
     {"model", 'm', "MODEL", 0, "Only of this model: its file's path or name, or its sha256", 0},
     {"place", KEY_PLACE, "NAME", 0, "Only there: block, attn, mlp, neuron, embed, final, logits", 0},
     {"block", KEY_BLOCK, "N", 0, "Only of this block", 0},
@@ -16,6 +19,7 @@ static const struct argp_option options[] = {
     {"contains", KEY_CONTAINS, "TEXT", 0, "Only those with a text that has this in it", 0},
     {"sort", KEY_SORT, "NAME", 0, "activation, z, gap or feature, the largest first (feature)", 0},
     {"limit", KEY_LIMIT, "N", 0, "No more than these", 0},
+    {"quiet", 'q', NULL, 0, "No word about what was left out", 0},
     {0}};
 
 static void parse_range(struct selection *s, struct argp_state *state, const char *arg)
@@ -32,10 +36,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct selection *s = state->input;
     switch (key) {
-    case KEY_STORE:
-        free(s->store);
-        s->store = strdup(arg);
-        break;
+    case KEY_STORE: s->common.store = arg; break;
+    case 'q': s->common.quiet = true; break;
     case 'm': s->query.model = arg; break;
     case KEY_PLACE: s->query.place = arg; break;
     case KEY_BLOCK: s->query.block = parse_integer(state, "block", arg, 0, INT64_MAX); break;
@@ -71,8 +73,14 @@ void selection_parse(struct selection *s, const struct argp *argp, int64_t limit
     const ph_store_query defaults = PH_STORE_QUERY_INIT;
     s->query = defaults;
     s->query.limit = limit;
+    char *name = NULL;
     s->common.command = argv[0];
+    if (asprintf(&name, "phosphene %s", argv[0]) > 0) argv[0] = name;
+    argp_err_exit_status = EXIT_USAGE;
     argp_parse(argp, argc, argv, 0, NULL, s);
+    argv[0] = (char *)(uintptr_t)s->common.command;
+    free(name);
+    s->store = keep_path(&s->common);
     describe(s);
 }
 

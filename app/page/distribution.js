@@ -5,6 +5,7 @@
  */
 import { element, svg } from "./dom.js";
 import { figure } from "./figures.js";
+import { quotedText } from "./tokens.js";
 
 const H = 186, SIDE = 12, BASE = 138;
 
@@ -56,9 +57,9 @@ function drawn(scan, answers, W) {
   ticks(low, high).map((v) => svg("g", null, svg("line", { class: "axis", x1: x(v), x2: x(v), y1: BASE, y2: BASE + 5 }),
     svg("text", { x: x(v), y: BASE + 19, "text-anchor": "middle" }, figure(v, 0)))),
   [["top", "up"], ["bottom", "down"]].map(([end, side]) => scan[end].map((t) => svg("line", { class: `rug ${side}`, x1: x(t.activation), x2: x(t.activation),
-    y1: BASE - 14, y2: BASE }, svg("title", null, `${JSON.stringify(t.token)} ${figure(t.activation)}`)))),
+    y1: BASE - 14, y2: BASE }, svg("title", null, `${quotedText(t.token)} ${figure(t.activation)}`)))),
   marks.map((m) => svg("g", { class: "answer" }, svg("line", { x1: m.at, x2: m.at, y1: 16 + 16 * m.lane, y2: BASE }),
-    svg("title", null, `${m.title ?? m.label}: ${figure(m.value)}`),
+    svg("title", null, `${quotedText(m.title)}: ${figure(m.value)}`),
     m.clear ? svg("text", { x: m.at > W - 60 ? m.at - 4 : m.at + 4, y: 20 + 16 * m.lane, "text-anchor": m.at > W - 60 ? "end" : "start" }, m.label) : null)),
   svg("text", { x: W / 2, y: H - 6, "text-anchor": "middle", class: "faint" }, "activation"));
 }

@@ -66,8 +66,8 @@ function runs(lines) {
   if (!lines?.length) return null;
   return element("ul", { class: "runs" }, lines.map((run) => element("li", null, element("details", null,
     element("summary", null, element("code", null, run.id), ` ${run.command ?? ""} · seed ${run.seed ?? 0} · version ${run.version ?? ""}`),
-    element("p", { class: "quiet" }, run.machine ?? ""),
-    element("pre", null, JSON.stringify(run.settings ?? {}, null, 1))))));
+    element("dl", { class: "settings" }, Object.entries({ input: run.input, machine: run.machine, ...run.settings }).filter(([, v]) => v !== null && v !== undefined)
+      .map(([name, v]) => [element("dt", null, name), element("dd", null, plainText(typeof v === "string" ? v : JSON.stringify(v)))]))))));
 }
 
 function steps(key, at, width) {

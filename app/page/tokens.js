@@ -31,6 +31,11 @@ export function visible(text) {
   return out.flat();
 }
 
+/* For places that hold no elements: quoted, what cannot be seen as its code. */
+export function quotedText(text) {
+  return JSON.stringify(text ?? "").replace(/[\p{C}\p{Z}]/gu, (c) => (c === " " ? c : `\\u{${c.codePointAt(0).toString(16)}}`));
+}
+
 /* One token alone. */
 export function tokenText(text) {
   if (text === null || text === undefined) return "–";
@@ -47,6 +52,6 @@ export function colouredTokens(tokens, values, most, details) {
   return element("bdi", { class: "text" }, tokens.map((token, i) => {
     const v = values?.[i], strength = Number.isFinite(v) && most > 0 ? Math.min(Math.abs(v) / most, 1) : 0;
     return element("bdi", { class: v < 0 ? "tok down" : "tok up", style: { "--k": strength.toFixed(3) },
-      title: `${JSON.stringify(token)}  ${figure(v, 3)}${details ? details(i) : ""}` }, visible(token));
+      title: `${quotedText(token)}  ${figure(v, 3)}${details ? details(i) : ""}` }, visible(token));
   }));
 }
