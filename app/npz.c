@@ -6,7 +6,7 @@
 #include <string.h>
 #include <zip.h>
 
-enum { ARRAYS = 32, ALIGN = 64 };
+enum { ARRAYS = 48, ALIGN = 64 };
 
 struct npz {
     struct array {

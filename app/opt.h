@@ -26,6 +26,9 @@ int cmd_compare(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
+int cmd_show(int argc, char **argv);
+int cmd_export(int argc, char **argv);
+int cmd_store(int argc, char **argv);
 
 enum { EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 

@@ -973,7 +973,7 @@ PH_API ph_status ph_store_commit(ph_store *store, ph_error *err);
  *           file's path or name, or its name; PH_EINVAL if that is none or several
  * place     "block", "attn", "mlp", "neuron", "embed", "final", "logits", each perhaps behind "only ";
  *           "other" for sums, directions and latents
- * feature   its canonical form
+ * feature   canonical forms, joined by commas; a-b in a region as in the feature language
  * token     digits: an id; else the token's text, a blank before it or not; "7" is a text
  * contains  bytes that the text has in it, none of them special
  * run       the beginning of its id

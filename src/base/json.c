@@ -1,4 +1,4 @@
-/* json.c — JSON texts, read with jansson. */
+/* json.c — JSON texts, read and written with jansson. */
 #include "base/json.h"
 
 /* jansson repeats bytes of the text in its messages. */
@@ -28,5 +28,15 @@ ph_status ph__json_parse(json_t **out, const char *text, size_t bytes, const cha
         return ph__fail(err, PH_EFORMAT, 0, "%s: expected a JSON object", subject);
     }
     *out = root;
+    return PH_OK;
+}
+
+ph_status ph__json_dump(char **out, const json_t *value, ph_error *err)
+{
+    const size_t flags = JSON_COMPACT | JSON_SORT_KEYS;
+    const size_t n = json_dumpb(value, NULL, 0, flags);
+    if (n == 0) return ph__fail_memory(err, 0);
+    PH_TRY(PH_NEW(out, n + 1, err));
+    json_dumpb(value, *out, n, flags);
     return PH_OK;
 }

@@ -64,6 +64,7 @@ CREATE TABLE result (
 
 CREATE UNIQUE INDEX result_key ON result (run, type, ifnull(feature, 0), key);
 CREATE INDEX result_feature ON result (feature, type);
+CREATE INDEX result_best ON result (class DESC, sign DESC, sign * activation DESC) WHERE type = 'dream';
 CREATE INDEX result_text ON result (text) WHERE type = 'dream';
 
 CREATE TABLE body (

@@ -5,6 +5,7 @@
 #include "store/taken.h"
 
 #include "base/file.h"
+#include "base/json.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -62,23 +63,12 @@ static json_t *distinction(const json_t *root, const char *type)
     return all;
 }
 
-/* *out = a value as it is always written, owned. */
-static ph_status written(char **out, const json_t *value, ph_error *err)
-{
-    const size_t flags = JSON_COMPACT | JSON_SORT_KEYS;
-    const size_t n = json_dumpb(value, NULL, 0, flags);
-    if (n == 0) return ph__fail_memory(err, 0);
-    PH_TRY(PH_NEW(out, n + 1, err));
-    json_dumpb(value, *out, n, flags);
-    return PH_OK;
-}
-
 /* As it is written if that is short, else its sha256. */
 static ph_status make_key(ph_taken *t, ph_error *err)
 {
     char digest[65];
     json_t *value = distinction(t->root, t->type.data);
-    ph_status st = written(&t->key, value, err);
+    ph_status st = ph__json_dump(&t->key, value, err);
 
     json_decref(value);
     if (st != PH_OK || strlen(t->key) <= 32) return st;
