@@ -81,6 +81,8 @@ static char *in_words(const struct report_command *r)
     if (q->place) fprintf(f, "%s · ", q->place);
     if (q->block >= 0) fprintf(f, "block %lld · ", (long long)q->block);
     if (q->first >= 0) fprintf(f, "%lld to %lld · ", (long long)q->first, (long long)q->last);
+    if (q->method) fprintf(f, "by %s · ", q->method);
+    if (q->run) fprintf(f, "of run %s · ", q->run);
     if (q->contains) fprintf(f, "with “%s” in a text · ", q->contains);
     fprintf(f, "%s%s", q->sort ? "highest first by " : "in order", q->sort ? q->sort : "");
     return fclose(f) == 0 ? words : NULL;

@@ -22,19 +22,36 @@
 struct gathering {
     ph_store *store;
     const struct report *report;
-    json_t *features; /* rows of the view */
-    json_t *runs, *lines, *seen; /* seen: a member for each run that is there */
+    json_t *features, *runs, *lines;
+    json_t *seen; /* a member for each feature and each run that is there */
     int64_t matching;
     bool failed; /* out of memory */
 };
 
+/* Whether it is there for the first time. */
+static bool is_new(struct gathering *g, const char *a, const char *b)
+{
+    char *name = NULL;
+    if (asprintf(&name, "%s\n%s", a ? a : "", b ? b : "") < 0) return false;
+    const bool is = !json_object_get(g->seen, name);
+    json_object_set_new(g->seen, name, json_true());
+    free(name);
+    return is;
+}
+
+/* A row of a view that has one or several for each feature. */
 static int take_feature(const char *row, size_t bytes, void *payload)
 {
     struct gathering *g = payload;
     const int64_t most = g->report->query.limit;
-    if (g->matching++ >= most && most >= 0) return 0;
     json_t *o = json_loadb(row, bytes, JSON_ALLOW_NUL, NULL);
-    g->failed |= !o || json_array_append_new(g->features, o) != 0;
+
+    g->failed |= !o;
+    if (is_new(g, json_string_value(json_object_get(o, "model")),
+               json_string_value(json_object_get(o, "feature"))) &&
+        (g->matching++ < most || most < 0))
+        json_array_append(g->features, o);
+    json_decref(o);
     return g->failed;
 }
 
@@ -77,10 +94,13 @@ static ph_status gather_lines(struct gathering *g, const json_t *feature, ph_err
     q.model = json_string_value(json_object_get(feature, "model"));
     q.feature = json_string_value(json_object_get(feature, "feature"));
     q.type = "dream";
+    q.method = g->report->query.method;
+    q.run = g->report->query.run;
     q.sort = "activation";
     q.limit = g->report->texts;
     ph_status st = ph_store_select(g->store, &q, take_line, g, err);
     q.type = "scan";
+    q.method = q.run = NULL;
     q.limit = 1;
     if (st == PH_OK) st = ph_store_select(g->store, &q, take_line, g, err);
     return result_of(g, st, err);
@@ -97,9 +117,8 @@ static ph_status gather_runs(struct gathering *g, ph_error *err)
     json_array_foreach(g->lines, i, line)
     {
         q.run = json_string_value(json_object_get(line, "run"));
-        if (!q.run || json_object_get(g->seen, q.run) || st != PH_OK) continue;
-        json_object_set_new(g->seen, q.run, json_true());
-        st = ph_store_select(g->store, &q, take_run, g, err);
+        if (q.run && is_new(g, q.run, NULL) && st == PH_OK)
+            st = ph_store_select(g->store, &q, take_run, g, err);
     }
     return result_of(g, st, err);
 }
@@ -110,11 +129,10 @@ static ph_status gather(struct gathering *g, ph_error *err)
     json_t *feature;
     size_t i;
 
-    q.view = "features";
+    q.view = q.method || q.run ? "results" : "features";
     q.limit = -1;
     ph_status st = result_of(g, ph_store_select(g->store, &q, take_feature, g, err), err);
-    json_array_foreach(g->features, i, feature)
-        if (st == PH_OK) st = gather_lines(g, feature, err);
+    json_array_foreach(g->features, i, feature) if (st == PH_OK) st = gather_lines(g, feature, err);
     if (st == PH_OK) st = gather_runs(g, err);
     if (st != PH_OK || json_array_size(g->lines)) return st;
     *err = (ph_error){.code = PH_EINVAL, .pos = -1, .msg = "the store holds nothing of that"};
@@ -217,15 +235,16 @@ static void print_between(FILE *out, const char *open, const struct part *p, con
 
 static void print_head(FILE *out, const struct part *parts, const char *title)
 {
-    fprintf(out,
-            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
-            "base-uri 'none'; form-action 'none'; script-src 'sha256-%s' 'sha256-%s' 'sha256-%s'; "
-            "style-src 'sha256-%s' 'sha256-%s'\">\n"
-            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-            "<meta name=\"color-scheme\" content=\"light dark\">\n<title>",
-            parts[CHART].hash, parts[DYGRAPH].hash, parts[MODULES].hash, parts[DYGRAPH_STYLE].hash,
-            parts[STYLE].hash);
+    fprintf(
+        out,
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
+        "base-uri 'none'; form-action 'none'; script-src 'sha256-%s' 'sha256-%s' 'sha256-%s'; "
+        "style-src 'sha256-%s' 'sha256-%s'\">\n"
+        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+        "<meta name=\"color-scheme\" content=\"light dark\">\n<title>",
+        parts[CHART].hash, parts[DYGRAPH].hash, parts[MODULES].hash, parts[DYGRAPH_STYLE].hash,
+        parts[STYLE].hash);
     print_text(out, title);
     fputs("</title>\n<link rel=\"icon\" href=\"data:,\">\n", out);
     print_between(out, "<style>", &parts[DYGRAPH_STYLE], "</style>\n");
@@ -235,19 +254,21 @@ static void print_head(FILE *out, const struct part *parts, const char *title)
 static bool print_file(FILE *out, const struct part *parts, const struct gathering *g)
 {
     print_head(out, parts, g->report->title);
-    fputs("<body>\n<header class=\"top\" id=\"top\"></header>\n<main id=\"main\" tabindex=\"-1\"></main>\n"
+    fputs("<body>\n<header class=\"top\" id=\"top\"></header>\n<main id=\"main\" "
+          "tabindex=\"-1\"></main>\n"
           "<noscript>This report is drawn by its own scripts; please allow them.</noscript>\n"
           "<script type=\"application/json\" id=\"lines\">",
           out);
     json_t *lines = json_copy(g->runs);
     if (lines) json_array_extend(lines, g->lines);
-    const bool ok = print_json(
-        out, json_pack("{s:s, s:s, s:s, s:o}", "title", g->report->title, "selection",
-                       g->report->selection, "version", ph_version(), "lines", lines));
+    const bool ok =
+        print_json(out, json_pack("{s:s, s:s, s:s, s:o}", "title", g->report->title, "selection",
+                                  g->report->selection, "version", ph_version(), "lines", lines));
     fputs("</script>\n", out);
     print_between(out, "<script>", &parts[CHART], "</script>\n");
     print_between(out, "<script>", &parts[DYGRAPH], "</script>\n");
-    print_between(out, "<script type=\"module\">", &parts[MODULES], "</script>\n</body>\n</html>\n");
+    print_between(out, "<script type=\"module\">", &parts[MODULES],
+                  "</script>\n</body>\n</html>\n");
     return ok;
 }
 
@@ -256,8 +277,8 @@ static bool print_file(FILE *out, const struct part *parts, const struct gatheri
 ph_status report_write(FILE *out, ph_store *store, const struct report *report,
                        struct report_counts *counts, ph_error *err)
 {
-    struct gathering g = {store,         report,         json_array(), json_array(),
-                          json_array(), json_object(), 0,            false};
+    struct gathering g = {store,         report, json_array(), json_array(), json_array(),
+                          json_object(), 0,      false};
     struct part parts[PARTS] = {0};
     ph_status st = gather(&g, err);
     bool ok = true;

@@ -6,7 +6,7 @@ import { blockView } from "./block.js";
 import { modelTitle } from "./crumbs.js";
 import { featureView } from "./feature.js";
 import { modelView } from "./models.js";
-import { featureLink, modelLink, start } from "./router.js";
+import { blockLink, featureLink, modelLink, start } from "./router.js";
 import { shell } from "./shell.js";
 import { plainText, tokenText } from "./tokens.js";
 
@@ -78,7 +78,9 @@ const report = {
 
 function listing(model) {
   const features = featuresOf(model.key);
+  const taps = new Map(features.filter((f) => f.at).map((f) => [tapName(f.at.place, f.at.block), f.at]));
   return element("section", null, element("h2", null, element("a", { href: modelLink(model.key) }, modelTitle(model))),
+    element("p", { class: "links" }, "Heat maps: ", [...taps].map(([name, at]) => element("a", { href: blockLink(model.key, at.place, at.block) }, name))),
     table(["feature", "best text", { text: "activation", number: true, title: "of the text, by a plain forward pass" }, { text: "z", number: true, title: "standard deviations above random texts" }, { text: "one token", number: true, title: "activation of the best single token" }, "best one token"],
       features.map((f) => element("tr", null,
         element("td", null, element("a", { href: featureLink(model.key, f.feature) }, f.feature)),
