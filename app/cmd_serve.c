@@ -193,6 +193,7 @@ int cmd_serve(int argc, char **argv)
         printf("%s\n", http_url(http));
         fflush(stdout);
         if (c.open) open_browser(http_url(http));
+        free(models_key(s.models, NULL)); /* looks at the models before somebody waits for that */
         wait_for_end(&ends);
     }
     close_parts(&s, &http);

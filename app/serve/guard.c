@@ -134,7 +134,7 @@ bool guard_host(const struct guard *g, const char *host)
     if (n >= sizeof name || (brackets && *rest++ != ']')) return false;
     memcpy(name, host + brackets, n);
     name[n] = 0;
-    if (*rest && *rest != ':') return false;
+    if ((*rest && *rest != ':') || brackets != is_six(name)) return false;
     char *end;
     const long port = *rest ? strtol(rest + 1, &end, 10) : 80;
     if (*rest && (rest[1] < '0' || rest[1] > '9' || *end)) return false;

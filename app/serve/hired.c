@@ -32,9 +32,10 @@ __attribute__((format(printf, 3, 4))) static ph_status fail(ph_error *err, ph_st
 
 /* ---- what is found ---- */
 
-void hired_news(struct jobs *q, struct job *j)
+void hired_news(struct jobs *q, struct job *j, bool progress)
 {
     j->version++;
+    j->progressed += progress;
     pthread_cond_broadcast(&q->news);
 }
 
@@ -203,7 +204,7 @@ static int on_progress(const char *stage, double done, void *payload)
     j->done = done;
     if (other || now - j->told >= BETWEEN) {
         j->told = now;
-        hired_news(w->q, j);
+        hired_news(w->q, j, true);
     }
     const bool stop = j->stop || w->q->ends;
     pthread_mutex_unlock(&w->q->lock);
@@ -248,7 +249,7 @@ static void on_glimpse(const ph_glimpse *g, void *payload)
     if (j->glimpses.n >= JOBS_GLIMPSES) return; /* written by this thread only */
     json_t *o = glimpse_json(w, g, now - j->began);
     pthread_mutex_lock(&w->q->lock);
-    if (add(&j->glimpses, o)) hired_news(w->q, j);
+    if (add(&j->glimpses, o)) hired_news(w->q, j, false);
     pthread_mutex_unlock(&w->q->lock);
 }
 
@@ -257,7 +258,7 @@ static bool add_line(struct work *w, json_t *line)
     pthread_mutex_lock(&w->q->lock);
     const bool ok = add(&w->j->lines, line);
     w->full = w->j->lines.bytes > JOBS_LINE_BYTES;
-    if (ok) hired_news(w->q, w->j);
+    if (ok) hired_news(w->q, w->j, false);
     pthread_mutex_unlock(&w->q->lock);
     return ok && !w->full;
 }

@@ -31,7 +31,8 @@ struct job {
     double done, began, ended, told; /* told: when progress was last news */
     double *glimpsed;                /* (features) when, for throttling; the search's thread only */
     ph_error error;
-    uint64_t version; /* grows with everything that changes */
+    uint64_t version;    /* grows with everything that changes … */
+    uint64_t progressed; /* … and with state, stage and share done */
     unsigned long number;
     int users; /* those who watch or work */
 };
@@ -56,7 +57,7 @@ ph_status hired_new(struct job **out, struct jobs *q, const json_t *wish, ph_err
 void hired_free(struct job *j);
 /* Do it: without the lock, which is taken where something is noted. */
 ph_status hired_run(struct jobs *q, struct job *j, ph_error *err);
-/* Something changed: with the lock. */
-void hired_news(struct jobs *q, struct job *j);
+/* Something changed, and if so its state or progress: with the lock. */
+void hired_news(struct jobs *q, struct job *j, bool progress);
 
 #endif

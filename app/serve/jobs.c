@@ -25,7 +25,7 @@ static ph_status keep_lines(struct jobs *q, struct job *j, ph_error *err)
     pthread_mutex_lock(&q->lock);
     if (st == PH_OK && j->kept < from + n) j->kept = from + n;
     free(lines);
-    hired_news(q, j);
+    hired_news(q, j, true);
     return st;
 }
 
@@ -42,7 +42,7 @@ static void end_job(struct jobs *q, struct job *j, ph_status st, const ph_error 
     }
     j->ended = moment_now();
     j->state = failed ? JOB_FAILED : st == PH_OK ? JOB_DONE : JOB_CANCELLED;
-    hired_news(q, j);
+    hired_news(q, j, true);
 }
 
 static struct job *next(struct jobs *q)
@@ -68,7 +68,7 @@ static void *work(void *payload)
         j->users++;
         j->state = JOB_RUNNING;
         j->began = moment_now();
-        hired_news(q, j);
+        hired_news(q, j, true);
         pthread_mutex_unlock(&q->lock);
         const ph_status st = hired_run(q, j, &err);
         pthread_mutex_lock(&q->lock);
@@ -166,7 +166,7 @@ ph_status jobs_add(struct jobs *q, char id[17], const json_t *wish, ph_error *er
         memcpy(id, j->id, sizeof j->id);
         j->number = ++q->number;
         q->all[q->n++] = j;
-        hired_news(q, j);
+        hired_news(q, j, true);
         j = NULL;
     }
     pthread_mutex_unlock(&q->lock);
@@ -330,11 +330,11 @@ bool jobs_follow(struct jobs *q, struct job *j, struct seen *s, double patience,
         tell(out, s, "current", text);
     }
     tell_lines(j, s, j->lines.n, out);
-    if (j->version == s->version)
-        fputs(": still there\n\n", out);
-    else
+    if (j->version == s->version) fputs(": still there\n\n", out);
+    if (j->progressed != s->progressed)
         tell_state(q, j, s, has_ended(j) ? "done" : "progress", out);
     s->version = j->version;
+    s->progressed = j->progressed;
     s->ended = has_ended(j);
     pthread_mutex_unlock(&q->lock);
     return true;

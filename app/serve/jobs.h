@@ -42,7 +42,7 @@ ph_status jobs_keep(struct jobs *jobs, const char *id, bool *found, ph_error *er
 /* How much of a search somebody has seen. */
 struct seen {
     size_t lines, glimpses;
-    uint64_t version;
+    uint64_t version, progressed;
     bool ended;
 };
 

@@ -187,8 +187,9 @@ void show_tokens(struct exchange *x)
 
 /* ---- columns ---- */
 
-static const char *const columns[] = {"component", "activation", "z",     "gap",
-                                      "text",      "feature",    "token", "token_activation"};
+static const char *const columns[] = {"component", "activation",       "z",       "gap",  "text",
+                                      "token",     "token_activation", "token_z", "mean", "sd",
+                                      "results",   "feature"};
 enum { COLUMNS = sizeof columns / sizeof *columns };
 
 /* Rows with the same members as one object of arrays. */
