@@ -156,6 +156,16 @@ def test_tokens():
     quiet("tokens")
 
 
+def test_texts():
+    visit(f"/results?model={key}")
+    rows = browser.all("tbody td:nth-child(2)")
+    check(len(rows) >= 4, f"all texts: {rows}")
+    browser.find("input[type=search]").send_keys("no text has this")
+    browser.js("document.querySelector('form').requestSubmit()")
+    browser.wait("document.querySelector('.note')")
+    quiet("texts")
+
+
 def test_compare():
     other = next(m["model"] for m in server.get("/api/models")[1]["models"] if m["untrained"])
     visit("/compare?" + urllib.parse.urlencode({"a": key, "b": other, "place": "block", "block": BLOCK}))
@@ -233,7 +243,7 @@ def test_mistake():
 
 def pages():
     return ["/", f"/model/{key}", f"/model/{key}/block/{BLOCK}", path_of(FEATURE) + "?text=The+sky", "/search",
-            f"/tokens?model={key}&token=the", "/compare"]
+            f"/tokens?model={key}&token=the", "/compare", f"/results?model={key}"]
 
 
 def test_phone_and_dark():
@@ -322,7 +332,7 @@ def main():
     browser = Browser()
     server = Server(model=[MODEL, f"untrained:{MODEL}"], store=STORE)
     try:
-        run_tests(test_models, test_heat_map, test_feature, test_box, test_tokens, test_compare, test_unknown, test_search, test_watch,
+        run_tests(test_models, test_heat_map, test_feature, test_box, test_tokens, test_texts, test_compare, test_unknown, test_search, test_watch,
                   test_mistake, test_phone_and_dark, test_names, test_hostile, test_report)
     finally:
         browser.end()

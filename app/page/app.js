@@ -7,6 +7,7 @@ import { featureView } from "./feature.js";
 import { findView } from "./find.js";
 import { modelView, modelsView } from "./models.js";
 import { start } from "./router.js";
+import { textsView } from "./texts.js";
 import { searchView, searchesView } from "./search.js";
 import { shell } from "./shell.js";
 
@@ -17,10 +18,11 @@ const routes = [
   [/^\/model\/([^/]+)\/feature\/(.+)$/, featureView],
   [/^\/search$/, searchesView],
   [/^\/search\/([^/]+)$/, searchView],
+  [/^\/results$/, textsView],
   [/^\/tokens$/, findView],
   [/^\/compare$/, compareView],
 ];
 
 document.getElementById("top").append(element("a", { class: "home", href: "/" }, "phosphene"),
-  element("nav", { "aria-label": "pages" }, [["/", "Models"], ["/search", "Search"], ["/tokens", "Tokens"], ["/compare", "Compare"]].map(([href, text]) => element("a", { href }, text))));
+  element("nav", { "aria-label": "pages" }, [["/", "Models"], ["/search", "Search"], ["/results", "Texts"], ["/tokens", "Tokens"], ["/compare", "Compare"]].map(([href, text]) => element("a", { href }, text))));
 start(routes, shell(api));

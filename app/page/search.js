@@ -91,11 +91,13 @@ function foundTexts(model, results) {
     element("ol", { class: "answers" }, byRank(list).map((r, i) => answer(r, i + 1, most)))));
 }
 
-/* The best so far by glimpse, a line for each feature. */
+/* The best so far by glimpse, a line for each feature: of texts, and only where there are none of
+ * embeddings, which reach what no text does. */
 function climbs(glimpses) {
   return grouped(glimpses).slice(-5).map(([feature, list]) => {
+    const texts = list.some((g) => g.activation.ids !== undefined) ? list.filter((g) => g.activation.ids !== undefined) : list;
     let best = -Infinity;
-    return { name: feature, values: list.map((g) => (best = Math.max(best, g.activation.ids ?? g.activation.soft ?? -Infinity))) };
+    return { name: feature, values: texts.map((g) => (best = Math.max(best, g.activation.ids ?? g.activation.soft))) };
   });
 }
 
