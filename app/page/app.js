@@ -1,28 +1,28 @@
-/* app.js — the page of phosphene serve: its views over the server's answers. */
+/* app.js — the page of phosphene serve: its views over the server's answers. A view's modules are
+ * fetched when it is first gone to, so that none waits for the others'.
+ */
 import { element } from "./dom.js";
 import { api } from "./api.js";
-import { blockView } from "./block.js";
-import { compareView } from "./compare.js";
-import { featureView } from "./feature.js";
-import { findView } from "./find.js";
-import { modelView, modelsView } from "./models.js";
 import { start } from "./router.js";
-import { textsView } from "./texts.js";
-import { searchView, searchesView } from "./search.js";
 import { shell } from "./shell.js";
 
+const view = (module, name) => async (...about) => (await import(module))[name](...about);
+
 const routes = [
-  [/^\/$/, modelsView],
-  [/^\/model\/([^/]+)$/, modelView],
-  [/^\/model\/([^/]+)\/block\/(\d+)$/, blockView],
-  [/^\/model\/([^/]+)\/feature\/(.+)$/, featureView],
-  [/^\/search$/, searchesView],
-  [/^\/search\/([^/]+)$/, searchView],
-  [/^\/results$/, textsView],
-  [/^\/tokens$/, findView],
-  [/^\/compare$/, compareView],
+  [/^\/$/, view("./models.js", "modelsView")],
+  [/^\/model\/([^/]+)$/, view("./models.js", "modelView")],
+  [/^\/model\/([^/]+)\/block\/(\d+)$/, view("./block.js", "blockView")],
+  [/^\/model\/([^/]+)\/feature\/(.+)$/, view("./feature.js", "featureView")],
+  [/^\/search$/, view("./search.js", "searchesView")],
+  [/^\/search\/([^/]+)$/, view("./search.js", "searchView")],
+  [/^\/results$/, view("./texts.js", "textsView")],
+  [/^\/tokens$/, view("./find.js", "findView")],
+  [/^\/compare$/, view("./compare.js", "compareView")],
 ];
 
-document.getElementById("top").append(element("a", { class: "home", href: "/" }, "phosphene"),
-  element("nav", { "aria-label": "pages" }, [["/", "Models"], ["/search", "Search"], ["/results", "Texts"], ["/tokens", "Tokens"], ["/compare", "Compare"]].map(([href, text]) => element("a", { href }, text))));
+const pages = [["/", "Models"], ["/search", "Search"], ["/results", "Texts"], ["/tokens", "Tokens"], ["/compare", "Compare"]];
+
+document.getElementById("top").append(
+  element("a", { class: "home", href: "/" }, "phosphene"),
+  element("nav", { "aria-label": "pages" }, pages.map(([href, text]) => element("a", { href }, text))));
 start(routes, shell(api));

@@ -42,6 +42,11 @@ function summary(map) {
   return `${map.width} features · ${known} with a text · ${scanned} scanned`;
 }
 
+/* The map first: it is what the reader waits for. */
+function afterPaint(then) {
+  requestAnimationFrame(() => setTimeout(then));
+}
+
 /* The map of a tap with its switch, legend, readout and list. */
 export function tapView(key, place, block, raw, query) {
   const map = spread(raw), known = measuresOf(map);
@@ -57,7 +62,7 @@ export function tapView(key, place, block, raw, query) {
     const scale = scaleOf(map[by], MEASURES[by].two);
     heat.draw(map[by], scale);
     legend.replaceChildren(scaleLegend(scale, MEASURES[by].title));
-    ranking.replaceChildren(element("h2", null, `Highest by ${MEASURES[by].name}`), list(key, map, by, name));
+    afterPaint(() => ranking.replaceChildren(element("h2", null, `Highest by ${MEASURES[by].name}`), list(key, map, by, name)));
   };
   show(-1);
   const node = element("section", null,
@@ -69,23 +74,22 @@ export function tapView(key, place, block, raw, query) {
   return [node, draw];
 }
 
-function painted() {
-  requestAnimationFrame(() => setTimeout(() => {
-    performance.mark("heat-painted");
-  }));
-}
 
 export async function blockView(source, [key, block], query, main) {
   const place = query.place ?? "block", at = Number(block);
-  const [raw, model] = await Promise.all([source.map(key, place, at), source.models().then((all) => all.find((m) => m.key.startsWith(key)))]);
+  const models = source.models(), raw = await source.map(key, place, at);
   const inside = ["block", "attn", "mlp", "neuron"].includes(place);
+  const where = element("div", null, crumbs(null, [tapName(place, at)]));
   const steps = inside ? element("nav", { class: "steps", "aria-label": "blocks" },
     at > 1 ? element("a", { href: blockLink(key, place, at - 1), rel: "prev" }, `← block ${at - 1}`) : element("span"),
-    !model?.blocks || at < model.blocks ? element("a", { href: blockLink(key, place, at + 1), rel: "next" }, `block ${at + 1} →`) : null) : null;
+    element("a", { href: blockLink(key, place, at + 1), rel: "next" }, `block ${at + 1} →`)) : null;
   const [node, draw] = tapView(key, place, at, raw, query);
-  main.append(crumbs(model, [tapName(place, at)]), element("div", { class: "bar" }, element("h1", null, tapName(place, at)), steps), node,
+  main.append(where, element("div", { class: "bar" }, element("h1", null, tapName(place, at)), steps), node,
     note("An activation says how strongly the text drives this unit, not what the unit means; z and the best single token are there to compare it with."));
   draw?.();
-  painted();
+  afterPaint(() => performance.mark("heat-painted"));
+  const model = (await models).find((m) => m.key.startsWith(key));
+  where.replaceChildren(crumbs(model, [tapName(place, at)]));
+  if (at === model?.blocks) steps?.querySelector("[rel=next]").remove();
   return `${tapName(place, at)} · ${modelTitle(model)}`;
 }
