@@ -47,20 +47,23 @@ def page_pictures(browser, tool, store):
 
 
 def heat_map(browser, model):
-    browser.look(1000, 640)
+    from selenium.webdriver.common.keys import Keys
+    browser.look(1000, 806)
     browser.open(f"{model}/block/8?by=token_activation")
-    browser.js("document.querySelector('.heat canvas').focus()")
-    browser.press(*["\ue012"], *["\ue014"] * 4)  # once left to have a cursor, then right
-    browser.wait("document.querySelector('.readout a')")
+    browser.js("document.querySelector('.heat canvas').focus({preventScroll: true})")
+    browser.press(Keys.HOME, *[Keys.ARROW_RIGHT] * 5)
+    browser.wait("document.querySelector('.readout a')?.textContent === arguments[0]", FEATURE)
+    browser.js("document.activeElement.blur(); scrollTo(0, 0)")
     browser.picture(OUT / "heat-map.png")
 
 
 def feature(browser, model):
-    browser.look(1000, 1180, dark=True)
+    browser.look(1000, 1000, dark=True)
     text = urllib.parse.quote("The numerator and the denominator of a fraction")
     browser.open(f"{model}/feature/{urllib.parse.quote(FEATURE, safe='')}?text={text}")
     browser.wait("document.querySelector('.box .score')", seconds=120)
     browser.wait("document.querySelector('.plot')")
+    browser.look(1000, int(browser.js("return document.querySelector('.distribution').getBoundingClientRect().bottom + scrollY")) + 12, dark=True)
     browser.picture(OUT / "feature.png")
     browser.look()
 

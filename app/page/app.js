@@ -6,7 +6,10 @@ import { api } from "./api.js";
 import { start } from "./router.js";
 import { shell } from "./shell.js";
 
-const view = (module, name) => async (...about) => (await import(module))[name](...about);
+const view =
+  (module, name) =>
+  async (...about) =>
+    (await import(module))[name](...about);
 
 const routes = [
   [/^\/$/, view("./models.js", "modelsView")],
@@ -17,12 +20,23 @@ const routes = [
   [/^\/search\/([^/]+)$/, view("./search.js", "searchView")],
   [/^\/results$/, view("./texts.js", "textsView")],
   [/^\/tokens$/, view("./find.js", "findView")],
-  [/^\/compare$/, view("./compare.js", "compareView")],
+  [/^\/compare$/, view("./compare.js", "compareView")]
 ];
 
-const pages = [["/", "Models"], ["/search", "Search"], ["/results", "Texts"], ["/tokens", "Tokens"], ["/compare", "Compare"]];
+const pages = [
+  ["/", "Models"],
+  ["/search", "Search"],
+  ["/results", "Texts"],
+  ["/tokens", "Tokens"],
+  ["/compare", "Compare"]
+];
 
 document.getElementById("top").append(
   element("a", { class: "home", href: "/" }, "phosphene"),
-  element("nav", { "aria-label": "pages" }, pages.map(([href, text]) => element("a", { href }, text))));
+  element(
+    "nav",
+    { "aria-label": "pages" },
+    pages.map(([href, text]) => element("a", { href }, text))
+  )
+);
 start(routes, shell(api));

@@ -7,9 +7,13 @@ const LIBRARIES = { Chart: ["/lib/chart.js"], Dygraph: ["/lib/dygraph.js", "/lib
 const wanted = {};
 
 function fetched(path) {
-  return new Promise((done, failed) => document.head.append(path.endsWith(".css")
-    ? element("link", { rel: "stylesheet", href: path, onload: done, onerror: failed })
-    : element("script", { src: path, onload: done, onerror: failed })));
+  return new Promise((done, failed) =>
+    document.head.append(
+      path.endsWith(".css")
+        ? element("link", { rel: "stylesheet", href: path, onload: done, onerror: failed })
+        : element("script", { src: path, onload: done, onerror: failed })
+    )
+  );
 }
 
 /* The report has them in itself. dygraphs' own legend writes style attributes, which our content policy
@@ -25,7 +29,10 @@ function ink(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-const SERIES = { light: ["#1b5fc1", "#cf5a00", "#00776b", "#8a3ea8", "#7a6a00"], dark: ["#6ea8ff", "#ff9a45", "#35c4b0", "#d08be8", "#d8c643"] };
+const SERIES = {
+  light: ["#1b5fc1", "#cf5a00", "#00776b", "#8a3ea8", "#7a6a00"],
+  dark: ["#6ea8ff", "#ff9a45", "#35c4b0", "#d08be8", "#d8c643"]
+};
 
 export function seriesColour(i) {
   const colours = SERIES[isDark() ? "dark" : "light"];
@@ -37,19 +44,49 @@ export function seriesColour(i) {
 export function curves(series, label) {
   const box = element("div", { class: "curves", role: "img", "aria-label": label });
   const legend = element("p", { class: "keys" });
-  let graph = null, shown = series;
-  const key = (at) => legend.replaceChildren(...shown.map((s, i) => element("span", { class: "key", style: { "--c": seriesColour(i) } }, s.name,
-    " ", element("b", null, figure(s.values[at ?? s.values.length - 1], 1)))), at === undefined ? "" : element("span", { class: "quiet" }, `step ${at}`));
-  const rows = () => Array.from({ length: Math.max(1, ...shown.map((s) => s.values.length)) }, (_, i) => [i, ...shown.map((s) => s.values[i] ?? null)]);
-  const options = () => ({ file: rows(), labels: ["step", ...shown.map((_, i) => `line ${i + 1}`)], colors: shown.map((_, i) => seriesColour(i)) });
+  let graph = null,
+    shown = series;
+  const key = (at) =>
+    legend.replaceChildren(
+      ...shown.map((s, i) =>
+        element(
+          "span",
+          { class: "key", style: { "--c": seriesColour(i) } },
+          s.name,
+          " ",
+          element("b", null, figure(s.values[at ?? s.values.length - 1], 1))
+        )
+      ),
+      at === undefined ? "" : element("span", { class: "quiet" }, `step ${at}`)
+    );
+  const rows = () =>
+    Array.from({ length: Math.max(1, ...shown.map((s) => s.values.length)) }, (_, i) => [
+      i,
+      ...shown.map((s) => s.values[i] ?? null)
+    ]);
+  const options = () => ({
+    file: rows(),
+    labels: ["step", ...shown.map((_, i) => `line ${i + 1}`)],
+    colors: shown.map((_, i) => seriesColour(i))
+  });
   const draw = async () => {
     key();
     const Dygraph = await library("Dygraph");
     if (!box.isConnected) return;
     if (graph) return graph.updateOptions(options());
-    graph = new Dygraph(box, rows(), { ...options(), file: undefined, strokeWidth: 1.6, axisLineColor: ink("--line"), gridLineColor: ink("--line"),
-      highlightCallback: (e, x) => key(x), unhighlightCallback: () => key(), axes: { x: { axisLabelFormatter: (v) => (Number.isInteger(v) ? String(v) : "") } },
-      rightGap: 8, highlightCircleSize: 3, animatedZooms: false });
+    graph = new Dygraph(box, rows(), {
+      ...options(),
+      file: undefined,
+      strokeWidth: 1.6,
+      axisLineColor: ink("--line"),
+      gridLineColor: ink("--line"),
+      highlightCallback: (e, x) => key(x),
+      unhighlightCallback: () => key(),
+      axes: { x: { axisLabelFormatter: (v) => (Number.isInteger(v) ? String(v) : "") } },
+      rightGap: 8,
+      highlightCircleSize: 3,
+      animatedZooms: false
+    });
   };
   onTheme(() => {
     if (!box.isConnected || !graph) return;
@@ -57,7 +94,14 @@ export function curves(series, label) {
     graph = null;
     draw();
   });
-  return { node: element("figure", null, legend, box), draw, update: (next) => { shown = next; return draw(); } };
+  return {
+    node: element("figure", null, legend, box),
+    draw,
+    update: (next) => {
+      shown = next;
+      return draw();
+    }
+  };
 }
 
 /* A chart of Chart.js: make(colours) gives its configuration, anew when light changes to dark. */
@@ -74,7 +118,10 @@ export function chart(make, label, tall) {
     Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
     Chart.defaults.animation = false;
     Chart.defaults.maintainAspectRatio = false;
-    drawn = new Chart(canvas, make({ up: seriesColour(1), down: seriesColour(0), ink: ink("--ink"), quiet: ink("--quiet") }));
+    drawn = new Chart(
+      canvas,
+      make({ up: seriesColour(1), down: seriesColour(0), ink: ink("--ink"), quiet: ink("--quiet") })
+    );
   };
   onTheme(() => drawn && canvas.isConnected && draw());
   return { node, draw };

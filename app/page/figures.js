@@ -2,8 +2,10 @@
 export function figure(v, digits = 2) {
   if (v === null || v === undefined || !Number.isFinite(v)) return "–";
   const size = Math.abs(v);
-  const text = size !== 0 && (size < 0.5 * 10 ** -digits || size >= 1e7)
-    ? size.toExponential(1) : size.toFixed(size >= 1000 ? 0 : size >= 100 ? Math.min(digits, 1) : digits);
+  const text =
+    size !== 0 && (size < 0.5 * 10 ** -digits || size >= 1e7)
+      ? size.toExponential(1)
+      : size.toFixed(size >= 1000 ? 0 : size >= 100 ? Math.min(digits, 1) : digits);
   return (v < 0 ? "−" : "") + text;
 }
 
@@ -16,15 +18,25 @@ export function count(n, one, several = one + "s") {
 }
 
 export function seconds(s) {
-  return s < 90 ? `${s.toFixed(s < 10 ? 1 : 0)} s` : `${Math.floor(s / 60)} min ${Math.round(s % 60)} s`;
+  return s < 90
+    ? `${s.toFixed(s < 10 ? 1 : 0)} s`
+    : `${Math.floor(s / 60)} min ${Math.round(s % 60)} s`;
 }
 
 /* {only, place, block, tokens, component} of a canonical form of one component, else null. */
 export function parsed(feature) {
-  const m = /^(only )?(?:block (\d+)(?: (attn|mlp|neuron))?|(embed|final|logits)) \[:, (.+), (\d+)\]$/.exec(feature);
+  const m =
+    /^(only )?(?:block (\d+)(?: (attn|mlp|neuron))?|(embed|final|logits)) \[:, (.+), (\d+)\]$/.exec(
+      feature
+    );
   if (!m) return null;
-  return { only: m[1] ?? "", place: m[1] ? `only ${m[3] ?? m[4] ?? "block"}` : m[3] ?? m[4] ?? "block",
-    block: Number(m[2] ?? 0), tokens: m[5], component: Number(m[6]) };
+  return {
+    only: m[1] ?? "",
+    place: m[1] ? `only ${m[3] ?? m[4] ?? "block"}` : (m[3] ?? m[4] ?? "block"),
+    block: Number(m[2] ?? 0),
+    tokens: m[5],
+    component: Number(m[6])
+  };
 }
 
 /* "block 8 mlp", "only block 8", "logits" */
@@ -42,7 +54,10 @@ export function featureName(place, block, component, tokens = ":") {
 
 /* What people call a model: its file's name; the quantisation stands beside it. */
 export function modelName(model) {
-  const file = (model.file ?? "").split("/").pop().replace(/\.gguf$/i, "");
+  const file = (model.file ?? "")
+    .split("/")
+    .pop()
+    .replace(/\.gguf$/i, "");
   const name = /\/snapshots\//.test(model.file ?? "") ? model.name : file || model.name || "model";
   const quant = model.quant && name.toUpperCase().endsWith(model.quant.toUpperCase());
   return quant ? name.slice(0, -model.quant.length - 1) : name;

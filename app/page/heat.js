@@ -1,7 +1,7 @@
 /* heat.js — one square for each component of a tap, coloured by a measure; by mouse, touch and keys.
  *
- * Arrows move, Home and End go to the ends, Page keys by rows, Enter opens. What is under the pointer or the
- * cursor stands in figures below, and is what a screen reader reads out.
+ * Arrows move, Home and End go to the ends, Page keys by rows, Enter opens. What is under the pointer
+ * or the cursor stands in figures below, and is what a screen reader reads out.
  */
 import { element } from "./dom.js";
 import { onTheme } from "./colour.js";
@@ -18,20 +18,37 @@ function sizes(room, n) {
 }
 
 /* {node, draw(values, scale), point(i)}: values[i] of component i, NaN where nothing is known;
- * at(i, by) is called as the cursor moves, -1 when it leaves, by "pointer" or "key"; open(i) on Enter or a click. */
+ * at(i) is called as the cursor moves, open(i) on Enter or a click. */
 export function heatMap({ n, label, at, open }) {
-  const canvas = element("canvas", { tabindex: 0, role: "application", "aria-roledescription": "heat map", "aria-label": label });
+  const canvas = element("canvas", {
+    tabindex: 0,
+    role: "application",
+    "aria-roledescription": "heat map",
+    "aria-label": label
+  });
   const node = element("div", { class: "heat" }, canvas);
-  let values = [], scale = null, cursor = -1, room = 0, s = null;
+  let values = [],
+    scale = null,
+    cursor = -1,
+    room = 0,
+    s = null;
 
   function square(g, i) {
     const gap = s.cell > 10 ? 1 : 0;
-    return [GUTTER + (i % s.columns) * s.cell, Math.floor(i / s.columns) * s.cell, s.cell - gap, s.cell - gap];
+    return [
+      GUTTER + (i % s.columns) * s.cell,
+      Math.floor(i / s.columns) * s.cell,
+      s.cell - gap,
+      s.cell - gap
+    ];
   }
 
   function paint() {
-    const ratio = devicePixelRatio || 1, g = canvas.getContext("2d");
-    const style = getComputedStyle(canvas), faint = style.getPropertyValue("--line"), quiet = style.getPropertyValue("--quiet");
+    const ratio = devicePixelRatio || 1,
+      g = canvas.getContext("2d");
+    const style = getComputedStyle(canvas),
+      faint = style.getPropertyValue("--line"),
+      quiet = style.getPropertyValue("--quiet");
     canvas.width = Math.round(room * ratio);
     canvas.height = Math.round((s.rows * s.cell + 4) * ratio);
     canvas.style.height = `${s.rows * s.cell + 4}px`;
@@ -52,7 +69,8 @@ export function heatMap({ n, label, at, open }) {
     }
     g.fillStyle = quiet;
     const every = Math.ceil(14 / s.cell);
-    for (let row = 0; row < s.rows; row += every) g.fillText(row * s.columns, GUTTER - 8, (row + 0.5) * s.cell);
+    for (let row = 0; row < s.rows; row += every)
+      g.fillText(row * s.columns, GUTTER - 8, (row + 0.5) * s.cell);
     if (cursor >= 0) outline(g, style);
   }
 
@@ -71,30 +89,49 @@ export function heatMap({ n, label, at, open }) {
     if (s) paint();
   }
 
-  function move(i, by) {
+  function move(i) {
     point(i);
-    at(i, by);
+    at(i);
   }
 
   function under(event) {
     const box = canvas.getBoundingClientRect();
-    const column = Math.floor((event.clientX - box.left - GUTTER) / s.cell), row = Math.floor((event.clientY - box.top - 2) / s.cell);
+    const column = Math.floor((event.clientX - box.left - GUTTER) / s.cell),
+      row = Math.floor((event.clientY - box.top - 2) / s.cell);
     const i = row * s.columns + column;
     return column >= 0 && column < s.columns && row >= 0 && i < n ? i : -1;
   }
 
-  canvas.addEventListener("pointermove", (e) => { const i = under(e); if (i >= 0) move(i, "pointer"); });
-  canvas.addEventListener("pointerdown", (e) => { if (e.pointerType !== "mouse") move(under(e), "pointer"); });
-  canvas.addEventListener("click", (e) => { const i = under(e); if (i >= 0 && e.pointerType !== "touch") open(i, e); });
-  canvas.addEventListener("focus", () => { if (cursor < 0 && canvas.matches(":focus-visible")) move(0, "key"); });
+  canvas.addEventListener("pointermove", (e) => {
+    const i = under(e);
+    if (i >= 0) move(i);
+  });
+  canvas.addEventListener("pointerdown", (e) => {
+    if (e.pointerType !== "mouse") move(under(e));
+  });
+  canvas.addEventListener("click", (e) => {
+    const i = under(e);
+    if (i >= 0 && e.pointerType !== "touch") open(i, e);
+  });
+  canvas.addEventListener("focus", () => {
+    if (cursor < 0 && canvas.matches(":focus-visible")) move(0);
+  });
   canvas.addEventListener("keydown", (e) => {
-    const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: s.columns, ArrowUp: -s.columns, PageDown: 5 * s.columns,
-      PageUp: -5 * s.columns, Home: -n, End: n };
+    const steps = {
+      ArrowRight: 1,
+      ArrowLeft: -1,
+      ArrowDown: s.columns,
+      ArrowUp: -s.columns,
+      PageDown: 5 * s.columns,
+      PageUp: -5 * s.columns,
+      Home: -n,
+      End: n
+    };
     if (e.key === "Enter" && cursor >= 0) return open(cursor, e);
     if (!(e.key in steps) || e.ctrlKey || e.metaKey || e.altKey) return;
     e.preventDefault();
     const to = Math.max(0, cursor) + steps[e.key];
-    if (Math.abs(steps[e.key]) === n || (to >= 0 && to < n)) move(Math.min(Math.max(to, 0), n - 1), "key");
+    if (Math.abs(steps[e.key]) === n || (to >= 0 && to < n)) move(Math.min(Math.max(to, 0), n - 1));
   });
   new ResizeObserver(([entry]) => {
     const now = Math.floor(entry.contentRect.width);
@@ -105,7 +142,9 @@ export function heatMap({ n, label, at, open }) {
   }).observe(node);
   onTheme(() => s && node.isConnected && paint());
 
-  return { node, point,
+  return {
+    node,
+    point,
     draw(v, with_scale) {
       values = v;
       scale = with_scale;
@@ -113,5 +152,6 @@ export function heatMap({ n, label, at, open }) {
       if (!room) return;
       s = sizes(room, n);
       paint();
-    } };
+    }
+  };
 }

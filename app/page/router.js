@@ -6,15 +6,23 @@ const inFile = !document.querySelector('meta[name="phosphene-token"]');
 let shown = () => {};
 
 export function link(path, query) {
-  const fields = Object.entries(query ?? {}).filter(([, v]) => v !== null && v !== undefined && v !== "");
-  const search = fields.map(([k, v]) => `${encodeURIComponent(k)}=${encodeURIComponent(v)}`).join("&");
+  const fields = Object.entries(query ?? {}).filter(
+    ([, v]) => v !== null && v !== undefined && v !== ""
+  );
+  const search = fields
+    .map(([k, v]) => `${encodeURIComponent(k)}=${encodeURIComponent(v)}`)
+    .join("&");
   return (inFile ? "#" : "") + path + (search ? "?" + search : "");
 }
 
 export const modelLink = (key) => link(`/model/${encodeURIComponent(key)}`);
-export const featureLink = (key, feature) => link(`/model/${encodeURIComponent(key)}/feature/${encodeURIComponent(feature)}`);
+export const featureLink = (key, feature) =>
+  link(`/model/${encodeURIComponent(key)}/feature/${encodeURIComponent(feature)}`);
 export const blockLink = (key, place, block, query) =>
-  link(`/model/${encodeURIComponent(key)}/block/${block}`, { place: place === "block" ? null : place, ...query });
+  link(`/model/${encodeURIComponent(key)}/block/${block}`, {
+    place: place === "block" ? null : place,
+    ...query
+  });
 
 function where() {
   const whole = inFile ? location.hash.slice(1) || "/" : location.pathname + location.search;
@@ -35,7 +43,8 @@ export function remember(fields) {
 
 function onClick(event) {
   const a = event.target.closest?.("a[href]");
-  const plain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
+  const plain =
+    event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
   if (!a || !plain || a.target || a.hasAttribute("download")) return;
   const href = a.getAttribute("href");
   if (!href.startsWith(inFile ? "#/" : "/")) return;

@@ -3,32 +3,40 @@ import { element, note } from "./dom.js";
 import { link } from "./router.js";
 
 function failure(e) {
-  return [element("h1", null, e.status === 404 ? "Not here" : "That did not work"), element("p", { class: "problem", role: "alert" }, e.message),
-    element("p", null, element("a", { href: link("/") }, "To the models"))];
+  return [
+    element("h1", null, e.status === 404 ? "Not here" : "That did not work"),
+    element("p", { class: "problem", role: "alert" }, e.message),
+    element("p", null, element("a", { href: link("/") }, "To the models"))
+  ];
 }
 
 /* show(view, parts, query) for router.js. A view appends to what it is given, which comes on view with its
  * first nodes, unless the reader has gone on; it returns its title, or {title, leave()}. */
 export function shell(source) {
   const frame = document.getElementById("main");
-  let turn = 0, leave = null;
+  let turn = 0,
+    leave = null;
 
   const stage = (mine) => {
     const node = element("div", { class: "view" });
-    return { append: (...nodes) => {
-      node.append(...nodes.filter(Boolean));
-      if (mine === turn && !node.isConnected) frame.replaceChildren(node);
-    } };
+    return {
+      append: (...nodes) => {
+        node.append(...nodes.filter(Boolean));
+        if (mine === turn && !node.isConnected) frame.replaceChildren(node);
+      }
+    };
   };
   const settle = (end) => {
     leave = end?.leave ?? null;
     document.title = `${end?.title ?? end ?? "phosphene"} · phosphene`;
     frame.removeAttribute("aria-busy");
-    for (const a of document.querySelectorAll("#top nav a")) a.toggleAttribute("aria-current", a.getAttribute("href") === location.pathname);
+    for (const a of document.querySelectorAll("#top nav a"))
+      a.toggleAttribute("aria-current", a.getAttribute("href") === location.pathname);
   };
 
   return async (view, parts, query) => {
-    const mine = ++turn, main = stage(mine);
+    const mine = ++turn,
+      main = stage(mine);
     let end = null;
     leave?.();
     leave = null;

@@ -33,13 +33,19 @@ export function visible(text) {
 
 /* For places that hold no elements: quoted, what cannot be seen as its code. */
 export function quotedText(text) {
-  return JSON.stringify(text ?? "").replace(/[\p{C}\p{Z}]/gu, (c) => (c === " " ? c : `\\u{${c.codePointAt(0).toString(16)}}`));
+  return JSON.stringify(text ?? "").replace(/[\p{C}\p{Z}]/gu, (c) =>
+    c === " " ? c : `\\u{${c.codePointAt(0).toString(16)}}`
+  );
 }
 
 /* One token alone. */
 export function tokenText(text) {
   if (text === null || text === undefined) return "–";
-  return element("bdi", { class: "tok" }, text === "" ? element("span", { class: "mark" }, "empty") : visible(text));
+  return element(
+    "bdi",
+    { class: "tok" },
+    text === "" ? element("span", { class: "mark" }, "empty") : visible(text)
+  );
 }
 
 /* A text that is not split into tokens. */
@@ -49,9 +55,21 @@ export function plainText(text) {
 
 /* Tokens coloured by values / most; details(i) may add lines to the tip of a token. */
 export function colouredTokens(tokens, values, most, details) {
-  return element("bdi", { class: "text" }, tokens.map((token, i) => {
-    const v = values?.[i], strength = Number.isFinite(v) && most > 0 ? Math.min(Math.abs(v) / most, 1) : 0;
-    return element("bdi", { class: v < 0 ? "tok down" : "tok up", style: { "--k": strength.toFixed(3) },
-      title: `${quotedText(token)}  ${figure(v, 3)}${details ? details(i) : ""}` }, visible(token));
-  }));
+  return element(
+    "bdi",
+    { class: "text" },
+    tokens.map((token, i) => {
+      const v = values?.[i],
+        strength = Number.isFinite(v) && most > 0 ? Math.min(Math.abs(v) / most, 1) : 0;
+      return element(
+        "bdi",
+        {
+          class: v < 0 ? "tok down" : "tok up",
+          style: { "--k": strength.toFixed(3) },
+          title: `${quotedText(token)}  ${figure(v, 3)}${details ? details(i) : ""}`
+        },
+        visible(token)
+      );
+    })
+  );
 }
