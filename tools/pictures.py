@@ -48,7 +48,7 @@ def page_pictures(browser, tool, store):
 
 def heat_map(browser, model):
     from selenium.webdriver.common.keys import Keys
-    browser.look(1000, 806)
+    browser.look(1000, 846)
     browser.open(f"{model}/block/8?by=token_activation")
     browser.js("document.querySelector('.heat canvas').focus({preventScroll: true})")
     browser.press(Keys.HOME, *[Keys.ARROW_RIGHT] * 5)
