@@ -189,6 +189,9 @@ int cmd_serve(int argc, char **argv)
     parse_options(&c.common, &argp, argc, argv);
     const sigset_t ends = block_signals();
     const ph_status st = open_parts(&s, &http, &c, &err);
+    if (st == PH_OK && c.http.host && !c.common.quiet)
+        fprintf(stderr, "phosphene serve: whoever reaches %s can use this, and read along\n",
+                c.http.host);
     if (st == PH_OK) {
         printf("%s\n", http_url(http));
         fflush(stdout);

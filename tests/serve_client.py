@@ -12,10 +12,13 @@ import sys
 import time
 import urllib.parse
 
-from cli import CACHE, TINY, TOOL, WORK
+from cli import CACHE, SANITIZED, TINY, TOOL, WORK
 
 sys.path.insert(0, os.path.abspath("tools"))
 from folder_families import SCALARS  # noqa: E402
+
+
+PATIENCE = 600 if SANITIZED or "tsan" in TOOL else 60  # seconds
 
 
 class Server:
@@ -37,7 +40,7 @@ class Server:
             _, _, page = self.request("GET", "/")
             self.token = re.search(r'name="phosphene-token" content="([0-9a-f]{32})"', page).group(1)
 
-    def request(self, method, path, body=None, headers=None, timeout=60):
+    def request(self, method, path, body=None, headers=None, timeout=PATIENCE):
         c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             c.request(method, path, body=body, headers=headers or {})
@@ -73,7 +76,7 @@ class Server:
     def state(self, id):
         return self.get(f"/api/search/{id}")[1]
 
-    def wait(self, id, *states, seconds=60):
+    def wait(self, id, *states, seconds=PATIENCE):
         """The state of a search once it is one of these (by default: ended)."""
         until = time.time() + seconds
         while time.time() < until:
@@ -83,7 +86,7 @@ class Server:
             time.sleep(0.02)
         raise TimeoutError(f"search {id}: {s['state']}, {s['stage']} {s['done']}")
 
-    def events(self, id, last=None, timeout=60):
+    def events(self, id, last=None, timeout=PATIENCE):
         """Yield (id, event, data) until the server ends the stream."""
         c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         c.request("GET", f"/api/search/{id}/events", headers={"Last-Event-ID": last} if last else {})
@@ -119,7 +122,7 @@ class Server:
                 return int(line.split()[1])
         return 0
 
-    def end(self, number=signal.SIGINT, seconds=30):
+    def end(self, number=signal.SIGINT, seconds=PATIENCE / 2):
         """The exit status; stderr is in .said afterwards."""
         if self.process.poll() is None:
             self.process.send_signal(number)

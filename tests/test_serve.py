@@ -9,13 +9,13 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
+import traceback
 
-from cli import CACHE, SANITIZED, TINY, TOOL, WORK, check, lines, run, run_tests
-from serve_client import HOSTILE, Server, hostile_model
+from cli import TINY, WORK, check, lines, run, run_tests
+from serve_client import HOSTILE, PATIENCE, Server, hostile_model
 
 MODEL = os.environ.get("PHOSPHENE_MODEL")
 FEATURE = "block 1 [:, :, 0]"
@@ -274,7 +274,7 @@ def test_queue_cancel_reload():
     listed = [s["id"] for s in server.get("/api/search")[1]["searches"]]
     check(listed[:3] == [last, next, long], "the newest first")
     check(server.post(f"/api/search/{last}/cancel", {})[1]["state"] == "cancelled", "one that waits is gone at once")
-    until = time.time() + 60
+    until = time.time() + PATIENCE
     while not server.state(long)["glimpses"] and time.time() < until:
         time.sleep(0.02)
     again = server.state(long)  # what a page that is loaded anew asks
@@ -287,7 +287,7 @@ def test_queue_cancel_reload():
     s = server.wait(long)
     check(s["state"] == "cancelled", f"cancelled: {s['state']}")
     check(any(line["type"] == "dream" for line in s["lines"]), "what was found until then is there")
-    thread.join(30)
+    thread.join(PATIENCE)
     check(not thread.is_alive() and watcher[-1][1] == "done" and watcher[-1][2]["state"] == "cancelled", "the watcher saw its end")
     check(server.wait(next)["state"] == "done", "the next one had its turn")
     check(server.post(f"/api/search/{long}/cancel", {})[1]["state"] == "cancelled", "cancelling again changes nothing")
@@ -408,7 +408,7 @@ def hammer(s, seconds, clients=64, score="hello"):
     key = s.get("/api/models")[1]["models"][0]["model"]
 
     def client(number):
-        c = http.client.HTTPConnection("127.0.0.1", s.port, timeout=60)
+        c = http.client.HTTPConnection("127.0.0.1", s.port, timeout=PATIENCE)
         headers = {"Content-Type": "application/json", "X-Phosphene-Token": s.token}
         asked = 0
         while time.time() < until:
@@ -445,9 +445,9 @@ def hammer(s, seconds, clients=64, score="hello"):
 def test_many_clients():
     requests, errors, third, end = hammer(server, 3)
     print(f"64 clients, 3 s: {requests} requests, {len(errors)} errors, {third} kB after a third, {end} kB in the end")
-    check(requests > 300, f"{requests} requests")
+    check(requests > (300 if PATIENCE == 60 else 30), f"{requests} requests")
     check(not errors, f"errors: {errors[:5]}")
-    if not SANITIZED:  # it keeps freed memory back
+    if PATIENCE == 60:  # it keeps freed memory back
         check(end < 1.1 * third + 8000, f"memory grew from {third} to {end} kB")
 
 
@@ -488,7 +488,7 @@ def test_ports_and_ends():
         running = s.search(method="auto", tokens=8, budget=50000000)
         s.wait(running, "running")
         s.post(f"/api/search/{running}/keep", {})
-        until = time.time() + 60
+        until = time.time() + PATIENCE
         while not s.state(running)["glimpses"] and time.time() < until:
             time.sleep(0.02)
         stream = []
@@ -497,9 +497,9 @@ def test_ports_and_ends():
         time.sleep(0.2)
         began = time.time()
         status = s.end(number)
-        watcher.join(20)
+        watcher.join(PATIENCE)
         check(status == 0, f"{number.name}: {status}: {s.said}")
-        check(time.time() - began < 15, f"{number.name}: it took {time.time() - began:.1f} s")
+        check(time.time() - began < PATIENCE / 4, f"{number.name}: it took {time.time() - began:.1f} s")
         check(not watcher.is_alive() and stream[-1][1] == "done", f"{number.name}: the watcher is let go")
         check("Sanitizer" not in s.said and "runtime error" not in s.said, f"{number.name}: {s.said}")
         again = Server(store=s.store)
@@ -520,7 +520,7 @@ def test_default_model():
     check(status == 200 and across["blocks"] == list(range(1, 31)), f"across: {across}")
     check(abs(across["values"][7] - line["activation"]) < 1e-5, "its own block's is the score")
     id = s.search(feature, method="swap", budget=3000)
-    check(s.wait(id, seconds=300)["state"] == "done", "a search")
+    check(s.wait(id, seconds=600)["state"] == "done", "a search")
     check(s.end() == 0, "the end")
 
 
@@ -541,7 +541,10 @@ try:
     run_tests(test_pages, test_addresses, test_strangers, test_bodies, test_store_routes, test_score, test_search_events,
               test_search_refused, test_queue_cancel_reload, test_too_many_searches, test_hostile_vocabulary, test_models_that_are_gone,
               test_several_models, test_many_clients, test_slow_and_silent, test_ports_and_ends, test_default_model, test_minute)
+except Exception:
+    traceback.print_exc()
+    sys.exit(1)
 finally:
     if server.end() != 0 or "Sanitizer" in server.said or "runtime error" in server.said:
-        print("FAIL the server's end:", server.said)
+        print("FAIL the server's end:", server.said, flush=True)
         os._exit(1)

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LAST_WORDS = 2 }; /* seconds for watchers to be told the end */
+
 /* ---- working them off ---- */
 
 /* Lines that are to be kept and are not yet; without the lock while the store writes. */
@@ -99,8 +101,16 @@ ph_status jobs_open(struct jobs **out, struct models *models, struct archive *ar
     return PH_ENOMEM;
 }
 
+static bool watched(const struct jobs *q)
+{
+    for (int i = 0; i < q->n; i++)
+        if (q->all[i]->users) return true;
+    return false;
+}
+
 void jobs_stop(struct jobs *q)
 {
+    struct timespec limit;
     if (!q) return;
     pthread_mutex_lock(&q->lock);
     q->ends = true;
@@ -110,6 +120,8 @@ void jobs_stop(struct jobs *q)
     pthread_mutex_lock(&q->lock);
     for (int i = 0; i < q->n; i++)
         if (q->all[i]->state == JOB_QUEUED) end_job(q, q->all[i], PH_ECANCELED, NULL);
+    limit = moment_in(LAST_WORDS);
+    while (watched(q) && pthread_cond_timedwait(&q->news, &q->lock, &limit) == 0) continue;
     pthread_mutex_unlock(&q->lock);
 }
 
@@ -288,6 +300,7 @@ void jobs_leave(struct jobs *q, struct job *j)
 {
     pthread_mutex_lock(&q->lock);
     j->users--;
+    pthread_cond_broadcast(&q->news);
     pthread_mutex_unlock(&q->lock);
 }
 

@@ -10,9 +10,9 @@
 
 enum {
     JOBS_WAITING = 16, /* searches that may wait … */
-    JOBS_KNOWN = 64,   /* … and that are known in all: an older one that ended is forgotten */
-    JOBS_LINE_BYTES = 16 << 20, /* of one search's lines: then it ends */
-    JOBS_GLIMPSES = 4096        /* of one search; after that only its progress is told */
+    JOBS_KNOWN = 40,   /* … and that are known in all: an older one that ended is forgotten */
+    JOBS_LINE_BYTES = 8 << 20, /* of one search's lines: then it ends */
+    JOBS_GLIMPSES = 4096       /* of one search; after that only its progress is told */
 };
 
 struct jobs;
@@ -20,7 +20,7 @@ struct job;
 
 ph_status jobs_open(struct jobs **out, struct models *models, struct archive *archive,
                     const struct common *c, ph_error *err);
-/* End the search at work, begin no other, let every watcher come to its end; what was to be kept is. */
+/* End the search at work, begin no other, let every watcher hear of it; what was to be kept is. */
 void jobs_stop(struct jobs *jobs);
 /* When nobody asks any more. */
 void jobs_close(struct jobs **jobs);

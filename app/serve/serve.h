@@ -32,7 +32,7 @@ void show_results(struct exchange *x);
 void show_tokens(struct exchange *x);
 void show_compare(struct exchange *x);
 
-/* asked.c: what a model answers. */
+/* questions.c: what a model answers. */
 void ask_score(struct exchange *x);
 void ask_across(struct exchange *x);
 

@@ -1,4 +1,4 @@
-/* asked.c — questions to a model: the activation of a text, and the same component in every block.
+/* questions.c — questions to a model: the activation of a text, and the same component in every block.
  *
  * The request's thread reads the question and waits; the worker's thread computes, one question at a
  * time, no longer than SECONDS.
