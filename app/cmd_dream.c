@@ -258,7 +258,7 @@ static char round_mark(const struct dream_command *d, const ph_decoded *a)
 /* What the optimised embedding reached, step by step. */
 static void print_curve(const struct dream_command *d, const ph_dream_result *r)
 {
-    double low = INFINITY, high = -INFINITY;
+    double low = (double)INFINITY, high = -low;
     for (size_t i = 0; i < r->n_curve; i++) {
         low = fmin(low, r->curve[i]);
         high = fmax(high, r->curve[i]);

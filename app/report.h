@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 struct report {
-    ph_store_query query; /* which features; limit: most of them */
+    ph_store_query query;          /* which features; limit: most of them */
     const char *title, *selection; /* what stands above, and how it was chosen */
     int64_t texts;                 /* most texts of a feature */
 };

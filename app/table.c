@@ -63,7 +63,7 @@ void cell_number(double v, const char *format, int width)
 void spark(const double *v, size_t n, int width)
 {
     static const char *const blocks[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
-    double low = INFINITY, high = -INFINITY;
+    double low = (double)INFINITY, high = -low;
     const size_t columns = n < (size_t)width ? n : (size_t)width;
 
     for (size_t i = 0; i < n; i++) {
@@ -72,7 +72,7 @@ void spark(const double *v, size_t n, int width)
     }
     if (n < 3 || !isfinite(high - low) || high <= low) return;
     for (size_t c = 0; c < columns; c++) {
-        double most = -INFINITY;
+        double most = -(double)INFINITY;
         for (size_t i = c * n / columns; i < (c + 1) * n / columns; i++) most = fmax(most, v[i]);
         fputs(blocks[most >= low ? (int)((most - low) / (high - low) * 7.999) : 0], stdout);
     }

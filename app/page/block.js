@@ -4,6 +4,7 @@ import { figure, featureName, signed, tapName } from "./figures.js";
 import { scaleLegend, scaleOf } from "./colour.js";
 import { heatMap } from "./heat.js";
 import { firstMeasure, MEASURES, measuresOf, spread } from "./measures.js";
+import { textsOf } from "./models.js";
 import { blockLink, featureLink, go, remember } from "./router.js";
 import { plainText, tokenText } from "./tokens.js";
 import { crumbs, modelTitle } from "./crumbs.js";
@@ -155,7 +156,17 @@ export function tapView(key, place, block, raw, query) {
   return [node, draw];
 }
 
+/* Sums, directions and latents stand in no order that a map could show. */
+async function otherView(source, key, main) {
+  const rows = await source.results({ model: key, place: "other", sort: "z", limit: 200 });
+  const model = (await source.models()).find((m) => m.key.startsWith(key));
+  const title = tapName("other", 0);
+  main.append(crumbs(model, [title]), element("h1", null, title), textsOf(rows, key));
+  return `${title} · ${modelTitle(model)}`;
+}
+
 export async function blockView(source, [key, block], query, main) {
+  if (query.place === "other") return otherView(source, key, main);
   const place = query.place ?? "block",
     at = Number(block);
   const models = source.models(),

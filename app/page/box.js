@@ -89,14 +89,17 @@ export function scoreBox(source, model, feature, most, text) {
     remember({ text: input.value });
     problem.hidden = true;
     if (!input.value) return out.replaceChildren();
+    out.setAttribute("aria-busy", "true");
     try {
       const line = await source.score(
         { model, feature, text: input.value, attribute: attribution.checked },
         asked.signal
       );
       out.replaceChildren(...scored(line, most).filter(Boolean));
+      out.removeAttribute("aria-busy");
     } catch (e) {
       if (e.name === "AbortError") return;
+      out.removeAttribute("aria-busy");
       problem.textContent = e.message;
       problem.hidden = false;
     }

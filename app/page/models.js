@@ -80,7 +80,8 @@ function blockRow(key, b, most) {
   );
 }
 
-function bestOf(rows, key) {
+/* A row a text. */
+export function textsOf(rows, key) {
   return table(
     ["feature", "text", { text: "activation", number: true }, { text: "z", number: true }],
     rows.map((r) =>
@@ -162,6 +163,6 @@ export async function modelView(source, [key], query, main) {
   );
   const best = onceEach(await source.results({ model: key, sort: "z", limit: 200 })).slice(0, 20);
   if (best.length)
-    main.append(element("h2", null, "Farthest above random texts"), bestOf(best, key));
+    main.append(element("h2", null, "Farthest above random texts"), textsOf(best, key));
   return modelTitle(model);
 }

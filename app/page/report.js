@@ -121,9 +121,9 @@ const report = {
       );
     return { ...one, same_text: same };
   },
-  results: async ({ model }) =>
+  results: async ({ model, place }) =>
     featuresOf(model)
-      .filter((f) => f.z !== null)
+      .filter((f) => f.z !== null && (!place || (f.at?.place ?? "other") === place))
       .sort((a, b) => b.z - a.z)
 };
 

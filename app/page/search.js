@@ -239,12 +239,16 @@ function watchPanel(source, id, state) {
     problem.textContent = s.state === "failed" ? s.error : "";
     problem.hidden = !problem.textContent;
   }
+  function waiting(text) {
+    status.textContent = text;
+  }
   function climb() {
     curve.node.hidden = glimpses.length < 2;
     if (glimpses.length >= 2) curve.update(climbs(glimpses));
   }
   return {
     tell,
+    waiting,
     climb,
     node: [
       element("div", { class: "bar" }, word, element("span", { class: "links" }, cancel, keep)),
@@ -294,6 +298,7 @@ function follow(source, id, state, panel) {
     else panel.glimpse(g);
   });
   on("progress", panel.tell);
+  events.onerror = () => panel.waiting("the server does not answer; trying again");
   on("done", (s) => {
     events.close();
     panel.tell(s);

@@ -31,7 +31,9 @@ export function shell(source) {
     document.title = `${end?.title ?? end ?? "phosphene"} · phosphene`;
     frame.removeAttribute("aria-busy");
     for (const a of document.querySelectorAll("#top nav a"))
-      a.toggleAttribute("aria-current", a.getAttribute("href") === location.pathname);
+      if (a.getAttribute("href") === location.pathname) a.setAttribute("aria-current", "page");
+      else a.removeAttribute("aria-current");
+    if (turn > 1 && document.activeElement === document.body) frame.focus({ preventScroll: true });
   };
 
   return async (view, parts, query) => {
