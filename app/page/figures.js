@@ -26,7 +26,7 @@ export function seconds(s) {
 /* {only, place, block, tokens, component} of a canonical form of one component, else null. */
 export function parsed(feature) {
   const m =
-    /^(only )?(?:block (\d+)(?: (attn|mlp|neuron))?|(embed|final|logits)) \[:, (.+), (\d+)\]$/.exec(
+    /^(only )?(?:block (\d+)(?: (attn|mlp|neuron))?|(embed|final|logits)) \[:, ([^,\]]+), (\d+)\]$/.exec(
       feature
     );
   if (!m) return null;

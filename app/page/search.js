@@ -159,7 +159,6 @@ function grouped(results) {
 }
 
 function foundTexts(model, results) {
-  const most = strongest(results) || 1;
   return grouped(results).map(([feature, list]) =>
     element(
       "section",
@@ -168,7 +167,7 @@ function foundTexts(model, results) {
       element(
         "ol",
         { class: "answers" },
-        byRank(list).map((r, i) => answer(r, i + 1, most))
+        byRank(list).map((r, i) => answer(r, i + 1, strongest(list) || 1))
       )
     )
   );
@@ -235,7 +234,7 @@ function watchPanel(source, id, state) {
     ]
       .filter(Boolean)
       .join(" · ");
-    if (over) current.replaceChildren();
+    current.hidden = over;
     problem.textContent = s.state === "failed" ? s.error : "";
     problem.hidden = !problem.textContent;
   }
