@@ -255,10 +255,28 @@ static char round_mark(const struct dream_command *d, const ph_decoded *a)
     return a->round_trip || !info->encodes ? ' ' : '~';
 }
 
+/* What the optimised embedding reached, step by step. */
+static void print_curve(const struct dream_command *d, const ph_dream_result *r)
+{
+    double low = (double)INFINITY, high = -low;
+    for (size_t i = 0; i < r->n_curve; i++) {
+        low = fmin(low, r->curve[i]);
+        high = fmax(high, r->curve[i]);
+    }
+    if (r->n_curve < 3 || !(high > low)) return;
+    printf("  %-*s  ", d->width - 2, "descent");
+    spark(r->curve, r->n_curve, TEXT_WIDTH);
+    printf("  %.1f to %.1f, at last %.1f\n", low, high, r->curve[r->n_curve - 1]);
+}
+
 /* Every decode of the answer's row, and where its embedding lies. */
 static void print_details(const struct dream_command *d, const ph_dream_result *r)
 {
     const ph_decoded *a = r->answer;
+    if (colours()) {
+        printf("  %-*s  ", d->width - 2, "by token");
+        coloured_tokens(subject_tokenizer(d->subject), a->ids, a->values, a->n);
+    }
     for (size_t i = 0; i < r->n_decodes; i++) {
         const ph_decoded *c = &r->decodes[i];
         char *text = quoted(c->text, strlen(c->text), '"');
@@ -281,9 +299,10 @@ static void print_details(const struct dream_command *d, const ph_dream_result *
         printf("%s %.2f  ", token ? token : "", r->nearest[i].value);
         free(token);
     }
-    printf("%s  %-*s  mean %.2f, sd %.2f, max %.2f of %lld\n", r->n_nearest ? "\n" : "",
-           d->width - 2, "random texts", r->random_mean, r->random_sd, r->random_max,
-           (long long)r->random_n);
+    if (r->n_nearest) printf("\n");
+    print_curve(d, r);
+    printf("  %-*s  mean %.2f, sd %.2f, max %.2f of %lld\n", d->width - 2, "random texts",
+           r->random_mean, r->random_sd, r->random_max, (long long)r->random_n);
     printf("  %-*s  best one token repeated %.2f\n", d->width - 2, "", r->repeated);
 }
 

@@ -66,30 +66,6 @@ static const struct argp attribute_argp = {
 
 /* ---- table ---- */
 
-static double largest(const double *v, size_t n)
-{
-    double most = 1e-30;
-    for (size_t i = 0; i < n; i++) most = fmax(most, fabs(v[i]));
-    return most;
-}
-
-static void print_coloured(const struct score_command *s, const ph_score_result *r,
-                           const double *by)
-{
-    const double most = largest(by, r->n);
-    printf("  ");
-    for (size_t i = 0; i < r->n; i++) {
-        size_t n = 0;
-        const char *piece = ph_tokenizer_piece(subject_tokenizer(s->subject), r->ids[i], &n);
-        char *text = piece ? quoted(piece, n, '\'') : NULL;
-        colour(by[i] / most);
-        if (text) printf("%.*s", (int)strlen(text) - 2, text + 1); /* without its quotes */
-        colour_end();
-        free(text);
-    }
-    printf("\n");
-}
-
 static const double *colour_by(const ph_score_result *r, bool attribute)
 {
     if (!attribute) return r->values;
@@ -102,7 +78,10 @@ static void print_table(const struct score_command *s, const ph_score_result *r)
            ph_reduce_name(r->feature, s->common.run.reduce), r->activation);
     if (r->post_values) printf(", behind the SAE's nonlinearity %.4f", r->post);
     printf("\n");
-    if (colours()) print_coloured(s, r, colour_by(r, s->attribute));
+    if (colours()) {
+        printf("  ");
+        coloured_tokens(subject_tokenizer(s->subject), r->ids, colour_by(r, s->attribute), r->n);
+    }
     printf("  %4s %7s  %-24s %11s%s%s\n", "pos", "id", "token", "activation",
            r->post_values ? "        post" : "",
            s->attribute ? "     |grad|  grad×input   occlusion  combined" : "");

@@ -21,6 +21,7 @@ static const struct command commands[] = {
     {"info", "the model: family, sizes, tensors, memory a job needs", cmd_info},
     {"tokenize", "text to token ids and pieces, and back", cmd_tokenize},
     {"compare", "methods side by side: ranks, win rates, activation against cost", cmd_compare},
+    {"report", "what the store holds, as one HTML file", cmd_report},
     {"serve", "the page in the browser: look, score, search and watch", cmd_serve},
     {"bench", "how fast this machine is, and what share of that our work reaches", cmd_bench},
 };

@@ -60,6 +60,24 @@ void cell_number(double v, const char *format, int width)
     cell(text, -width);
 }
 
+void spark(const double *v, size_t n, int width)
+{
+    static const char *const blocks[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+    double low = (double)INFINITY, high = -low;
+    const size_t columns = n < (size_t)width ? n : (size_t)width;
+
+    for (size_t i = 0; i < n; i++) {
+        low = fmin(low, v[i]);
+        high = fmax(high, v[i]);
+    }
+    if (n < 3 || !isfinite(high - low) || high <= low) return;
+    for (size_t c = 0; c < columns; c++) {
+        double most = -(double)INFINITY;
+        for (size_t i = c * n / columns; i < (c + 1) * n / columns; i++) most = fmax(most, v[i]);
+        fputs(blocks[most >= low ? (int)((most - low) / (high - low) * 7.999) : 0], stdout);
+    }
+}
+
 /* What a character is printed as, where not as itself. */
 static const char *escape(utf8proc_int32_t c, char buffer[16])
 {
@@ -169,4 +187,20 @@ void colour(double strength)
 void colour_end(void)
 {
     if (colours()) fputs("\033[0m", stdout);
+}
+
+void coloured_tokens(const ph_tokenizer *t, const int32_t *ids, const double *values, size_t n)
+{
+    double most = 1e-30;
+    for (size_t i = 0; i < n; i++) most = fmax(most, fabs(values[i]));
+    for (size_t i = 0; i < n; i++) {
+        size_t bytes = 0;
+        const char *piece = ph_tokenizer_piece(t, ids[i], &bytes);
+        char *text = piece ? quoted(piece, bytes, '\'') : NULL;
+        colour(values[i] / most);
+        if (text) printf("%.*s", (int)strlen(text) - 2, text + 1); /* without its quotes */
+        colour_end();
+        free(text);
+    }
+    printf("\n");
 }

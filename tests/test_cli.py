@@ -270,6 +270,21 @@ def test_colours():
     check("\033[" not in on_terminal(*args, COLORTERM="truecolor", NO_COLOR="1"), "NO_COLOR first")
 
 
+def test_curves():
+    args = ("dream", "block 2 [:, :, 1]", "--method", "descent", "--steps", "20", "--restarts", "1", "--no-store", "--corpus", "off")
+    _, out, _ = run(*args, "-v")
+    line = next((x for x in out.splitlines() if x.startswith("  descent")), "")
+    curve = [x for x in line if x in "▁▂▃▄▅▆▇█"]
+    values = lines(run(*args, "--json")[1])[1]["curve"]
+    check(len(curve) == len(values) == 21, f"a block for each step and the end: {line!r}")
+    low, high = min(values), max(values)
+    heights = [1 + int((v - low) / (high - low) * 7.999) for v in values]
+    check([" ▁▂▃▄▅▆▇█".index(c) for c in curve] == heights, f"as high as the curve: {line!r}")
+    check(f"at last {values[-1]:.1f}" in line, f"and its end in figures: {line!r}")
+    check("  descent" not in run(*args)[1], "without -v no curve")
+    check("\033[48;2;" in on_terminal(*args, "-v", COLORTERM="truecolor"), "tokens are coloured by their activation")
+
+
 def test_hidden():
     """The page's published strings, small: the feature's index comes back as a token id."""
     tiny = os.path.abspath("tests/data/llama_a.gguf")
@@ -392,6 +407,7 @@ def test_others():
     check(len(rows[1]["occlusion"]) == len(rows[1]["ids"]) and
           abs(sum(rows[1]["combined"]) - 1) < 1e-6, "attribute: combined shares add up to 1")
     test_colours()
+    test_curves()
     code, out, err = run("scan", "block 1 [:, :, 0:3]", "block 1 [:, 0, 2]", "--json", "--top", "3")
     rows = lines(out)
     check(code == 0 and len(rows) == 3 and len(rows[1]["top"]) == 3, f"scan: {err}")

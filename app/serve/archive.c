@@ -89,7 +89,7 @@ static int print_row(const char *row, size_t bytes, void *payload)
 
 static int append_row(const char *row, size_t bytes, void *payload)
 {
-    json_t *object = json_loadb(row, bytes, 0, NULL);
+    json_t *object = json_loadb(row, bytes, JSON_ALLOW_NUL, NULL);
     return !object || json_array_append_new(payload, object) != 0;
 }
 

@@ -1,0 +1,69 @@
+/* router.js — addresses: which view shows a path, links to it, and going there without a reload.
+ *
+ * The page has its paths in the address itself, the report, which is one file, behind a #.
+ */
+const inFile = !document.querySelector('meta[name="phosphene-token"]');
+let shown = () => {};
+
+export function link(path, query) {
+  const fields = Object.entries(query ?? {}).filter(
+    ([, v]) => v !== null && v !== undefined && v !== ""
+  );
+  const search = fields
+    .map(([k, v]) => `${encodeURIComponent(k)}=${encodeURIComponent(v)}`)
+    .join("&");
+  return (inFile ? "#" : "") + path + (search ? "?" + search : "");
+}
+
+export const modelLink = (key) => link(`/model/${encodeURIComponent(key)}`);
+export const featureLink = (key, feature) =>
+  link(`/model/${encodeURIComponent(key)}/feature/${encodeURIComponent(feature)}`);
+export const blockLink = (key, place, block, query) =>
+  link(`/model/${encodeURIComponent(key)}/block/${block}`, {
+    place: place === "block" ? null : place,
+    ...query
+  });
+
+function where() {
+  const whole = inFile ? location.hash.slice(1) || "/" : location.pathname + location.search;
+  const [path, search = ""] = whole.split(/\?(.*)/s);
+  return { path, query: Object.fromEntries(new URLSearchParams(search)) };
+}
+
+export function go(href, replace) {
+  history[replace ? "replaceState" : "pushState"](null, "", href);
+  shown();
+}
+
+/* Change fields of the address without going anywhere: what is on view can be sent as a link. */
+export function remember(fields) {
+  const { path, query } = where();
+  history.replaceState(null, "", link(path, { ...query, ...fields }));
+}
+
+function onClick(event) {
+  const a = event.target.closest?.("a[href]");
+  const plain =
+    event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
+  if (!a || !plain || a.target || a.hasAttribute("download")) return;
+  const href = a.getAttribute("href");
+  if (!href.startsWith(inFile ? "#/" : "/")) return;
+  event.preventDefault();
+  go(href);
+}
+
+/* routes: [[/^pattern$/, view], …]; show(view, parts, query) draws. */
+export function start(routes, show) {
+  shown = () => {
+    const { path, query } = where();
+    for (const [pattern, view] of routes) {
+      const m = pattern.exec(path);
+      if (m) return show(view, m.slice(1).map(decodeURIComponent), query);
+    }
+    return show(null, [path], query);
+  };
+  document.addEventListener("click", onClick);
+  addEventListener(inFile ? "hashchange" : "popstate", () => shown());
+  if (inFile) addEventListener("popstate", () => shown());
+  shown();
+}
