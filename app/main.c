@@ -18,6 +18,7 @@ static const struct command commands[] = {
     {"info", "the model: family, sizes, tensors, memory a job needs", cmd_info},
     {"tokenize", "text to token ids and pieces, and back", cmd_tokenize},
     {"compare", "methods side by side: ranks, win rates, activation against cost", cmd_compare},
+    {"pull", "download a model into Hugging Face's cache, where -m ORG/NAME finds it", cmd_pull},
     {"bench", "how fast this machine is, and what share of that our work reaches", cmd_bench},
 };
 

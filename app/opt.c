@@ -325,8 +325,8 @@ void parse_options(struct common *c, const struct argp *argp, int argc, char **a
     argp_parse(argp, argc, argv, 0, NULL, c);
     argv[0] = (char *)(uintptr_t)c->command;
     free(name);
-    settle_models(c);
-    if (!c->no_cache) c->cache = cache_folder();
+    if (!c->modelless) settle_models(c);
+    if (!c->no_cache && !c->modelless) c->cache = cache_folder();
     c->run.cache = c->cache;
     progress_attach(&c->run, c->quiet);
 }

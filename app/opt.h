@@ -24,15 +24,17 @@ int cmd_info(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
 int cmd_compare(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
+int cmd_pull(int argc, char **argv);
 
 enum { EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 
 /* Filled by common_argp; a command's own options struct begins with it. */
 struct common {
     const char *command;
-    bool signs;   /* set before parse_options by a command that takes --sign both … */
-    bool both;    /* … which then was given */
-    bool several; /* set before parse_options by a command that takes more than one -m */
+    bool signs;     /* set before parse_options by a command that takes --sign both … */
+    bool both;      /* … which then was given */
+    bool modelless; /* set before parse_options by a command that opens no model */
+    bool several;   /* set before parse_options by a command that takes more than one -m */
     struct model_choice {
         char *path;  /* owned */
         char *shape; /* of shape:NAME:FILE, owned; NULL: as the options say */

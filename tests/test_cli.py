@@ -859,7 +859,7 @@ def test_cache():
     check("Org/Tiny-1.5 F16" in run("score", "block 1 [:, :, 1]", "ab", model="Org/Tiny-1.5", env=env)[1], "the title")
     expect_error(1, re.escape(f"Org/Tony: no such file, nor a model in Hugging Face's cache (looked for {hub}/models--Org--Tony)"),
                  "info", model="Org/Tony", env=env)
-    expect_error(1, "abc123/y.gguf is not there", "info", model="Org/Tiny-1.5:y.gguf", env=env)
+    expect_error(1, r'Org/Tiny-1.5: no file is meant by "y.gguf"; there are x.gguf', "info", model="Org/Tiny-1.5:y.gguf", env=env)
     expect_error(1, "No such file", "info", model="Org/Tiny-1.5:../x", env=env)
     expect_error(1, "^phosphene info: nothing: No such file", "info", model="nothing", env=env)
     with open(os.path.join(model, "refs/main"), "w") as f:
