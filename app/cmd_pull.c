@@ -128,7 +128,7 @@ void pull_draw(struct pull *p, const char *stage, const char *file, int64_t at)
     blocks[WIDTH] = 0;
     time_left(left, p, done, t);
     const double speed = (double)(done - p->before) / (t - p->began);
-    snprintf(line, sizeof line, "%-5s %.40s [%s] %s of %s  %s/s  %s", stage, file, blocks,
+    snprintf(line, sizeof line, "%-5s %.24s [%s] %s of %s  %s/s  %s", stage, file, blocks,
              bytes_text(have, (double)done), p->total < 0 ? "?" : bytes_text(all, (double)p->total),
              bytes_text(rate, speed > 0 ? speed : 0), left);
     progress_line(line);

@@ -21,7 +21,7 @@ with open(TINY, "rb") as file:
 BIG = bytes(range(256)) * 4000  # 1 MB
 FOLDER = {
     "README.md": b"# hello", "config.json": b'{"model_type":"llama"}', "tokenizer.json": b"{}" * 3000,
-    "tokenizer_config.json": b"{}", "special_tokens_map.json": b"{}", "chat_template.jinja": b"hi",
+    "tokenizer_config.json": b"{}", "special_tokens_map.json": b"{ }", "chat_template.jinja": b"hi",
     "model.safetensors": BIG, "pytorch_model.bin": BIG[:5000], "onnx/model.onnx": b"x", "sub/config.json": b"{}",
 }
 SHARDS = {"config.json": b"{}", "model.safetensors.index.json": b'{"weight_map":{}}',
