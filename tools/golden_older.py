@@ -25,11 +25,11 @@ import hf_tokenizer
 import token_texts
 
 OUT = pathlib.Path(__file__).parent.parent / "tests" / "data" / "older"
-IDENTITY = {"model_type": "bpe", "normalization_rule_name": "identity", "hard_vocab_limit": False}
+IDENTITY = {"model_type": "bpe", "normalization_rule_name": "identity", "hard_vocab_limit": False, "character_coverage": 0.98}
 MODELS = {
     "llama": {"byte_fallback": True, "remove_extra_whitespaces": False, "split_digits": True},
     "squeezed": {"byte_fallback": True},
-    "unknown": {"remove_extra_whitespaces": False, "character_coverage": 0.98, "bos_id": -1, "eos_id": 3},
+    "unknown": {"remove_extra_whitespaces": False, "bos_id": -1, "eos_id": 3},
     "symbols": {"byte_fallback": True, "remove_extra_whitespaces": False, "add_dummy_prefix": False,
                 "user_defined_symbols": ["\u2581\u2581", "\u2581\u2581\u2581", "<b>", "\n\n"]},
     "prefixed": {"byte_fallback": True, "remove_extra_whitespaces": False, "user_defined_symbols": ["<b>", "word"]},
@@ -52,7 +52,7 @@ def corpus():
     return token_texts.hard() * 3 + list(token_texts.generated(300, seed=3))
 
 
-def write_model(folder, options, size=500):
+def write_model(folder, options, size=1450):
     out = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(corpus()), model_writer=out, vocab_size=size,
                                              minloglevel=2, num_threads=1, **IDENTITY, **options)

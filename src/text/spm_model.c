@@ -192,12 +192,13 @@ static ph_status check_type(uint64_t type, ph_error *err)
 static ph_status read_model(source *s, ph_vocab *v, ph_part model, ph_error *err)
 {
     const uint8_t *bytes = (const uint8_t *)model.data;
-    ph_proto p = {bytes, bytes + model.size, bytes};
+    ph_proto p = {bytes, model.size ? bytes + model.size : bytes, bytes};
     ph_field f;
     bool more;
     size_t n;
     uint64_t type = UNIGRAM;
 
+    if (!model.size) return ph__fail(err, PH_EFORMAT, 0, SUBJECT " is empty");
     PH_TRY(count_pieces(&n, p, err));
     PH_TRY(PH_NEW(&s->at, n, err));
     for (;;) {
