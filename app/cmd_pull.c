@@ -17,7 +17,7 @@
 #define HUB "https://huggingface.co"
 
 enum { KEY_REVISION = 2000, KEY_RETRIES, KEY_JSON };
-enum { LISTING_MOST = 64 << 20, FILES_MOST = 20000 };
+enum { LISTING_MOST = 8 << 20, FILES_MOST = 20000 };
 
 struct pull_command {
     struct common common;
@@ -36,6 +36,7 @@ static const struct argp_option options[] = {
      "How often to try again where the line breaks and nothing more comes (5)", 0},
     {"json", KEY_JSON, NULL, 0, "JSON Lines on stdout", 0},
     {"quiet", 'q', NULL, 0, "No progress; print the path only", 0},
+    {"verbose", 'v', NULL, 0, "The hashes of the files, too", 0},
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -48,6 +49,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case KEY_JSON: c->common.json = true; break;
     case 'q': c->common.quiet = true; break;
+    case 'v': c->common.verbose = true; break;
     case ARGP_KEY_ARG:
         if (c->what) usage_error(state, "%s: one model at a time", arg);
         c->what = arg;
@@ -293,7 +295,8 @@ static void print_file(const struct pull_command *c, const struct pull_file *f)
                        "name", f->name, "bytes", (json_int_t)f->size, "etag", f->etag, "there",
                        f->there, "checked", f->checked && !f->there));
     } else if (!c->common.quiet) {
-        printf("%10s  %-9s  %s\n", bytes_text(size, (double)f->size), how, f->name);
+        printf("%10s  %-9s  %s%s%s\n", bytes_text(size, (double)f->size), how, f->name,
+               c->common.verbose ? "  " : "", c->common.verbose ? f->etag : "");
         fflush(stdout);
     }
 }

@@ -94,6 +94,7 @@ def test_folder():
         code, out, err = pull(hub, "Org/Folder", cache=cache)
         check(code == 0 and out.count(" was there ") == len(wanted), f"again: {out} {err}")
         check(not any(s == "cdn" for s, *_ in hub.log[asked:]), "nothing is loaded twice")
+        check(etag_of(BIG) + "\n" in pull(hub, "Org/Folder", "-v", cache=cache)[1], "-v: hashes")
         code, out, err = pull(hub, "Org/Folder", "-q", cache=cache)
         check((code, out, err) == (0, path + "\n", ""), f"-q: the path only: {out}")
         cache = home()
