@@ -77,7 +77,7 @@ static const struct argp argp = {
     "  phosphene pull HuggingFaceTB/SmolLM2-135M\n"
     "  phosphene pull Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M\n"
     "  phosphene pull --revision v1.0 org/name:model.gguf\n\n"
-    "HF_TOKEN        opens what is private or gated; else the file token in $HF_HOME\n"
+    "HF_TOKEN        opens private and gated models (or the file $HF_HOME/token)\n"
     "HF_ENDPOINT     another hub than " HUB "\n"
     "HF_HUB_CACHE    the cache; else hub in $HF_HOME, else ~/.cache/huggingface/hub\n"
     "HF_HUB_OFFLINE  1: no network\n",
