@@ -40,7 +40,9 @@ static const struct argp argp = {options,
                                  "TEXT\n--ids N,…",
                                  "Text to token ids and pieces, or ids back to text. The file may "
                                  "hold a vocabulary only, of any "
-                                 "architecture, or be a tokenizer.json; a folder is looked into."
+                                 "architecture, or be a tokenizer.json or SentencePiece's "
+                                 "tokenizer.model; a folder is looked into, for vocab.json and "
+                                 "merges.txt as well."
                                  "\v"
                                  "Examples:\n"
                                  "  phosphene tokenize 'The sky is blue.'\n"

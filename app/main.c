@@ -23,6 +23,7 @@ static const struct command commands[] = {
     {"compare", "methods side by side: ranks, win rates, activation against cost", cmd_compare},
     {"report", "what the store holds, as one HTML file", cmd_report},
     {"serve", "the page in the browser: look, score, search and watch", cmd_serve},
+    {"pull", "download a model into Hugging Face's cache, where -m ORG/NAME finds it", cmd_pull},
     {"bench", "how fast this machine is, and what share of that our work reaches", cmd_bench},
 };
 

@@ -29,6 +29,7 @@ int cmd_bench(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_store(int argc, char **argv);
+int cmd_pull(int argc, char **argv);
 
 enum { EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 

@@ -74,6 +74,14 @@ void progress_attach(ph_run_options *run, bool quiet)
     run->progress_payload = NULL;
 }
 
+void progress_line(const char *text)
+{
+    if (!bar.draw) return;
+    fprintf(stderr, "\r%s\033[K", text);
+    fflush(stderr);
+    visible = true;
+}
+
 void progress_clear(void)
 {
     if (visible) fputs("\r\033[K", stderr);

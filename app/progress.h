@@ -10,5 +10,7 @@ void progress_attach(ph_run_options *run, bool quiet);
 /* Remove the bar, before results are printed. */
 void progress_clear(void);
 bool progress_interrupted(void);
+/* Where bars are drawn: this line in place of one. */
+void progress_line(const char *text);
 
 #endif

@@ -189,7 +189,8 @@ typedef struct ph_tokenizer_info {
 } ph_tokenizer_info;
 
 /* Open the tokenizer of a GGUF file, which may hold a vocabulary only, of any architecture, or a
- * tokenizer.json, with the tokenizer_config.json beside it, or the folder that holds them. */
+ * tokenizer.json, with the tokenizer_config.json beside it, or SentencePiece's tokenizer.model; or the
+ * folder that holds one of them, or a vocab.json with its merges.txt. */
 PH_API ph_status ph_tokenizer_open(ph_tokenizer **out, const char *path, ph_error *err);
 PH_API void ph_tokenizer_close(ph_tokenizer **tokenizer);
 /* The model's own, borrowed; NULL for a model without a vocabulary. */

@@ -98,6 +98,31 @@ static ph_status call_tokenizer_open(ph_error *err)
 }
 
 /* Normal forms, late special tokens, the byte level. */
+/* A vocabulary, then a text through it. */
+static ph_status call_older(const char *path, ph_error *err)
+{
+    static const char text[] = "a <b>b  c";
+    ph_tokenizer *t = NULL;
+    int32_t *ids = NULL;
+    size_t n;
+    ph_status st = ph_tokenizer_open(&t, path, err);
+    if (st == PH_OK)
+        st = ph_tokenizer_encode(&ids, &n, t, text, strlen(text), PH_ENCODE_SPECIAL, err);
+    ph_free(ids);
+    ph_tokenizer_close(&t);
+    return st;
+}
+
+static ph_status call_tokenizer_model(ph_error *err)
+{
+    return call_older("tests/data/older/prefixed", err);
+}
+
+static ph_status call_tokenizer_pair(ph_error *err)
+{
+    return call_older("tests/data/older/qwen2", err);
+}
+
 static ph_status call_tokenizer_json(ph_error *err)
 {
     ph_tokenizer *t = NULL;
@@ -711,6 +736,8 @@ static const struct call {
              {"ph_model_open, in parts", call_model_split},
              {"ph_tokenizer_open", call_tokenizer_open},
              {"ph_tokenizer_open, a tokenizer.json", call_tokenizer_json},
+             {"ph_tokenizer_open, a tokenizer.model", call_tokenizer_model},
+             {"ph_tokenizer_open, a vocab.json", call_tokenizer_pair},
              {"ph_tokenizer_encode", call_encode},
              {"ph_tokenizer_decode", call_decode},
              {"ph_utf8_clean", call_clean},

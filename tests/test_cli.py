@@ -429,7 +429,7 @@ def test_others():
     row = lines(out)[1] if code == 0 else {}
     check(row.get("ids", [0])[0] == 1 and "".join(row["tokens"]) == "<s> ab", f"tokenize: a tokenizer.json: {err}")
     code, out, err = run("tokenize", "ab", model="tests/data")
-    check(code == 1 and "tests/data/tokenizer.json" in err, f"tokenize: a folder without one: {err}")
+    check(code == 1 and "no tokenizer.json is there" in err, f"tokenize: a folder without one: {err}")
     code, out, err = run("tokenize", "")
     check(code == 0 and out == "" and err == "", "tokenize: empty text")
     code, out, err = run("tokenize", "", "--json")
@@ -876,6 +876,29 @@ def test_folders():
     expect_error(1, "tokenizer.json", "tokenize", "a", model=bare)
 
 
+def test_older():
+    """A tokenizer.model, and vocab.json with merges.txt, by file and by folder."""
+    for name, what, ids in (("llama", "", None), ("llama", "/tokenizer.model", None), ("gpt2", "", None), ("qwen2", "", None)):
+        path = "tests/data/older/" + name + what
+        code, out, err = run("tokenize", "--json", "The sky  is <b>", model=path)
+        row = lines(out)[1] if code == 0 else {}
+        text = "".join(row.get("tokens", []))
+        check(text.removeprefix("<s>").removeprefix(" ") == "The sky  is <b>", f"{path}: {out} {err}")
+        code, out, err = run("tokenize", "--json", "--ids", ",".join(map(str, row["ids"])), model=path)
+        check(lines(out)[1]["text"].endswith("The sky  is <b>"), f"{path}: back: {out} {err}")
+    place = tempfile.mkdtemp(dir=WORK)
+    shutil.copy("tests/data/older/gpt2/vocab.json", place)
+    expect_error(1, "no tokenizer.json is there, no tokenizer.model, nor vocab.json with merges.txt", "tokenize", "a", model=place)
+    shutil.copy("tests/data/older/gpt2/merges.txt", place)
+    expect_error(1, "nothing says how they cut a text", "tokenize", "a", model=place)
+    with open(os.path.join(place, "tokenizer.model"), "wb") as f:
+        f.write(b"\x0a\x08\x0a\x04<unk\x18\x02\x0a\x03\x0a\x01a")
+    expect_error(1, "a SentencePiece model of Unigram is not supported yet, BPE is", "tokenize", "a", model=place)
+    with open(os.path.join(place, "tokenizer.model"), "wb") as f:
+        f.write(b"\x0a\xff\xff\xff\xff\x0f")
+    expect_error(1, "tokenizer.model: byte 6: a field is longer than what is left", "tokenize", "a", model=place)
+
+
 def test_cache():
     """-m ORG/NAME is found where Hugging Face's own tools keep it."""
     if not os.path.isdir(FOLDERS):
@@ -903,7 +926,7 @@ def test_cache():
     check("Org/Tiny-1.5 F16" in run("score", "block 1 [:, :, 1]", "ab", model="Org/Tiny-1.5", env=env)[1], "the title")
     expect_error(1, re.escape(f"Org/Tony: no such file, nor a model in Hugging Face's cache (looked for {hub}/models--Org--Tony)"),
                  "info", model="Org/Tony", env=env)
-    expect_error(1, "abc123/y.gguf is not there", "info", model="Org/Tiny-1.5:y.gguf", env=env)
+    expect_error(1, r'Org/Tiny-1.5: no file is meant by "y.gguf"; there are x.gguf', "info", model="Org/Tiny-1.5:y.gguf", env=env)
     expect_error(1, "No such file", "info", model="Org/Tiny-1.5:../x", env=env)
     expect_error(1, "^phosphene info: nothing: No such file", "info", model="nothing", env=env)
     with open(os.path.join(model, "refs/main"), "w") as f:
@@ -945,4 +968,4 @@ def test_interrupt():
 
 run_tests(test_dream, test_dream_options, test_methods, test_fluent, test_constraints, test_hidden, test_near, test_effect,
           test_recover, test_compare, test_bench, test_plans, test_others,
-          test_errors, test_files, test_folders, test_bf16, test_cache, test_interrupt)
+          test_errors, test_files, test_folders, test_bf16, test_older, test_cache, test_interrupt)

@@ -1,5 +1,6 @@
 /* test_tokenizer_json.c — tokenizer.json against Hugging Face `tokenizers` (tests/data/tokenizers,
- * written by tools/golden_tokenizers.py), what is refused, and what stands around the model.
+ * written by tools/golden_tokenizers.py), the older files against their own libraries (tests/data/older,
+ * by tools/golden_older.py), what is refused, and what stands around the model.
  */
 #include "lines.h"
 
@@ -71,7 +72,7 @@ static void expect_starts(const ph_tokenizer *t, const char *text, size_t bytes,
     ph__free(starts);
 }
 
-static void check_line(const char *name, const ph_tokenizer *t, char *line)
+static void check_line(const char *name, const ph_tokenizer *t, char *line, unsigned flags)
 {
     ph_error err = {0};
     char *ids_text = field(&line), *back = field(&line), *text = NULL;
@@ -81,31 +82,29 @@ static void check_line(const char *name, const ph_tokenizer *t, char *line)
     size_t count, bytes;
 
     assert_true(n != (size_t)-1 && n_back != (size_t)-1);
-    if (ph_tokenizer_encode(&ids, &count, t, line, n, PH_ENCODE_SPECIAL, &err) != PH_OK)
+    if (ph_tokenizer_encode(&ids, &count, t, line, n, flags, &err) != PH_OK)
         fail_msg("%s: %s", name, err.msg);
     expect_ids(name, ids, count, ids_text);
     assert_int_equal(ph_tokenizer_decode(&text, &bytes, t, ids, count, &err), PH_OK);
     if (bytes != n_back || memcmp(text, back, bytes) != 0)
         fail_msg("%s: \"%s\" decodes to \"%s\", expected \"%s\"", name, line, text, back);
-    expect_starts(t, line, n, ids, count);
+    if (flags) expect_starts(t, line, n, ids, count);
     ph_free(ids);
     ph_free(text);
 }
 
-static void check_tokenizer(const char *name)
+static void check_tokenizer(const char *path, const char *golden, unsigned flags)
 {
     ph_error err = {0};
     ph_tokenizer *t = NULL;
-    char path[256], *line = NULL;
+    char *line = NULL;
     size_t cap = 0, checked = 0;
 
-    snprintf(path, sizeof path, FOLDER "%s.json", name);
-    if (ph_tokenizer_open(&t, path, &err) != PH_OK) fail_msg("%s: %s", name, err.msg);
-    snprintf(path, sizeof path, FOLDER "%s.txt", name);
-    FILE *f = fopen(path, "rb");
+    if (ph_tokenizer_open(&t, path, &err) != PH_OK) fail_msg("%s: %s", path, err.msg);
+    FILE *f = fopen(golden, "rb");
     assert_non_null(f);
-    for (; next_line(&line, &cap, f); checked++) check_line(name, t, line);
-    assert_true(checked > 150);
+    for (; next_line(&line, &cap, f); checked++) check_line(path, t, line, flags);
+    assert_true(checked > 100);
     fclose(f);
     free(line);
     ph_tokenizer_close(&t);
@@ -114,7 +113,34 @@ static void check_tokenizer(const char *name)
 static void test_goldens(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) check_tokenizer(names[i]);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[256], golden[256];
+        snprintf(path, sizeof path, FOLDER "%s.json", names[i]);
+        snprintf(golden, sizeof golden, FOLDER "%s.txt", names[i]);
+        check_tokenizer(path, golden, PH_ENCODE_SPECIAL);
+    }
+}
+
+#define OLDER "tests/data/older/"
+
+/* The sentencepiece package finds no control tokens in a text. */
+static void test_older(void **state)
+{
+    (void)state;
+    static const char *const models[] = {"llama", "squeezed", "unknown", "symbols", "prefixed"};
+    static const char *const pairs[] = {"gpt2", "qwen2", "codegen"};
+    char path[256], golden[256];
+
+    for (size_t i = 0; i < 5; i++) {
+        snprintf(path, sizeof path, OLDER "%s%s", models[i], i % 2 ? "/tokenizer.model" : "");
+        snprintf(golden, sizeof golden, OLDER "%s/golden.txt", models[i]);
+        check_tokenizer(path, golden, 0);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, OLDER "%s", pairs[i]);
+        snprintf(golden, sizeof golden, OLDER "%s/golden.txt", pairs[i]);
+        check_tokenizer(path, golden, PH_ENCODE_SPECIAL);
+    }
 }
 
 /* The words that GGUF's pre-tokenizers cut, by the letters of the byte-level alphabet. */
@@ -366,13 +392,120 @@ static void test_decode_behind(void **state)
     ph_tokenizer_close(&t);
 }
 
+/* ---- older vocabularies ---- */
+
+#define PART(text)                                                                                 \
+    {                                                                                              \
+        text, sizeof text - 1                                                                      \
+    }
+#define WORDS PART("{\"a\":0,\"b\":1,\"\u0120\":2,\"ab\":3,\"<|endoftext|>\":4}")
+#define GPT2  PART("{\"model_type\":\"gpt2\"}")
+/* a piece of SentencePiece's: its text, of which the score is 0; and its type */
+#define PIECE(size, text) "\x0a" size "\x0a" text
+#define PIECE_TYPE        "\x18"
+#define SPM_BPE           "\x12\x02\x18\x02" /* trainer: BPE */
+#define SPM_PLAIN         "\x1a\x02\x20\x00" /* normalizer: blanks stay */
+#define SPM_PIECES                                                                                 \
+    PIECE("\x08", "\x04"                                                                           \
+                  "<unk" PIECE_TYPE "\x02")                                                        \
+    PIECE("\x03", "\x01"                                                                           \
+                  "a")
+
+static void test_older_beside(void **state)
+{
+    (void)state;
+    ph_error err = {0};
+    ph_tokenizer *t = NULL;
+    const ph_beside beside = {
+        .config = PART("{\"tokenizer_class\":\"GPT2Tokenizer\",\"add_prefix_space\":true,"
+                       "\"add_bos_token\":true}"),
+        .special = PART("{\"eos_token\":{\"content\":\"<x>\"},"
+                        "\"additional_special_tokens\":[\"<y>\",\"<none>\"]}"),
+        .added = PART("{\"<x>\":5,\"<y>\":6,\"<z>\":7}")};
+
+    if (ph__tokenizer_open_pair(&t, (ph_part)WORDS, (ph_part)PART("#version: 0.2\r\na b\r\n"),
+                                &beside, &err) != PH_OK)
+        fail_msg("%s", err.msg);
+    const ph_tokenizer_info *info = ph_tokenizer_get_info(t);
+    assert_int_equal(info->vocab, 8);
+    assert_int_equal(info->bos, 4); /* the class has it */
+    assert_int_equal(info->eos, 5);
+    assert_true(info->add_bos && !info->add_eos);
+    assert_int_equal(ph_tokenizer_kind(t, 6), PH_TOKEN_CONTROL);
+    assert_int_equal(ph_tokenizer_kind(t, 7), PH_TOKEN_USER_DEFINED);
+    int32_t *ids = NULL;
+    size_t n;
+    static const int32_t want[] = {4, 2, 3, 6, 2, 0, 7};
+    assert_int_equal(
+        ph_tokenizer_encode(&ids, &n, t, "ab<y>a<z>", 9, PH_ENCODE_SPECIAL | PH_ENCODE_ADD, &err),
+        PH_OK);
+    assert_int_equal(n, sizeof want / sizeof *want);
+    assert_memory_equal(ids, want, sizeof want);
+    ph_free(ids);
+    ph_tokenizer_close(&t);
+}
+
+static void test_older_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        ph_status code;
+        const char *what;
+        ph_part vocab, merges, config, added, model;
+    } cases[] = {
+        {PH_EUNSUPPORTED, "how \"Foo\" cuts a text is not known here", .vocab = WORDS,
+         .merges = PART(""), .config = PART("{\"tokenizer_class\":\"Foo\"}")},
+        {PH_EUNSUPPORTED, "nothing says how they cut a text", .vocab = WORDS, .merges = PART("")},
+        {PH_EFORMAT, "merge 0 is no pair", .vocab = WORDS, .merges = PART("ab\n"), .model = GPT2},
+        {PH_EFORMAT, "merges.txt: line 2 is no UTF-8", .vocab = WORDS,
+         .merges = PART("a b\n\xff b\n"), .model = GPT2},
+        {PH_EFORMAT, "vocab.json: not JSON", .vocab = PART("{"), .merges = PART(""), .model = GPT2},
+        {PH_EFORMAT, "\"<x>\" has id 99999999", .vocab = WORDS, .merges = PART("a b"),
+         .added = PART("{\"<x>\":99999999}"), .model = GPT2},
+        {PH_EUNSUPPORTED, "SentencePiece model of Unigram is not supported yet",
+         .vocab = PART(SPM_PIECES)},
+        {PH_EUNSUPPORTED, "its normaliser (nfkc) is not supported yet",
+         .vocab = PART(SPM_PIECES SPM_BPE "\x1a\x09\x0a\x04nfkc\x12\x01x")},
+        {PH_EUNSUPPORTED, "blanks as suffixes",
+         .vocab = PART(SPM_PIECES "\x12\x05\x18\x02\xc0\x01\x01")},
+        {PH_EFORMAT, "byte 2: a field is longer than what is left", .vocab = PART("\x0a\x7f")},
+        {PH_EFORMAT, "piece 0 has no text", .vocab = PART("\x0a\x00" SPM_BPE)},
+        {PH_EFORMAT, "of no type",
+         .vocab = PART(PIECE("\x05", "\x01"
+                                     "a" PIECE_TYPE "\x07"))},
+        {PH_EFORMAT, "a number of more than 64 bits",
+         .vocab = PART("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f")},
+        {PH_EFORMAT, "a number is cut off", .vocab = PART("\x08\xff")},
+        {PH_EFORMAT, "a field of no kind", .vocab = PART("\x0b")},
+        {PH_EFORMAT, "a field of no number", .vocab = PART("\x00\x00")},
+        {PH_EFORMAT, "added token \"<x>\" has id 9999", .vocab = PART(SPM_PIECES SPM_BPE SPM_PLAIN),
+         .added = PART("{\"<x>\":9999}")},
+        {PH_EUNSUPPORTED, "takes blanks along", .vocab = PART(SPM_PIECES SPM_BPE SPM_PLAIN),
+         .config = PART("{\"added_tokens_decoder\":{\"2\":{\"content\":\"<x>\",\"rstrip\":"
+                        "true}}}")},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ph_error err = {0};
+        ph_tokenizer *t = NULL;
+        const ph_beside beside = {
+            .config = cases[i].config, .added = cases[i].added, .model = cases[i].model};
+        const ph_status st =
+            cases[i].merges.data
+                ? ph__tokenizer_open_pair(&t, cases[i].vocab, cases[i].merges, &beside, &err)
+                : ph__tokenizer_open_spm(&t, cases[i].vocab, &beside, &err);
+        assert_null(t);
+        if (st != cases[i].code || !strstr(err.msg, cases[i].what))
+            fail_msg("%zu: status %d, \"%s\" does not say \"%s\"", i, st, err.msg, cases[i].what);
+    }
+}
+
 static void test_paths(void **state)
 {
     (void)state;
     ph_error err = {0};
     ph_tokenizer *t = NULL;
     assert_int_equal(ph_tokenizer_open(&t, "tests/data", &err), PH_EIO);
-    assert_non_null(strstr(err.msg, "tests/data/tokenizer.json"));
+    assert_non_null(strstr(err.msg, "tests/data: no tokenizer.json is there"));
     assert_null(t);
 }
 
@@ -383,7 +516,8 @@ int main(void)
         cmocka_unit_test(test_unsupported),  cmocka_unit_test(test_malformed),
         cmocka_unit_test(test_no_token),     cmocka_unit_test(test_ends),
         cmocka_unit_test(test_late_control), cmocka_unit_test(test_decode_behind),
-        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_paths),        cmocka_unit_test(test_older),
+        cmocka_unit_test(test_older_beside), cmocka_unit_test(test_older_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

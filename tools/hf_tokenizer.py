@@ -68,6 +68,23 @@ PRE = {
     "seed-coder": lambda: cut(CASELESS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+" + REST),
     "bailingmoe": lambda: cut(r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*"
                               r"|\s*[\r\n]|\s+(?!\S)|\s+"),
+    "superbpe": lambda: cut(r"\p{N}+", r"(?=(\d{3})+(?!\d))"),
+    "tiny_aya": lambda: cut(r"\d{1,3}(?=(?:\d{3})*\b)", O200K % (CASELESS + "?", CASELESS + "?", r"\p{N}{1,3}")),
+    "kimi-k2": lambda: cut(
+        r"[\p{Han}]+|" + "|".join(rf"[^\r\n\p{{L}}\p{{N}}]?[{UPPER[1:-1]}&&[^\p{{Han}}]]{a}[{LOWER[1:-1]}&&[^\p{{Han}}]]{b}"
+                                 + CASELESS + "?" for a, b in ("*+", "+*"))
+        + r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*" + REST),
+    "youtu": lambda: cut(
+        "[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-\u303f︰-﹏]+|[ㄅ-ㄯ]+|[一-龥\u3040-ゟ゠-ヿ]+", O200K % (CASELESS + "?", CASELESS + "?", r"\p{N}")),
+    "minicpm5": lambda: cut(r"\p{N}{1,3}", CL100K % r"\p{N}+"),
+    "exaone-moe": lambda: cut(CASELESS + r"|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}"
+                              r"| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+"),
+    "laguna": lambda: cut(r"[^\n]+|[\n]+", CL100K % r"\p{N}"),
+    "chameleon": lambda: Sequence([
+        *(Split(Regex(p), behavior="isolated", invert=False)
+          for p in ("<sentinel:[0-9]+>", "(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z", "([\t\n]|    |  )")),
+        Digits(individual_digits=True), Punctuation(behavior="isolated"),
+        ByteLevel(add_prefix_space=False, use_regex=True)]),
     "jais-2": lambda: cut(CASELESS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
                           + "".join(rf"\s{{{n}}}(?!\S)|" for n in (512, 256, 128, 64, 32, 16, 8, 4))
                           + r"\s{1,2}(?!\S)|\s{1}"),

@@ -1,4 +1,4 @@
-/* vocabulary.c — the tokenizer that a model describes: keys tokenizer.ggml.*, or tokenizer.json. */
+/* vocabulary.c — the tokenizer that a model describes: keys tokenizer.ggml.*, or a folder's files. */
 #include "model/vocabulary.h"
 
 #include "base/buf.h"
@@ -118,28 +118,88 @@ done:
 
 /* ---- files ---- */
 
-/* *out = `folder`/`name`. */
-static ph_status join(char **out, const char *folder, size_t n, const char *name, ph_error *err)
+static ph_status join(char **out, const char *folder, const char *name, ph_error *err)
 {
-    return ph__printf(out, err, "%.*s/%s", (int)n, folder, name);
+    return ph__printf(out, err, "%s%s%s", folder, *folder ? "/" : "", name);
 }
 
-/* A tokenizer.json, with the tokenizer_config.json that stands in the same folder. */
-static ph_status open_json(ph_tokenizer **out, const char *path, const ph_map *json, ph_error *err)
+/* *out = the file of the folder, if it is there: out->bytes NULL if not. */
+static ph_status open_file(ph_map *out, const char *folder, const char *name, ph_error *err)
 {
     ph_status st = PH_OK;
-    const char *slash = strrchr(path, '/');
-    char *beside = NULL;
+    char *path = NULL;
+
+    PH_GO(join(&path, folder, name, err));
+    if (access(path, F_OK) == 0) PH_GO(ph__map_open(out, path, err));
+done:
+    ph__free(path);
+    return st;
+}
+
+static ph_part part(const ph_map *m)
+{
+    return (ph_part){(const char *)m->bytes, m->size};
+}
+
+static ph_status open_json(ph_tokenizer **out, const char *folder, const ph_map *json,
+                           ph_error *err)
+{
+    ph_status st = PH_OK;
     ph_map config = {0};
 
-    PH_GO(slash ? join(&beside, path, (size_t)(slash - path), "tokenizer_config.json", err)
-                : ph__printf(&beside, err, "tokenizer_config.json"));
-    if (access(beside, R_OK) == 0) PH_GO(ph__map_open(&config, beside, err));
+    PH_GO(open_file(&config, folder, "tokenizer_config.json", err));
     PH_GO(ph__tokenizer_open_json(out, (const char *)json->bytes, json->size,
                                   (const char *)config.bytes, config.size, err));
 done:
     ph__map_close(&config);
-    ph__free(beside);
+    return st;
+}
+
+/* The older kinds: a tokenizer.model, or vocab.json with merges.txt where `merges` is there. */
+static ph_status open_older(ph_tokenizer **out, const char *folder, const ph_map *vocab,
+                            const ph_map *merges, ph_error *err)
+{
+    static const char *const names[] = {"tokenizer_config.json", "special_tokens_map.json",
+                                        "added_tokens.json", "config.json"};
+    ph_status st = PH_OK;
+    ph_map m[4] = {{0}};
+
+    for (int i = 0; i < 4; i++) PH_GO(open_file(&m[i], folder, names[i], err));
+    const ph_beside beside = {part(&m[0]), part(&m[1]), part(&m[2]), part(&m[3])};
+    PH_GO(merges ? ph__tokenizer_open_pair(out, part(vocab), part(merges), &beside, err)
+                 : ph__tokenizer_open_spm(out, part(vocab), &beside, err));
+done:
+    for (int i = 0; i < 4; i++) ph__map_close(&m[i]);
+    return st;
+}
+
+static ph_status open_folder(ph_tokenizer **out, const char *folder, ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_map json = {0}, vocab = {0}, merges = {0}, model = {0};
+
+    PH_GO(open_file(&json, folder, "tokenizer.json", err));
+    if (!json.bytes) {
+        PH_GO(open_file(&model, folder, "tokenizer.model", err));
+        PH_GO(open_file(&vocab, folder, "vocab.json", err));
+        PH_GO(open_file(&merges, folder, "merges.txt", err));
+    }
+    if (json.bytes)
+        st = open_json(out, folder, &json, err);
+    else if (model.bytes)
+        st = open_older(out, folder, &model, NULL, err);
+    else if (vocab.bytes && merges.bytes)
+        st = open_older(out, folder, &vocab, &merges, err);
+    else
+        st = ph__fail(err, PH_EIO, -1,
+                      "%s: no tokenizer.json is there, no tokenizer.model, nor vocab.json with "
+                      "merges.txt",
+                      folder);
+done:
+    ph__map_close(&json);
+    ph__map_close(&vocab);
+    ph__map_close(&merges);
+    ph__map_close(&model);
     return st;
 }
 
@@ -148,6 +208,12 @@ static bool is_json(const ph_map *m)
     size_t i = 0;
     while (i < m->size && strchr(" \t\r\n", m->bytes[i]) && m->bytes[i]) i++;
     return i < m->size && m->bytes[i] == '{';
+}
+
+/* A SentencePiece model begins with a piece, that with its text. */
+static bool is_pieces(const ph_map *m)
+{
+    return m->size > 4 && m->bytes[0] == 0x0a && m->bytes[1] < 0x80 && m->bytes[2] == 0x0a;
 }
 
 static bool is_folder(const char *path)
@@ -161,15 +227,16 @@ ph_status ph_tokenizer_open(ph_tokenizer **out, const char *path, ph_error *err)
     ph_status st = PH_OK;
     ph_weights *w = NULL;
     ph_map map = {0};
-    char *inside = NULL;
+    char *folder = NULL;
+    const char *slash = strrchr(path, '/');
 
-    if (is_folder(path)) {
-        PH_GO(join(&inside, path, strlen(path), "tokenizer.json", err));
-        path = inside;
-    }
+    if (is_folder(path)) return open_folder(out, path, err);
+    PH_GO(ph__strndup(&folder, path, slash ? (size_t)(slash - path) : 0, err));
     PH_GO(ph__map_open(&map, path, err));
     if (is_json(&map)) {
-        PH_GO(open_json(out, path, &map, err));
+        PH_GO(open_json(out, slash == path ? "/" : folder, &map, err));
+    } else if (is_pieces(&map)) {
+        PH_GO(open_older(out, slash == path ? "/" : folder, &map, NULL, err));
     } else {
         PH_GO(ph__weights_open(&w, path, err));
         PH_GO(read_keys(out, w, err));
@@ -177,24 +244,27 @@ ph_status ph_tokenizer_open(ph_tokenizer **out, const char *path, ph_error *err)
 done:
     ph__weights_close(&w);
     ph__map_close(&map);
-    ph__free(inside);
+    ph__free(folder);
     return st;
 }
 
 bool ph__vocabulary_has(const ph_weights *w)
 {
-    char *json = NULL;
+    static const char *const names[] = {"tokenizer.json", "tokenizer.model", "vocab.json"};
     const char *folder = ph__weights_folder(w);
+    bool has = false;
 
     if (!folder) return ph__meta_has(w, KEY("model"));
-    const bool has =
-        ph__printf(&json, NULL, "%s/tokenizer.json", folder) != PH_OK || access(json, F_OK) == 0;
-    ph__free(json);
+    for (size_t i = 0; i < sizeof names / sizeof *names && !has; i++) {
+        char *path = NULL; /* without memory: whoever opens it will say so */
+        has = join(&path, folder, names[i], NULL) != PH_OK || access(path, F_OK) == 0;
+        ph__free(path);
+    }
     return has;
 }
 
 ph_status ph__vocabulary_read(ph_tokenizer **out, const ph_weights *w, ph_error *err)
 {
     const char *folder = ph__weights_folder(w);
-    return folder ? ph_tokenizer_open(out, folder, err) : read_keys(out, w, err);
+    return folder ? open_folder(out, folder, err) : read_keys(out, w, err);
 }

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "text/steps.h"
+#include "text/vocab.h"
 
 /* A member of an object as a string, "" where it is null or not there; PH_EFORMAT for others.
  * `of` is what messages call the object. */
@@ -23,5 +24,9 @@ ph_status ph__json_decoder(bool *byte_level, bool *strip, const json_t *node, ph
 
 /* "post_processor": the ids that are put before and behind a text; left alone where there is none. */
 ph_status ph__json_post_processor(int64_t *bos, int64_t *eos, const json_t *node, ph_error *err);
+
+/* json_tokenizer.c: a tokenizer from what such a file holds. config: NULL, or tokenizer_config.json. */
+ph_status ph__json_tokenizer(struct ph_tokenizer **out, const json_t *root, const json_t *config,
+                             ph_error *err);
 
 #endif

@@ -1,7 +1,6 @@
 /* json_tokenizer.c — a tokenizer from Hugging Face's tokenizer.json. */
 #include "text/json_steps.h"
 #include "text/spm.h"
-#include "text/vocab.h"
 
 #include "base/mem.h"
 
@@ -255,8 +254,8 @@ static ph_status read_config(ph_vocab *v, const source *s, const json_t *config,
 
 /* ---- all of it ---- */
 
-static ph_status read_root(ph_tokenizer **out, const json_t *root, const json_t *config,
-                           ph_error *err)
+ph_status ph__json_tokenizer(ph_tokenizer **out, const json_t *root, const json_t *config,
+                             ph_error *err)
 {
     ph_status st = PH_OK;
     source s = {.added = json_object_get(root, "added_tokens")};
@@ -303,7 +302,7 @@ ph_status ph__tokenizer_open_json(ph_tokenizer **out, const char *json, size_t b
 
     PH_GO(ph__json_parse(&root, json, bytes, "tokenizer.json", err));
     if (config) PH_GO(ph__json_parse(&more, config, config_bytes, "tokenizer_config.json", err));
-    PH_GO(read_root(out, root, more, err));
+    PH_GO(ph__json_tokenizer(out, root, more, err));
 done:
     json_decref(root);
     json_decref(more);

@@ -43,14 +43,32 @@ static ph_status refuse(const char *text, size_t n, const char *why, ph_error *e
                     (int)(n < 200 ? n : 200), text, why);
 }
 
-/* The members of a general category such as "L" or "Lu". */
+static bool is_script(const char *name, size_t n)
+{
+    char text[64];
+    int number;
+    PCRE2_SIZE at;
+    const int size = snprintf(text, sizeof text, "\\p{sc:%.*s}", (int)(n < 40 ? n : 40), name);
+
+    pcre2_code *code =
+        pcre2_compile((PCRE2_SPTR)text, (PCRE2_SIZE)size, PCRE2_UTF, &number, &at, NULL);
+    pcre2_code_free(code);
+    return code != NULL;
+}
+
+/* The members of a general category such as "L" or "Lu", or of a script, as Oniguruma has it: without
+ * what other scripts use as well. */
 static ph_status add_category(ph_str *out, const char *name, size_t n, ph_error *err)
 {
+    static const char han[] = "\\x{2b739}\\x{2ebf0}-\\x{2ee5d}\\x{31350}-\\x{323af}";
+    const bool script = n > 2 && is_script(name, n);
     char range[48];
 
-    PH_TRY(ph__str_add(out, "\\p{", 3, err));
+    PH_TRY(ph__str_add(out, script ? "\\p{sc:" : "\\p{", script ? 6 : 3, err));
     PH_TRY(ph__str_add(out, name, n, err));
     PH_TRY(ph__str_add(out, "}", 1, err));
+    if (script && n == 3 && memcmp(name, "Han", n) == 0)
+        PH_TRY(ph__str_add(out, han, sizeof han - 1, err));
     for (size_t i = 0; n <= 2 && i < sizeof newer / sizeof *newer; i++) {
         if (memcmp(newer[i].category, name, n) != 0) continue;
         const int size =
@@ -71,21 +89,24 @@ static ph_status add_word(ph_str *out, ph_error *err)
     return ph__str_add(out, more, sizeof more - 1, err);
 }
 
-/* \p{…}, \P{…}, \w or \W, at p: n bytes without the backslash, of which *used are read; none where
+/* \p{…}, \P{…}, \w, \W, \d or \D, at p: n bytes without the backslash, of which *used are read; none where
  * it is something else. */
 static ph_status add_property(ph_str *out, size_t *used, const char *p, size_t n, bool in_class,
                               ph_error *err)
 {
     const char *end = n > 3 && p[1] == '{' ? memchr(p, '}', n) : NULL;
-    const bool word = *p == 'w' || *p == 'W', not = *p == 'P' || *p == 'W';
+    const bool word = *p == 'w' || *p == 'W', digit = *p == 'd' || *p == 'D';
+    const bool not = *p == 'P' || *p == 'W' || *p == 'D';
     const bool category = (*p == 'p' || *p == 'P') && end && p[2] != '^';
 
     *used = 0;
-    if ((!word && !category) || (in_class && not )) return PH_OK;
+    if ((!word && !digit && !category) || (in_class && not )) return PH_OK;
     if (!in_class) PH_TRY(ph__str_add(out, not ? "[^" : "[", not ? 2 : 1, err));
-    PH_TRY(word ? add_word(out, err) : add_category(out, p + 2, (size_t)(end - p) - 2, err));
+    if (word) PH_TRY(add_word(out, err));
+    if (digit) PH_TRY(add_category(out, "Nd", 2, err));
+    if (category) PH_TRY(add_category(out, p + 2, (size_t)(end - p) - 2, err));
     if (!in_class) PH_TRY(ph__str_add(out, "]", 1, err));
-    *used = word ? 1 : (size_t)(end - p) + 1;
+    *used = category ? (size_t)(end - p) + 1 : 1;
     return PH_OK;
 }
 

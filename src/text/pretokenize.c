@@ -18,13 +18,16 @@
     NO_CASE "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" REST
 #define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
 #define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define CASES(upper, lower, end)                                                                   \
+    "[^\\r\\n\\p{L}\\p{N}]?" upper "*" lower "+" end "|[^\\r\\n\\p{L}\\p{N}]?" upper "+" lower     \
+    "*" end
 #define O200K(end, digits)                                                                         \
-    "[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+" end "|[^\\r\\n\\p{L}\\p{N}]?" UPPER "+" LOWER     \
-    "*" end "|" digits "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" REST
-#define BLOOM      " ?[^(\\s|.,!?\\x{2026}\\x{3002}\\x{ff0c}\\x{3001}\\x{964}\\x{6d4}\\x{60c})]+"
-#define CJK        "[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{309f}\\x{30a0}-\\x{30ff}]+"
-#define ASCII_WORD "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+"
-#define EAST       "[\\x{4e00}-\\x{9fa5}\\x{800}-\\x{4e00}\\x{ac00}-\\x{d7ff}]+"
+    CASES(UPPER, LOWER, end) "|" digits "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" REST
+#define NO_HAN(class) "(?:(?!\\p{Han})" class ")"
+#define BLOOM         " ?[^(\\s|.,!?\\x{2026}\\x{3002}\\x{ff0c}\\x{3001}\\x{964}\\x{6d4}\\x{60c})]+"
+#define CJK           "[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{309f}\\x{30a0}-\\x{30ff}]+"
+#define ASCII_WORD    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+"
+#define EAST          "[\\x{4e00}-\\x{9fa5}\\x{800}-\\x{4e00}\\x{ac00}-\\x{d7ff}]+"
 
 /* The letters that have a case, as DeepSeek's file lists them. */
 #define CASED                                                                                      \
@@ -89,7 +92,7 @@ static const struct row {
      .splits = {O200K("", "\\p{N}"), BYTES},
      .add_bos = true,
      .whole_words = true},
-    {.names = {"gpt-4o", "llama4", "kanana2", "minimax-m2"},
+    {.names = {"gpt-4o", "llama4", "kanana2", "minimax-m2", "talkie"},
      .splits = {O200K(NO_CASE "?", "\\p{N}{1,3}"), BYTES}},
     {.names = {"deepseek-llm"},
      /* the file says \s+$: the same where a run of white space begins, and not slower in the
@@ -107,6 +110,34 @@ static const struct row {
                 BYTES}},
     {.names = {"bloom", "poro-chat", "gpt3-finnish"}, .splits = {BLOOM, BYTES}},
     {.names = {"viking"}, .splits = {BLOOM, "\\p{N}", BYTES}},
+    {.names = {"superbpe"}, .splits = {"\\p{N}+", "(?=(\\d{3})+(?!\\d))", BYTES}},
+    {.names = {"tiny_aya", "cohere2moe"},
+     /* the file says \b: behind a digit that is what follows no word */
+     .splits = {"\\d{1,3}(?=(?:\\d{3})*(?!\\w))", O200K(NO_CASE "?", "\\p{N}{1,3}"), BYTES}},
+    {.names = {"kimi-k2"},
+     .splits = {"\\p{Han}+|" CASES(NO_HAN(UPPER), NO_HAN(LOWER),
+                                   NO_CASE "?") "|\\p{N}{1,3}|"
+                                                " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" REST,
+                BYTES}},
+    {.names = {"youtu"},
+     .splits =
+         {"[\\x{ac00}-\\x{d7a3}\\x{3131}-\\x{318e}]+|[\\x{ff01}\\x{2026}\\x{201c}\\x{201d}"
+          "\\x{2018}\\x{2019}\\x{2014}\\x{ff1a}\\x{ff1b}\\x{ff0c}\\x{3001}-\\x{303f}\\x{fe30}-"
+          "\\x{fe4f}]+|[\\x{3105}-\\x{312f}]+|" CJK,
+          O200K(NO_CASE "?", "\\p{N}"), BYTES},
+     .whole_words = true},
+    {.names = {"minicpm5"},
+     .splits = {"\\p{N}{1,3}", CL100K("\\p{N}+"), BYTES},
+     .whole_words = true},
+    {.names = {"exaone-moe"},
+     .splits = {NO_CASE "|[^\\r\\n\\p{L}\\p{N}]?(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+|\\p{N}|"
+                        " ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]?|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+",
+                BYTES}},
+    {.names = {"laguna"}, .splits = {"[^\\n]+|[\\n]+", CL100K("\\p{N}"), BYTES}},
+    {.names = {"chameleon"},
+     .splits = {"<sentinel:[0-9]+>", "(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z", "[\\t\\n]|    |  ",
+                PH_DIGIT, "(?:" PH_PUNCTUATION ")", GPT2},
+     .add_bos = true},
     {.names = {"jais-2"},
      .splits = {NO_CASE "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|"
                         " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s{512}(?!\\S)|"
@@ -114,6 +145,11 @@ static const struct row {
                         "\\s{16}(?!\\S)|\\s{8}(?!\\S)|\\s{4}(?!\\S)|\\s{1,2}(?!\\S)|\\s{1}",
                 BYTES}},
 };
+
+const char *ph__pretokenizer_name(size_t i)
+{
+    return i < sizeof table / sizeof *table ? table[i].names[0] : NULL;
+}
 
 static const struct row *find_row(const char *name)
 {

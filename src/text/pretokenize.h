@@ -14,4 +14,7 @@ typedef struct ph_pre_traits {
 ph_status ph__pretokenizer_read(ph_steps *out, ph_pre_traits *traits, const char *name,
                                 ph_error *err);
 
+/* The first name of the i-th definition; NULL behind the last. */
+const char *ph__pretokenizer_name(size_t i);
+
 #endif

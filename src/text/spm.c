@@ -39,8 +39,18 @@ size_t ph__spm_piece(char *out, const char *token, size_t n)
     return 1;
 }
 
-ph_status ph__spm_steps(ph_steps *out, bool before, ph_error *err)
+/* What has nothing but blanks becomes nothing, before which none is put. */
+static ph_status squeeze_steps(ph_steps *out, bool before, ph_error *err)
 {
-    if (before) PH_TRY(ph__steps_prepend(out, blank, WIDE, false, false, err));
+    static const char ends[] = "\\A +| +\\z| (?= )", begin[] = "\\A(?=[\\s\\S])";
+    PH_TRY(ph__steps_replace(out, ends, sizeof ends - 1, false, "", 0, err));
+    if (!before) return PH_OK;
+    return ph__steps_replace(out, begin, sizeof begin - 1, false, blank, WIDE, err);
+}
+
+ph_status ph__spm_steps(ph_steps *out, bool before, bool squeeze, ph_error *err)
+{
+    if (squeeze) PH_TRY(squeeze_steps(out, before, err));
+    if (before && !squeeze) PH_TRY(ph__steps_prepend(out, blank, WIDE, false, false, err));
     return ph__steps_replace(out, " ", 1, true, blank, WIDE, err);
 }

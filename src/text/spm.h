@@ -10,7 +10,8 @@ int ph__spm_byte(const char *token, size_t n);
 size_t ph__spm_piece(char *out, const char *token, size_t n);
 /* The same without <0xNN>. */
 size_t ph__spm_blanks(char *out, const char *token, size_t n);
-/* Add what a text goes through: a blank before it, where `blank` says so, then U+2581 for all. */
-ph_status ph__spm_steps(ph_steps *out, bool blank, ph_error *err);
+/* Add what a text goes through: a blank before it, where `blank` says so, then U+2581 for all; with
+ * `squeeze` superfluous blanks go first. */
+ph_status ph__spm_steps(ph_steps *out, bool blank, bool squeeze, ph_error *err);
 
 #endif

@@ -111,7 +111,7 @@ static ph_status read_steps(ph_tokenizer *t, const ph_vocab *vocab, const struct
         t->whole_words = traits.whole_words;
     } else {
         /* Where the file does not say, a BOS and a blank are put before a text, as in llama.cpp. */
-        PH_TRY(ph__spm_steps(&t->normal, vocab->add_space != 0, err));
+        PH_TRY(ph__spm_steps(&t->normal, vocab->add_space != 0, vocab->squeeze, err));
         t->strip = vocab->add_space != 0;
     }
     t->info.add_bos = vocab->add_bos < 0 ? traits.add_bos : vocab->add_bos != 0;
@@ -153,7 +153,10 @@ static ph_status list_specials(ph_tokenizer *t, const ph_vocab *vocab, ph_error 
         const char *p = vocab->token(vocab->source, (size_t)id, &n);
         /* Tokens that are not UTF-8 cannot stand in a text. */
         if (n == 0 || ph__token_ordinary(t, id) || ph__utf8_check(p, n) < n) continue;
-        PH_GO(vocab->added ? add_written(t, vocab, &w, id, err) : add_printed(t, id, err));
+        if (vocab->late && vocab->late(vocab->source, (size_t)id))
+            PH_GO(ph__specials_add(&t->late, p, n, id, false, (ph_added){0}, err));
+        else
+            PH_GO(vocab->added ? add_written(t, vocab, &w, id, err) : add_printed(t, id, err));
     }
     ph__specials_sort(&t->specials);
     ph__specials_sort(&t->late);

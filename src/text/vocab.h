@@ -38,11 +38,14 @@ typedef struct ph_vocab {
     bool (*in_words)(const void *source, size_t i);
     /* NULL: the file gives none */
     float (*score)(const void *source, size_t i);
+    /* whether a user-defined token is found in the normalised text, as it is written; NULL: none is */
+    bool (*late)(const void *source, size_t i);
     /* NULL: tokens are found as they are written */
     ph_added (*added)(const void *source, size_t i);
     const void *source;
     int64_t bos, eos, unk;           /* ids, -1 where the file gives none */
     int add_bos, add_eos, add_space; /* 0, 1, or -1 where the file gives none */
+    bool squeeze; /* blanks at the ends go, and of several in a row all but one */
 
     /* of a tokenizer.json only: */
     struct ph_steps *normal, *split; /* taken over: emptied where the call succeeds */
@@ -62,6 +65,27 @@ bool ph__pair_read(ph_pair *out, const char *text, size_t n);
  * none), which names BOS and EOS and says whether they are added. Errors name what is not supported. */
 ph_status ph__tokenizer_open_json(struct ph_tokenizer **out, const char *json, size_t bytes,
                                   const char *config, size_t config_bytes, ph_error *err);
+
+/* A text of a file; data NULL: the file is not there. */
+typedef struct ph_part {
+    const char *data;
+    size_t size;
+} ph_part;
+
+/* What stands beside an older vocabulary in its folder, as texts of JSON. */
+typedef struct ph_beside {
+    ph_part config;  /* tokenizer_config.json */
+    ph_part special; /* special_tokens_map.json */
+    ph_part added;   /* added_tokens.json */
+    ph_part model;   /* config.json */
+} ph_beside;
+
+/* A tokenizer from a vocab.json and a merges.txt, of classes whose pre-tokenizer is known. */
+ph_status ph__tokenizer_open_pair(struct ph_tokenizer **out, ph_part vocab, ph_part merges,
+                                  const ph_beside *beside, ph_error *err);
+/* A tokenizer from SentencePiece's tokenizer.model, if it is one of BPE. */
+ph_status ph__tokenizer_open_spm(struct ph_tokenizer **out, ph_part model, const ph_beside *beside,
+                                 ph_error *err);
 
 /* Encode several stretches of text as one text: merges and pre-tokens cross their borders, but
  * special tokens are parsed only in stretches that say so. starts[i] (caller frees with ph__free)

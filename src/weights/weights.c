@@ -167,6 +167,9 @@ ph_status ph__weights_sha256(char out[65], const ph_weights *w, ph_error *err)
 {
     ph_status st = PH_OK;
     ph_str sums = {0};
+    static const char *const beside[] = {
+        "tokenizer.json", "tokenizer_config.json",   "tokenizer.model",  "vocab.json",
+        "merges.txt",     "special_tokens_map.json", "added_tokens.json"};
 
     if (!w->n_shards) return sha256_parts(out, w, err);
     PH_GO(ph__sha256(out, w->map.bytes, w->map.size, err));
@@ -175,8 +178,8 @@ ph_status ph__weights_sha256(char out[65], const ph_weights *w, ph_error *err)
         PH_GO(ph__weights_sha256(out, w->shards[i], err));
         PH_GO(ph__str_add(&sums, out, 64, err));
     }
-    PH_GO(add_beside(&sums, w, "tokenizer.json", err));
-    PH_GO(add_beside(&sums, w, "tokenizer_config.json", err));
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
+        PH_GO(add_beside(&sums, w, beside[i], err));
     PH_GO(ph__sha256(out, sums.data, sums.size, err));
 done:
     ph__str_close(&sums);
