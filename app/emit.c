@@ -36,12 +36,25 @@ json_t *integers(const int32_t *v, size_t n)
     return a;
 }
 
+/* A string of the library ends at a 0 byte, which a text may hold: part by part. */
 json_t *utf8(const char *bytes, size_t n)
 {
-    char *clean = NULL;
-    if (ph_utf8_clean(&clean, bytes, n, NULL) != PH_OK) return json_null();
-    json_t *s = json_string(clean);
-    ph_free(clean);
+    char *all = NULL, *clean = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&all, &size);
+
+    for (size_t at = 0; f && at <= n;) {
+        const char *zero = memchr(bytes + at, 0, n - at);
+        const size_t part = (zero ? (size_t)(zero - bytes) : n) - at;
+        if (ph_utf8_clean(&clean, bytes + at, part, NULL) != PH_OK) break;
+        fputs(clean, f);
+        ph_free(clean);
+        at += part + 1;
+        if (at <= n) fputc(0, f);
+    }
+    if (f) fclose(f);
+    json_t *s = all ? json_stringn(all, size) : NULL;
+    free(all);
     return s ? s : json_null();
 }
 

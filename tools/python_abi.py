@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""python_abi.py HEADER VERSION > _abi.py: the public header as ctypes declarations, for the Python package.
+"""python_abi.py HEADER VERSION OUT: the public header as ctypes declarations, for the Python package.
 
 Reads the C that include/phosphene.h is written in, and no more: enums, structs of plain members,
 function pointers, prototypes, the PH_…_INIT macros. Anything else is an error that shows it, so that
-the package cannot drift from the header. tests/test_python_abi.py compares sizes and offsets with
+the package cannot drift from the header. python/tests/test_abi.py compares sizes and offsets with
 what a C compiler says.
 """
+import pathlib
 import re
 import sys
 
@@ -164,10 +165,11 @@ class Header:
 
 
 def main(arguments):
-    if len(arguments) != 2:
+    if len(arguments) != 3:
         raise SystemExit(__doc__.strip())
-    with open(arguments[0], encoding="utf-8") as f:
-        print(Header(f.read()).translate(arguments[1]), end="")
+    header, version, out = arguments
+    text = Header(pathlib.Path(header).read_text(encoding="utf-8")).translate(version)
+    pathlib.Path(out).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

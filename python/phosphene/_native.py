@@ -85,11 +85,16 @@ def text(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError:
-        out = ctypes.c_void_p()
-        call("ph_utf8_clean", ctypes.byref(out), data, len(data))
-        clean = ctypes.string_at(out).decode()
+        return "\0".join(map(_clean, data.split(b"\0")))
+
+
+def _clean(data: bytes) -> str:
+    out = ctypes.c_void_p()
+    call("ph_utf8_clean", ctypes.byref(out), data, len(data))
+    try:
+        return ctypes.string_at(out).decode()
+    finally:
         library().ph_free(out)
-        return clean
 
 
 def integers(pointer: Any, n: int) -> list[int]:

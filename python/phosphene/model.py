@@ -184,7 +184,8 @@ class Model:
             data = text.encode()
             out.text, out.bytes = data, len(data)
         else:
-            out.ids, out.n_ids = id_array(text), len(text)
+            ids = self._ids(text)
+            out.ids, out.n_ids = id_array(ids), len(ids)
         return ctypes.byref(out)
 
     # ---- looking ----
@@ -208,6 +209,8 @@ class Model:
             library().ph_free(ids)
 
     def _ids(self, text: Text) -> list[int]:
+        if isinstance(text, (bytes, bytearray)):
+            raise TypeError("a text is a str, or a list of token ids")
         return self.tokenizer.encode(text) if isinstance(text, str) else list(text)
 
     def embed(self, text: Text) -> Floats:
