@@ -8,7 +8,7 @@ folder=$PWD/build/venv-$key
 if [ ! -e "$folder/made" ]; then
   rm -rf "$folder"
   python3 -m venv "$folder"
-  "$folder/bin/pip" install -q --disable-pip-version-check "$@" >&2 || {
+  "$folder/bin/pip" install -q --disable-pip-version-check --retries 1 "$@" >&2 || {
     echo "python_venv: skipped, the registry cannot be reached for: $*" >&2
     exit 77
   }

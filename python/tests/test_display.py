@@ -40,18 +40,26 @@ def checked(shown):
     return checker
 
 
-def test_every_kind_shows_itself(model):
+def every_kind(model):
     text = "abc \u96ea"
-    for results in (model.dream(SPEC, steps=4, restarts=1), model.dream(SPEC, budget=1000, corpus=False), model.scan(SPEC),
-                    model.score(SPEC, text), model.attribute(SPEC, text), model.effect(SPEC), model.effect(SPEC, text),
-                    model.recover("block 1 [:, :, :]", text, steps=2, restarts=1),
-                    model.recover("block 1 [:, :, :]", text, method="exact"), model.corpus(SPEC, text="abc ab")):
-        shown = checked(results)
-        assert results[0].feature in shown.text and checked(results[0]).text in shown.text or len(results) > 1
-        assert len(results.frame()) == len(results) and len(results[0].frame()) > 0
+    yield model.dream(SPEC, steps=4, restarts=1)
+    yield model.dream(SPEC, budget=1000, corpus=False)
+    yield model.scan(SPEC)
+    yield model.score(SPEC, text)
+    yield model.attribute(SPEC, text)
+    yield model.effect(SPEC)
+    yield model.effect(SPEC, text)
+    yield model.recover("block 1 [:, :, :]", text, steps=2, restarts=1)
+    yield model.recover("block 1 [:, :, :]", text, method="exact")
+    yield model.corpus(SPEC, text="abc ab")
+
+
+def test_every_kind_shows_itself(model):
+    for results in every_kind(model):
+        whole, one = checked(results), checked(results[0])
+        assert all(r.feature in whole.text for r in results) and results[0].feature in one.text
     assert "no results" in checked(results[:0]).text
-    shown = checked(model.scan(depth=1, top=1))
-    assert "10 more" in shown.text
+    assert "10 more" in checked(model.scan(depth=1, top=1)).text
 
 
 def test_hostile_tokens_are_text(model):
@@ -78,6 +86,8 @@ def test_a_curve(model):
 
 def test_frames(model):
     pandas = pytest.importorskip("pandas")
+    for results in every_kind(model):
+        assert len(results.frame()) == len(results) and len(results[0].frame()) > 0
     answers = model.dream(SPEC, steps=4, restarts=1)
     frame = answers.frame()
     assert isinstance(frame, pandas.DataFrame)
