@@ -86,7 +86,9 @@ class Asking:
 
     @property
     def features(self) -> list[Any]:
-        n = library().ph_features_count(self._features) if self._features else 0
+        if not self._features:
+            raise TypeError("specs: expected features, as in 'block 8 [:, :, 0-4]'")
+        n = library().ph_features_count(self._features)
         return [library().ph_features_at(self._features, i).contents for i in range(n)]
 
     def run(self) -> Any:
@@ -98,6 +100,7 @@ class Asking:
     def search(self, name: str, read: Callable[[Any], R], *after: Any, options: Any,
                text: Any = None) -> Results[R]:
         """ph_NAME(model, features, [text,] options, …)"""
+        assert self.features, "there is one at least"
         before = (self._owner.handle, self._features, *([] if text is None else [text]), ctypes.byref(options))
         return self.watch.collect("ph_" + name, getattr(_abi, f"ph_{name}_fn", _abi.ph_score_fn), read, before, after,
                                   self.source)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ctypes
+import operator
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -13,10 +14,11 @@ from .errors import Error, Status
 
 def id_array(ids: Sequence[int]) -> Any:
     """Ids for the library; IndexError for what is no id of any vocabulary."""
-    wrong = [i for i in ids if not 0 <= i < 2**31]
+    plain = [operator.index(i) for i in ids]  # NumPy has integers too
+    wrong = [i for i in plain if not 0 <= i < 2**31]
     if wrong:
         raise IndexError(f"id {wrong[0]} is out of range")
-    return (ctypes.c_int32 * len(ids))(*ids)
+    return (ctypes.c_int32 * len(plain))(*plain)
 
 
 class Tokenizer:

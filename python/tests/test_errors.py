@@ -64,6 +64,12 @@ def test_texts(model):
         model.score(SPEC, [-1])
     with pytest.raises(TypeError):
         model.score(SPEC, b"ab")
+    for nothing in (None, 5, [5]):
+        with pytest.raises(TypeError):
+            model.score(nothing, "ab")
+    with pytest.raises(Error):
+        model.score([], "ab")
+    assert model.score(SPEC, (i for i in [64, 65]))[0].text == "ab"
     with pytest.raises(ValueError, match="0 byte"):
         model.score("block 2\0 [:, :, 0]", "ab")
     assert model.score(SPEC, "a\0b")[0].text == "a\0b"
