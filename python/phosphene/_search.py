@@ -84,8 +84,9 @@ class Watch:
             raise self.raised
         if st not in (_abi.OK, _abi.ECANCELED):
             raise error_of(err, source)
-        if st == _abi.ECANCELED:
+        interrupted = st == _abi.ECANCELED or self.pressed
+        if interrupted:
             self.pressed = False
             warnings.warn(f"interrupted: {len(found)} result{'' if len(found) == 1 else 's'} until then",
                           RuntimeWarning, stacklevel=5)
-        return listed(found, st == _abi.ECANCELED)
+        return listed(found, interrupted)

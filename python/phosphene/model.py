@@ -76,32 +76,36 @@ class Asking:
         _options.set_run(self.given, model._cache, given)
         self.watch = Watch(given.get("progress"))
         self.given.progress = self.watch.callback
+        self.reader = Reader(model.tokenizer, self.given.reduce, self.given.sign, self.given.seed, model.info.width)
         self._features = ctypes.c_void_p()
         if specs is not None:
             call("ph_features_parse", ctypes.byref(self._features), model._info, utf8(specs, "spec"), source=specs)
-        self.reader = Reader(model.tokenizer, self.given.reduce, self.given.sign, self.given.seed, model.info.width)
 
     def close(self) -> None:
         library().ph_features_close(ctypes.byref(self._features))
 
     @property
-    def features(self) -> list[Any]:
+    def parsed(self) -> Any:
+        """The ph_features."""
         if not self._features:
             raise TypeError("specs: expected features, as in 'block 8 [:, :, 0-4]'")
-        n = library().ph_features_count(self._features)
-        return [library().ph_features_at(self._features, i).contents for i in range(n)]
+        return self._features
+
+    @property
+    def features(self) -> list[Any]:
+        n = library().ph_features_count(self.parsed)
+        return [library().ph_features_at(self.parsed, i).contents for i in range(n)]
 
     def run(self) -> Any:
         """The settings under which the features are measured."""
         run = initial(_abi.ph_run_options)
-        call("ph_features_run", ctypes.byref(run), self._features or None, ctypes.byref(self.given))
+        call("ph_features_run", ctypes.byref(run), self.parsed, ctypes.byref(self.given))
         return run
 
     def search(self, name: str, read: Callable[[Any], R], *after: Any, options: Any,
                text: Any = None) -> Results[R]:
         """ph_NAME(model, features, [text,] options, …)"""
-        assert self.features, "there is one at least"
-        before = (self._owner.handle, self._features, *([] if text is None else [text]), ctypes.byref(options))
+        before = (self._owner.handle, self.parsed, *([] if text is None else [text]), ctypes.byref(options))
         return self.watch.collect("ph_" + name, getattr(_abi, f"ph_{name}_fn", _abi.ph_score_fn), read, before, after,
                                   self.source)
 
