@@ -9,6 +9,7 @@
 #include "npz.h"
 #include "output.h"
 #include "progress.h"
+#include "safetensors_out.h"
 #include "table.h"
 
 #include <errno.h>
@@ -112,7 +113,7 @@ static void no_row(struct atlas *v, const ph_survey_result *r)
     (void)r;
 }
 
-/* ---- CSV: RFC 4180, one line a feature ---- */
+/* ---- CSV: RFC 4180, one line a feature; it has no 0 byte, U+FFFD stands for it ---- */
 
 static ph_status csv_begin(struct atlas *v, ph_error *err)
 {
@@ -135,9 +136,9 @@ static void csv_list(const ph_tokenizer *t, const ph_near *list, size_t n)
         json_t *token = token_text(t, list[i].id);
         const char *text = json_string_value(token);
         printf(",%d,\"", list[i].id);
-        for (; text && *text; text++) {
-            if (*text == '"') putchar('"');
-            putchar(*text);
+        for (size_t k = 0; text && k < json_string_length(token); k++) {
+            if (text[k] == '"') putchar('"');
+            text[k] ? (void)putchar(text[k]) : (void)fputs("\xef\xbf\xbd", stdout);
         }
         printf("\",%.9g", list[i].value);
         json_decref(token);
@@ -158,7 +159,20 @@ static void csv_row(struct atlas *v, const ph_survey_result *r)
     printf("\r\n");
 }
 
-/* ---- NumPy ---- */
+/* ---- arrays: NumPy and safetensors ---- */
+
+/* A file of named arrays that is being made: one of two kinds, with the same calls. */
+struct archive {
+    struct npz *npz;
+    struct safetensors_out *safetensors;
+};
+
+static bool archive_add(struct archive *z, const char *name, const char *type, size_t size,
+                        const int64_t *shape, int dims, const void *data)
+{
+    if (z->npz) return npz_add(z->npz, name, type, size, shape, dims, data);
+    return safetensors_out_add(z->safetensors, name, type, size, shape, dims, data);
+}
 
 static bool arrays_new(struct arrays *a, int64_t depth, int64_t W, int64_t k)
 {
@@ -185,7 +199,7 @@ static void arrays_free(struct arrays *a)
     free(a->sd);
 }
 
-static ph_status npz_begin(struct atlas *v, ph_error *err)
+static ph_status arrays_begin(struct atlas *v, ph_error *err)
 {
     const ph_model_info *info = ph_model_get_info(v->s->model);
     if (arrays_new(&v->block, v->depth, info->width, v->k) &&
@@ -195,7 +209,7 @@ static ph_status npz_begin(struct atlas *v, ph_error *err)
     return PH_ENOMEM;
 }
 
-static void npz_row(struct atlas *v, const ph_survey_result *r)
+static void arrays_row(struct atlas *v, const ph_survey_result *r)
 {
     struct arrays *a = r->tap.place == PH_PLACE_NEURON ? &v->neuron : &v->block;
     const int64_t at = (r->tap.block - 1) * a->W + r->component;
@@ -212,7 +226,7 @@ static void npz_row(struct atlas *v, const ph_survey_result *r)
     a->sd[at] = r->sd;
 }
 
-static bool add_arrays(struct npz *z, const struct atlas *v, const struct arrays *a,
+static bool add_arrays(struct archive *z, const struct atlas *v, const struct arrays *a,
                        const char *place)
 {
     const int64_t lists[] = {v->depth, a->W, v->k}, levels[] = {v->depth, a->W, PH_QUANTILES};
@@ -232,13 +246,13 @@ static bool add_arrays(struct npz *z, const struct atlas *v, const struct arrays
         char name[40];
         snprintf(name, sizeof name, "%s_%s", place, all[i].name);
         ok = ok &&
-             npz_add(z, name, all[i].type, all[i].size, all[i].shape, all[i].dims, all[i].data);
+             archive_add(z, name, all[i].type, all[i].size, all[i].shape, all[i].dims, all[i].data);
     }
     return ok;
 }
 
 /* The vocabulary as bytes, so that an id can be read: token[id]. */
-static bool add_tokens(struct npz *z, const ph_tokenizer *t)
+static bool add_tokens(struct archive *z, const ph_tokenizer *t)
 {
     const int64_t V = ph_tokenizer_get_info(t)->vocab;
     size_t longest = 1, n;
@@ -252,38 +266,54 @@ static bool add_tokens(struct npz *z, const ph_tokenizer *t)
         if (piece) memcpy(all + (size_t)id * longest, piece, n);
     }
     snprintf(type, sizeof type, "|S%zu", longest);
-    const bool ok = all && npz_add(z, "token", type, longest, &V, 1, all);
+    const bool ok = all && archive_add(z, "token", type, longest, &V, 1, all);
     free(all);
     return ok;
 }
 
-static void npz_end(struct atlas *v)
+/* Fill the archive and write it; what went wrong goes into v->problem. */
+static void archive_end(struct atlas *v, struct archive *z)
 {
-    struct npz *z = npz_new();
     char *part = output_part(v->path);
     double levels[PH_QUANTILES];
     const int64_t n_levels = PH_QUANTILES, n_context = (int64_t)v->s->n_context;
 
     for (size_t i = 0; i < PH_QUANTILES; i++) levels[i] = ph_quantile_level(i);
-    bool ok = z && part && add_arrays(z, v, &v->block, "block");
+    bool ok = (z->npz || z->safetensors) && part && add_arrays(z, v, &v->block, "block");
     if (v->o->neurons) ok = ok && add_arrays(z, v, &v->neuron, "neuron");
     ok = ok && add_tokens(z, subject_tokenizer(v->s));
-    ok = ok && npz_add(z, "quantile_level", "<f8", 8, &n_levels, 1, levels);
-    ok = ok && npz_add(z, "context", "<i4", 4, &n_context, 1, v->s->context);
-    v->problem = ok ? npz_write(z, part) : strdup("out of memory");
+    ok = ok && archive_add(z, "quantile_level", "<f8", 8, &n_levels, 1, levels);
+    ok = ok && archive_add(z, "context", "<i4", 4, &n_context, 1, v->s->context);
+    if (!ok)
+        v->problem = strdup("out of memory");
+    else
+        v->problem = z->npz ? npz_write(z->npz, part) : safetensors_out_write(z->safetensors, part);
     if (!v->problem && rename(part, v->path) != 0) v->problem = strdup(strerror(errno));
     if (v->problem && part) remove(part);
-    npz_free(z);
+    npz_free(z->npz);
+    safetensors_out_free(z->safetensors);
     free(part);
+}
+
+static void npz_end(struct atlas *v)
+{
+    archive_end(v, &(struct archive){.npz = npz_new()});
+}
+
+static void safetensors_end(struct atlas *v)
+{
+    archive_end(v, &(struct archive){.safetensors = safetensors_out_new()});
 }
 
 /* ---- */
 
-static const struct sink sinks[] = {{".jsonl", false, no_begin, no_row, nothing},
-                                    {".csv", false, csv_begin, csv_row, nothing},
-                                    {".npz", true, npz_begin, npz_row, npz_end},
-                                    {"", false, table_begin, table_row, nothing}};
-enum { JSONL = 0, TABLE = 3 };
+static const struct sink sinks[] = {
+    {".jsonl", false, no_begin, no_row, nothing},
+    {".csv", false, csv_begin, csv_row, nothing},
+    {".npz", true, arrays_begin, arrays_row, npz_end},
+    {".safetensors", true, arrays_begin, arrays_row, safetensors_end},
+    {"", false, table_begin, table_row, nothing}};
+enum { JSONL = 0, TABLE = 4 };
 
 static const struct sink *sink_of(const char *path)
 {

@@ -5,7 +5,7 @@
 #include "search.h"
 
 /* The endings of --output FILE, in words; and whether a path has one of them. */
-#define ATLAS_ENDINGS ".jsonl, .csv or .npz"
+#define ATLAS_ENDINGS ".jsonl, .csv, .npz or .safetensors"
 bool atlas_writes(const char *path);
 /* true for .jsonl, which a scan of single features can write too. */
 bool atlas_writes_lines(const char *path);

@@ -662,6 +662,7 @@ typedef struct ph_score_result {
     const double *grad_x_input; /* n, attribute only */
     const double *occlusion;    /* n, attribute only; NULL: there is no token to replace one by */
     const double *combined;     /* the same: shares that add up to 1, or all are 0 */
+    const float *gradient;      /* (n,C), attribute only: by the embedding of each token */
 } ph_score_result;
 typedef int (*ph_score_fn)(const ph_score_result *result, void *payload);
 PH_API ph_status ph_score(const ph_model *model, const ph_features *features, const ph_text *text,

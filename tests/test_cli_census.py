@@ -5,6 +5,7 @@
 
 import csv
 import io
+import json
 import os
 import signal
 import subprocess
@@ -42,6 +43,32 @@ def test_survey():
     return features
 
 
+def check_safetensors(name, arrays):
+    """The same arrays as in the .npz, by the format's own rules; bytes of tokens are rows of numbers."""
+    with open(name, "rb") as f:
+        whole = f.read()
+    n = int.from_bytes(whole[:8], "little")
+    header, data = json.loads(whole[8:8 + n]), whole[8 + n:]
+    check(n % 8 == 0 and header.pop("__metadata__")["made_by"] == "phosphene", "safetensors: header")
+    check(header.keys() == arrays.keys(), "safetensors: names")
+    spans = sorted(t["data_offsets"] for t in header.values())
+    check(spans[0][0] == 0 and spans[-1][1] == len(data) and all(a[1] == b[0] for a, b in zip(spans, spans[1:])),
+          "safetensors: without gaps")
+    for key, tensor in header.items():
+        begin, end = tensor["data_offsets"]
+        letter = {"F64": "d", "F32": "f", "I32": "i", "U8": "B"}[tensor["dtype"]]
+        size = struct.calcsize(letter)
+        values = list(struct.unpack(f"<{(end - begin) // size}{letter}", data[begin:end]))
+        shape, flat = arrays[key]
+        check(begin % size == 0, f"safetensors: {key} is aligned")
+        if key == "token":
+            width = tensor["shape"][1]
+            rows = [bytes(values[i:i + width]).rstrip(b"\0") for i in range(0, len(values), width)]
+            check(tuple(tensor["shape"][:1]) == shape and rows == [bytes(v).rstrip(b"\0") for v in flat], "safetensors: tokens")
+        else:
+            check(tuple(tensor["shape"]) == shape and values == list(flat), f"safetensors: {key}")
+
+
 def test_survey_files():
     path = lambda name: os.path.join(WORK, name)
     reference = {r["feature"]: r for r in lines(run("scan", "--json", "--top", "3", "--neurons")[1])[1:]}
@@ -57,7 +84,7 @@ def test_survey_files():
     for row in table:
         r = reference[row["feature"]]
         check(abs(float(row["mean"]) - r["mean"]) < 1e-7 and int(row["top2_id"]) == r["top"][1]["id"] and
-              row["bottom3_token"] == r["bottom"][2]["token"] and
+              row["bottom3_token"] == r["bottom"][2]["token"].replace("\0", "\ufffd") and
               abs(float(row["q0.999"]) - r["quantiles"]["0.999"]) < 1e-6, f"csv: {row['feature']}")
     code, out, err = run(*args, path("all.npz"))
     check(code == 0 and out == "" and err == "", f"npz: {out} {err}")
@@ -72,10 +99,13 @@ def test_survey_files():
         check(list(arrays["block_top_id"][1][at:at + 3]) == [t["id"] for t in r["top"]], "npz: ids")
         check(abs(arrays["block_bottom"][1][at] - r["bottom"][0]["activation"]) < 1e-6, "npz: values")
         check(arrays["token"][1][r["top"][0]["id"]].decode(errors="replace") == r["top"][0]["token"], "npz: tokens")
+    code, out, err = run(*args, path("all.safetensors"))
+    check(code == 0 and out == "" and err == "", f"safetensors: {out} {err}")
+    check_safetensors(path("all.safetensors"), arrays)
     check(not [f for f in os.listdir(WORK) if f.endswith(".part")], "no part is left behind")
     code, out, err = run("scan", "block 1 [:, :, 0-1]", "--output", path("two.jsonl"))
     check(code == 0 and out == "" and os.path.exists(path("two.jsonl")), f"a scan of features to a file: {err}")
-    expect_error(2, "expected a name that ends in .jsonl, .csv or .npz", "scan", "--output", path("all.xls"))
+    expect_error(2, "expected a name that ends in .jsonl, .csv, .npz or .safetensors", "scan", "--output", path("all.xls"))
     expect_error(2, "with SPEC a scan is written as .jsonl", "scan", "block 1 [:, :, 0]", "--output", path("a.npz"))
     expect_error(2, "with SPEC a scan is written as .jsonl", "scan", "block 1 [:, :, 0]", "--output", "a.csv")
     expect_error(2, "--neurons goes with a scan of everything", "scan", "block 1 [:, :, 0]", "--neurons")

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # check_install.sh BUILD — installs a build into a folder and uses what is there as a stranger would: the tool
-# runs, a program compiles against header, library and pkg-config file in C and C++, all exported symbols
-# begin with ph_.
+# runs, the examples compile against header, library and pkg-config file and run, a program in C and C++; the
+# soname is the version's, all exported symbols are those of the list.
 set -euo pipefail
 build=$1
 root=$(mktemp -d)
@@ -25,12 +25,21 @@ gcc -std=c17 -Wall -Wextra -Wpedantic -Werror "$root/use.c" -o "$root/use" $flag
 LD_LIBRARY_PATH=$lib "$root/use" >/dev/null
 # shellcheck disable=SC2086
 g++ -x c++ -Wall -Wextra -Wpedantic -Werror -fsyntax-only "$root/use.c" $flags
-strange=$(nm -D --defined-only "$lib/libphosphene.so" | awk '{ print $3 }' | grep -v '^ph_' || true)
-[ -z "$strange" ] || { echo "check_install: symbols that do not begin with ph_: $strange" >&2; exit 1; }
+for example in examples/*.c; do
+  # shellcheck disable=SC2086
+  gcc -std=c17 -O2 -Wall -Wextra -Wpedantic -Werror "$example" -o "$root/$(basename "$example" .c)" $flags -lm
+done
+LD_LIBRARY_PATH=$lib "$root/own_search" tests/data/llama_b.gguf 2 3 >/dev/null
+LD_LIBRARY_PATH=$lib "$root/gradient" tests/data/llama_b.gguf 2 >/dev/null
+version=$("$root/bin/phosphene" --version | grep -oE '[0-9]+\.[0-9]+\.[0-9]+')
+case $version in 0.*) soname=${version%.*} ;; *) soname=${version%%.*} ;; esac
+readelf -d "$lib/libphosphene.so.$version" | grep -q "SONAME.*\[libphosphene.so.$soname\]" ||
+  { echo "check_install: the soname of version $version is not libphosphene.so.$soname" >&2; exit 1; }
+tools/check_symbols.sh "$lib/libphosphene.so" >/dev/null
 # every header compiles alone
 for header in src/*/*.h app/*.h; do
   case $header in *template*) continue ;; esac
   gcc -std=c17 -D_GNU_SOURCE -fsyntax-only -Iinclude -Isrc -Iapp -x c "$header" 2>"$root/err" ||
     { echo "check_install: $header does not compile alone" >&2; cat "$root/err" >&2; exit 1; }
 done
-echo "check_install: tool, library, header, pkg-config file and man pages are in place"
+echo "check_install: tool, library, header, pkg-config file and man pages are in place, the examples run"

@@ -51,8 +51,9 @@ static ph_status need_tokenizer(const ph_model *model, ph_error *err)
 ph_status ph_context(int32_t **ids, size_t *n, const ph_model *model, const ph_run_options *options,
                      ph_error *err)
 {
+    const ph_run_options defaults = PH_RUN_OPTIONS_INIT;
     PH_TRY(need_tokenizer(model, err));
-    return encode_context(ids, n, model->tokenizer, options, err);
+    return encode_context(ids, n, model->tokenizer, options ? options : &defaults, err);
 }
 
 static ph_status list_ordinary(ph_job *job, ph_error *err)

@@ -200,7 +200,8 @@ static ph_status report(struct attribution *a, size_t feature, bool gradient, ph
                                .grad_norm = a->norm,
                                .grad_x_input = a->product,
                                .occlusion = a->occlusion,
-                               .combined = a->share};
+                               .combined = a->share,
+                               .gradient = a->dE};
     if (result(&r, payload)) return ph__fail(err, PH_ECANCELED, -1, "cancelled by the caller");
     return PH_OK;
 }
