@@ -180,6 +180,8 @@ typedef struct ph_tokenizer_info {
     bool add_bos, add_eos;
     bool
         encodes; /* false: only the pieces are known, text cannot be tokenised; none is like that */
+    const char *chat_template; /* as the file has it, "" where it has none */
+    const char *chat_format;   /* what it is: "ChatML", …; NULL: nothing that is known */
 } ph_tokenizer_info;
 
 /* Open the tokenizer of a GGUF file, which may hold a vocabulary only, of any architecture, or a
@@ -305,10 +307,15 @@ typedef enum ph_bos {
  * just ended done == 1. Nonzero return cancels: the search returns PH_ECANCELED. */
 typedef int (*ph_progress)(const char *stage, double done, void *payload);
 
-/* What all searches have in common. */
+/* What all searches have in common.
+ *
+ * chat   the text stands in a user's turn of the model's own chat format, prefix and suffix inside of
+ *        it: PH_EUNSUPPORTED if the file's template is of none that is known. With PH_BOS_AUTO there
+ *        is a BOS if the template prints one. */
 typedef struct ph_run_options {
     ph_bos bos;
     const char *prefix, *suffix; /* fixed text around the searched one; special tokens are parsed */
+    bool chat;
     ph_reduce reduce;
     int sign; /* 1; -1 searches the most negative activation */
     uint64_t seed;
@@ -318,14 +325,14 @@ typedef struct ph_run_options {
 } ph_run_options;
 #define PH_RUN_OPTIONS_INIT                                                                        \
     {                                                                                              \
-        PH_BOS_AUTO, NULL, NULL, PH_REDUCE_DEFAULT, 1, 0, NULL, NULL, NULL                         \
+        PH_BOS_AUTO, NULL, NULL, false, PH_REDUCE_DEFAULT, 1, 0, NULL, NULL, NULL                  \
     }
 
 /* The options under which features are measured: an SAE says whether it was trained on texts behind a
  * BOS, and where nobody asks for one or for none, that counts. PH_EINVAL if two features disagree. */
 PH_API ph_status ph_features_run(ph_run_options *out, const ph_features *features,
                                  const ph_run_options *options, ph_error *err);
-/* *ids = the context that stands before every text: BOS and prefix; ph_free. */
+/* *ids = the context that stands before every text: BOS, the chat's beginning, prefix; ph_free. */
 PH_API ph_status ph_context(int32_t **ids, size_t *n, const ph_model *model,
                             const ph_run_options *options, ph_error *err);
 /* How a feature is reduced under these options: "mean", "max" or "last". */

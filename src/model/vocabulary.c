@@ -99,6 +99,8 @@ static ph_status read_keys(ph_tokenizer **out, const ph_weights *w, ph_error *er
     ph_status st = PH_OK;
     source s = {.weights = w};
     char *model = NULL, *pre = NULL;
+    ph_tokenizer *t = NULL;
+    ph_bytes chat = {"", 0};
     ph_vocab v = {.token = token, .merge = merge, .kind = kind, .source = &s};
 
     if (!ph__meta_has(w, KEY("model")))
@@ -109,8 +111,13 @@ static ph_status read_keys(ph_tokenizer **out, const ph_weights *w, ph_error *er
     PH_GO(read_ids(&v, w, err));
     v.model = model;
     v.pre = pre;
-    PH_GO(ph__tokenizer_new(out, &v, err));
+    PH_GO(ph__tokenizer_new(&t, &v, err));
+    PH_GO(ph__meta_string(&chat, w, "tokenizer.chat_template", err));
+    PH_GO(ph__tokenizer_set_chat(t, chat.data, chat.size, err));
+    *out = t;
+    t = NULL;
 done:
+    ph_tokenizer_close(&t);
     ph__free(model);
     ph__free(pre);
     return st;
@@ -124,22 +131,39 @@ static ph_status join(char **out, const char *folder, size_t n, const char *name
     return ph__printf(out, err, "%.*s/%s", (int)n, folder, name);
 }
 
-/* A tokenizer.json, with the tokenizer_config.json that stands in the same folder. */
-static ph_status open_json(ph_tokenizer **out, const char *path, const ph_map *json, ph_error *err)
+/* Map a file that stands in the same folder as `path`, if it is there. */
+static ph_status map_beside(ph_map *map, const char *path, const char *name, ph_error *err)
 {
     ph_status st = PH_OK;
     const char *slash = strrchr(path, '/');
     char *beside = NULL;
-    ph_map config = {0};
 
-    PH_GO(slash ? join(&beside, path, (size_t)(slash - path), "tokenizer_config.json", err)
-                : ph__printf(&beside, err, "tokenizer_config.json"));
-    if (access(beside, R_OK) == 0) PH_GO(ph__map_open(&config, beside, err));
-    PH_GO(ph__tokenizer_open_json(out, (const char *)json->bytes, json->size,
-                                  (const char *)config.bytes, config.size, err));
+    PH_GO(slash ? join(&beside, path, (size_t)(slash - path), name, err)
+                : ph__printf(&beside, err, "%s", name));
+    if (access(beside, R_OK) == 0) PH_GO(ph__map_open(map, beside, err));
 done:
-    ph__map_close(&config);
     ph__free(beside);
+    return st;
+}
+
+/* A tokenizer.json, with the tokenizer_config.json and the chat_template.jinja of the same folder. */
+static ph_status open_json(ph_tokenizer **out, const char *path, const ph_map *json, ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_tokenizer *t = NULL;
+    ph_map config = {0}, chat = {0};
+
+    PH_GO(map_beside(&config, path, "tokenizer_config.json", err));
+    PH_GO(map_beside(&chat, path, "chat_template.jinja", err));
+    PH_GO(ph__tokenizer_open_json(&t, (const char *)json->bytes, json->size,
+                                  (const char *)config.bytes, config.size, err));
+    if (chat.bytes) PH_GO(ph__tokenizer_set_chat(t, (const char *)chat.bytes, chat.size, err));
+    *out = t;
+    t = NULL;
+done:
+    ph_tokenizer_close(&t);
+    ph__map_close(&chat);
+    ph__map_close(&config);
     return st;
 }
 

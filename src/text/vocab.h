@@ -55,6 +55,9 @@ typedef struct ph_vocab {
 
 ph_status ph__tokenizer_new(struct ph_tokenizer **out, const ph_vocab *vocab, ph_error *err);
 
+/* The tokenizer has this chat template, in place of any before. */
+ph_status ph__tokenizer_set_chat(struct ph_tokenizer *t, const char *text, size_t n, ph_error *err);
+
 /* Read "left right", the first blank behind the first byte being the border. */
 bool ph__pair_read(ph_pair *out, const char *text, size_t n);
 
