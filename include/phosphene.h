@@ -134,6 +134,28 @@ typedef struct ph_model_info {
     const struct ph_tokenizer *tokenizer; /* NULL for a model without a vocabulary */
 } ph_model_info;
 
+/* How a model's blocks are built. Strings are constant, never NULL. */
+typedef struct ph_model_design {
+    const char *norm; /* "rms", "layer" */
+    double norm_eps;
+    bool norm_before, norm_after; /* of what attention and the MLP get; of what they give */
+    const char *query_norm;       /* of queries and keys: "none"; "head"; "each head", by weights of
+                                     its own; "width", all heads together */
+    const char *activation;       /* "silu", "gelu", "gelu tanh" */
+    bool gated;                   /* the activation is a gate beside another product */
+    bool parallel;                /* the MLP gets what attention got */
+    double embed_scale, score_scale; /* of embeddings; of a query times a key */
+    double score_cap, logit_cap;     /* soft; 0: none */
+    int64_t window, windowed;        /* so many blocks see so many tokens only; both 0: none */
+    const char *positions; /* "halves", "neighbours": the pairs that rope turns; "learned" */
+    int64_t rope_dims;     /* of a head's width; 0: no rope */
+    double rope_base, rope_base_local; /* local: of windowed blocks; 0: they have the same */
+    const char
+        *rope_scaling;  /* "none", "linear", "yarn", "longrope", "llama3" (factors in a tensor) */
+    double rope_factor; /* of linear and yarn; else 1 */
+    bool qkv_bias, output_bias; /* of queries, keys and values; of the output scores */
+} ph_model_design;
+
 typedef struct ph_tensor_info {
     const char *name;
     const char *type; /* "F32", "Q4_K", … */
@@ -149,6 +171,7 @@ PH_API ph_status ph_model_open(ph_model **out, const char *path, const ph_model_
                                ph_error *err);
 PH_API void ph_model_close(ph_model **model);
 PH_API const ph_model_info *ph_model_get_info(const ph_model *model);
+PH_API void ph_model_get_design(ph_model_design *out, const ph_model *model);
 /* sha256 of the whole file, 64 hexadecimal digits and a 0; reads the file once. */
 PH_API ph_status ph_model_sha256(const ph_model *model, char out[65], ph_error *err);
 /* i-th tensor of the file, in the file's order; false past the last. */

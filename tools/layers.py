@@ -38,7 +38,7 @@ NOT_IN_LIBRARY = "getenv secure_getenv printf vprintf puts putchar perror exit _
 
 FILE_LINES = 600
 KERNEL_LINES = 900
-HEADER_LINES = 950  # phosphene.h, the manual: one header for everything the tool can do
+HEADER_LINES = 1150  # phosphene.h, the manual: one header for everything the tool can do
 FUNCTION_LINES = 120
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
