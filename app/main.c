@@ -18,6 +18,8 @@ static const struct command commands[] = {
     {"info", "the model: family, sizes, tensors, memory a job needs", cmd_info},
     {"tokenize", "text to token ids and pieces, and back", cmd_tokenize},
     {"compare", "methods side by side: ranks, win rates, activation against cost", cmd_compare},
+    {"compare-models", "two files of one shape: do they answer, rank and rise alike?",
+     cmd_compare_models},
     {"bench", "how fast this machine is, and what share of that our work reaches", cmd_bench},
 };
 
@@ -27,7 +29,7 @@ static void help(FILE *out)
           "Usage: phosphene COMMAND [OPTION…] …\n\n",
           out);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+        fprintf(out, "  %-14s %s\n", commands[i].name, commands[i].summary);
     fputs("\nExamples:\n"
           "  phosphene dream 'block 8 [:, :, 0-4]'\n"
           "  phosphene score 'block 8 [:, :, 2]' 'The sky is blue.'\n"

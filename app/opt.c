@@ -173,7 +173,7 @@ static const char *behind(const char *arg, const char *prefix)
 }
 
 /* -m FILE, -m untrained:FILE or -m shape:NAME:FILE */
-static void add_model(struct common *c, const char *arg, struct argp_state *state)
+void add_model(struct common *c, const char *arg, struct argp_state *state)
 {
     const int most = c->several ? (int)(sizeof c->models / sizeof *c->models) : 1;
     const char *untrained = behind(arg, "untrained:"), *shape = behind(arg, "shape:");

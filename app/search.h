@@ -20,6 +20,9 @@ struct subject {
 ph_status subject_open(struct subject *s, const struct common *c, char **specs, int n,
                        ph_error *err);
 void subject_close(struct subject *s);
+/* Other specs for an open model: its features, and its context as they want it. */
+ph_status subject_parse(struct subject *s, const struct common *c, char **specs, int n,
+                        ph_error *err);
 
 /* All models of a command line, each with the features of the same specs: everything is opened and
  * parsed before any work begins. On failure close all the same. */

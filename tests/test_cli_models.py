@@ -127,4 +127,97 @@ def test_info():
         check("of no format that is known" in run("info", model=other)[1], "… in the table")
 
 
-run_tests(test_chat, test_info)
+def places(values):
+    """1 for the lowest; equal values share their places."""
+    order = sorted(values)
+    return [(order.index(v) + 1 + len(order) - order[::-1].index(v)) / 2 for v in values]
+
+
+def spearman(a, b):
+    a, b = places(a), places(b)
+    x, y = sum(a) / len(a), sum(b) / len(b)
+    top = sum((p - x) * (q - y) for p, q in zip(a, b))
+    return top / (sum((p - x) ** 2 for p in a) * sum((q - y) ** 2 for q in b)) ** 0.5
+
+
+def of(rows, kind):
+    return [r for r in rows if r["type"] == kind]
+
+
+def all_corpus(model, block, *more):
+    rows = lines(run("corpus", "--depth", str(block), "--json", "-q", *more, model=model)[1])
+    return [r for r in rows if r.get("feature", "").startswith(f"block {block} ")]
+
+
+def test_compare_models():
+    """Each figure again from what scan, score and corpus say of each model."""
+    a, b = TINY, "untrained:" + TINY
+    specs = ("block 1 [:, :, 3]", "block 2 [:, :, 7-8]", "block 2 neuron [:, :, 5]")
+    for sign in ("+", "-"):
+        args = ("compare-models", a, b, *specs, "--json", "--budget", "400", "--tokens", "4", "--top", "7", "--sign", sign)
+        code, out, err = run(*args, model=None)
+        rows = lines(out)
+        check(code == 0 and err == "" and [r["type"] for r in rows[:2]] == ["run", "run"], f"compare-models: {code} {err}")
+        check(rows[0]["model"].get("untrained") is None and rows[1]["model"]["untrained"], "the first run line is A's")
+        check(all((r["run"], r["other_run"]) == (rows[0]["id"], rows[1]["id"]) for r in rows[2:]), "both runs are named")
+        scans, ranks = of(rows, "scan_agreement"), []
+        for r in scans:
+            tops = [lines(run("scan", r["feature"], "--json", "--top", "300", model=m)[1])[1] for m in (a, b)]
+            values = [{t["id"]: t["activation"] for t in top["top"]} for top in tops]
+            ids = sorted(values[0])
+            ranks.append(spearman([values[0][i] for i in ids], [values[1][i] for i in ids]))
+            check(abs(r["ranks"] - ranks[-1]) < 1e-6, f"{r['feature']}: ranks {r['ranks']} {ranks[-1]}")
+            lists = [[t["id"] for t in top["bottom" if sign == "-" else "top"]][:7] for top in tops]
+            check(r["top_common"] == len(set(lists[0]) & set(lists[1])), f"{r['feature']}: common")
+            check([r["best"][m]["id"] for m in "ab"] == [lists[0][0], lists[1][0]], f"{r['feature']}: best")
+        (s,) = of(rows, "scan_summary")
+        check(s["features"] == len(scans) == 4 and abs(s["ranks"]["value"] - sum(ranks) / 4) < 1e-6, f"scan summary {s}")
+        answers = of(rows, "answer_agreement")
+        for r in answers:
+            for x, other in (("a", "b"), ("b", "a")):
+                for m, model in (("a", a), ("b", b)):
+                    code, out, _ = run("score", "--json", "--sign", sign, "-m", model, "--", r["feature"], r[x]["text"], model=None)
+                    check(abs(lines(out)[1]["activation"] - r[x]["activation"][m]) < 1e-5, f"{r['feature']}: {x} in {m}")
+                v, w = r[x]["activation"][other], r[other]["activation"][other]
+                zv, zw = r[x]["z"][other], r[other]["z"][other]
+                if abs(zv - zw) > 1e-3:  # z = (v - mean)/sd of random texts there: two of them give the mean
+                    mean = v - zv * (v - w) / (zv - zw)
+                    check(abs(r[x]["share"] - (v - mean) / (w - mean)) < 1e-3 * (1 + abs(r[x]["share"])), f"{r['feature']}: share")
+        (s,) = of(rows, "answer_summary")
+        for x in "ab":
+            check(abs(s[x]["ranks"]["value"] - spearman(*[[r[x]["z"][m] for r in answers] for m in "ab"])) < 1e-6, "texts' ranks")
+            check(abs(s[x]["share"]["value"] - sum(r[x]["share"] for r in answers) / 4) < 1e-6, "mean share")
+        (one, two, neurons) = of(rows, "corpus_agreement")
+        check((one["block"], two["block"], neurons["place"]) == (1, 2, "neuron"), "a line for each place")
+        for r in (one, two):
+            both = [all_corpus(m, r["block"]) for m in (a, b)]
+            key, places_of = ("min", "worst") if sign == "-" else ("max", "best")
+            check(abs(r["ranks"]["value"] - spearman(*[[x[key] for x in rows] for rows in both])) < 1e-6, "corpus ranks")
+            same = sum(x[places_of][0]["ids"] == y[places_of][0]["ids"] for x, y in zip(*both)) / r["components"]
+            check(abs(r["same_window"] - same) < 1e-9, f"same window {r['same_window']} {same}")
+        code, again, _ = run(*args, model=None)
+        check(lines(again) == rows, "the same command twice")
+    code, out, err = run("compare-models", a, a, "--sample", "4", "--budget", "300", model=None)
+    check(code == 0 and "ranks 1.0000" in out and "4 of 4 answers the same" in out and "same window 100 %" in out, f"with itself: {out} {err}")
+    code, out, err = run("compare-models", b, "--sample", "5", "--budget", "0", "--corpus", "off", "--json", model=a)
+    names = [r["feature"] for r in of(lines(out), "scan_agreement")]
+    check(code == 0 and len(names) == 5 and len(set(names)) == 5 and not of(lines(out), "answer_summary"), f"-m A, B: {names} {err}")
+    check({n.split(" [")[0] for n in names} == {"block 1", "block 2"}, f"a sample spread over blocks {names}")
+    other = os.path.abspath("tests/data/llama_a.gguf")
+    expect_error(2, "different shapes: blocks 2 and 3, width 60 and 64, heads 5 and 4", "compare-models", a, other, model=None)
+    expect_error(2, "family gemma and qwen2", "compare-models", "tests/data/families/gemma.gguf", "tests/data/families/qwen2.gguf", model=None)
+    expect_error(2, "expected two models", "compare-models", a, model=None)
+    expect_error(2, "expected two models", "compare-models", specs[0], model=None)
+    expect_error(2, "three: two models are compared", "compare-models", a, a, "three", model=None)
+    expect_error(2, "block 9: this model has blocks 1 to 2", "compare-models", a, b, "block 9 [:, :, 1]", model=None)
+    expect_error(1, "nowhere.gguf: No such file", "compare-models", a, "nowhere.gguf", model=None)
+    if os.path.isdir(FOLDERS):
+        vocabulary = json.load(open(os.path.join(QWEN, "tokenizer.json")))
+        model = vocabulary["model"]
+        x, y = list(model["vocab"])[40:42]
+        model["vocab"][x], model["vocab"][y] = model["vocab"][y], model["vocab"][x]
+        swapped = folder_with(**{"tokenizer.json": json.dumps(vocabulary)})
+        expect_error(2, "different vocabularies: token 40 is", "compare-models", QWEN, swapped, model=None)
+
+
+run_tests(test_chat, test_info, test_compare_models)
