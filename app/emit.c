@@ -144,6 +144,14 @@ void set_tokens(json_t *line, const ph_tokenizer *t, const int32_t *ids, size_t 
 
 /* ---- the run line ---- */
 
+/* Which chat format the context is of; null without one. */
+static void set_chat(json_t *settings, const struct common *c, const ph_model *model)
+{
+    const ph_tokenizer *t = c->run.chat && model ? ph_model_tokenizer(model) : NULL;
+    const char *name = t ? ph_tokenizer_get_info(t)->chat_format : NULL;
+    json_object_set_new(settings, "chat", name ? json_string(name) : json_null());
+}
+
 static void sha256_hex(char *out, size_t digits, const void *bytes, size_t n)
 {
     unsigned char md[EVP_MAX_MD_SIZE] = {0};
@@ -219,6 +227,7 @@ ph_status run_line(json_t **out, char id[17], const struct common *c, const ph_m
         file_sha256(sha, path);
     }
     machine_name(machine, sizeof machine, model);
+    set_chat(settings, c, model);
     json_t *line = json_pack(
         "{s:s, s:s, s:s, s:{s:o, s:s, s:o?, s:s?, s:s?}, s:s, s:o, s:I, s:s, s:s, s:o}", "type",
         "run", "id", "", "version", ph_version(), "model", "file", utf8(path, strlen(path)),

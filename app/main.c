@@ -16,14 +16,16 @@ static const struct command commands[] = {
     {"near", "neighbours of tokens and of found embeddings", cmd_near},
     {"recover", "find a text again from the hidden layer it produced", cmd_recover},
     {"show", "what the store holds, as a table", cmd_show},
+    {"serve", "the page in the browser: look, score, search and watch", cmd_serve},
+    {"report", "what the store holds, as one HTML file", cmd_report},
     {"export", "the store as JSON Lines, CSV, NumPy arrays or Neuronpedia's JSON", cmd_export},
     {"store", "merge, import and check stores", cmd_store},
     {"info", "the model: family, sizes, tensors, memory a job needs", cmd_info},
     {"tokenize", "text to token ids and pieces, and back", cmd_tokenize},
-    {"compare", "methods side by side: ranks, win rates, activation against cost", cmd_compare},
-    {"report", "what the store holds, as one HTML file", cmd_report},
-    {"serve", "the page in the browser: look, score, search and watch", cmd_serve},
     {"pull", "download a model into Hugging Face's cache, where -m ORG/NAME finds it", cmd_pull},
+    {"compare", "methods side by side: ranks, win rates, activation against cost", cmd_compare},
+    {"compare-models", "two files of one shape: do they answer, rank and rise alike?",
+     cmd_compare_models},
     {"bench", "how fast this machine is, and what share of that our work reaches", cmd_bench},
 };
 
@@ -33,7 +35,7 @@ static void help(FILE *out)
           "Usage: phosphene COMMAND [OPTION…] …\n\n",
           out);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+        fprintf(out, "  %-14s %s\n", commands[i].name, commands[i].summary);
     fputs("\nExamples:\n"
           "  phosphene dream 'block 8 [:, :, 0-4]'\n"
           "  phosphene score 'block 8 [:, :, 2]' 'The sky is blue.'\n"

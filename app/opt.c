@@ -26,6 +26,7 @@ enum {
     KEY_BOS,
     KEY_PREFIX,
     KEY_SUFFIX,
+    KEY_CHAT,
     KEY_REDUCE,
     KEY_SIGN,
     KEY_BACKEND,
@@ -66,6 +67,8 @@ static const struct argp_option options[] = {
      90},
     {"prefix", KEY_PREFIX, "TEXT", 0, "Fixed text before the searched or given one", 90},
     {"suffix", KEY_SUFFIX, "TEXT", 0, "Fixed text after it", 90},
+    {"chat", KEY_CHAT, NULL, 0,
+     "Put all that in a user's turn of the model's own chat format, as its template prints it", 90},
     {"reduce", KEY_REDUCE, "mean|max|last", 0,
      "How a region's tokens become one activation (mean; max for neurons and logits)", 90},
     {"sign", KEY_SIGN, "+|-|both", 0,
@@ -170,6 +173,7 @@ static int parse_context(int key, char *arg, struct common *c, struct argp_state
     }
     case KEY_PREFIX: c->run.prefix = arg; break;
     case KEY_SUFFIX: c->run.suffix = arg; break;
+    case KEY_CHAT: c->run.chat = true; break;
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;
@@ -183,7 +187,7 @@ static const char *behind(const char *arg, const char *prefix)
 }
 
 /* -m FILE, -m untrained:FILE or -m shape:NAME:FILE */
-static void add_model(struct common *c, const char *arg, struct argp_state *state)
+void add_model(struct common *c, const char *arg, struct argp_state *state)
 {
     const int most = c->several ? (int)(sizeof c->models / sizeof *c->models) : 1;
     const char *untrained = behind(arg, "untrained:"), *shape = behind(arg, "shape:");

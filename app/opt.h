@@ -20,16 +20,17 @@ int cmd_attribute(int argc, char **argv);
 int cmd_effect(int argc, char **argv);
 int cmd_near(int argc, char **argv);
 int cmd_recover(int argc, char **argv);
-int cmd_info(int argc, char **argv);
-int cmd_tokenize(int argc, char **argv);
-int cmd_compare(int argc, char **argv);
-int cmd_report(int argc, char **argv);
-int cmd_serve(int argc, char **argv);
-int cmd_bench(int argc, char **argv);
 int cmd_show(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
+int cmd_report(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_store(int argc, char **argv);
+int cmd_info(int argc, char **argv);
+int cmd_tokenize(int argc, char **argv);
 int cmd_pull(int argc, char **argv);
+int cmd_compare(int argc, char **argv);
+int cmd_compare_models(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
 
 enum { EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 
@@ -84,6 +85,9 @@ double parse_real(struct argp_state *state, const char *option, const char *arg)
  * it. */
 void parse_eta(struct argp_state *state, const char *arg, double *first, bool *first_rms,
                double *last, bool *last_rms);
+
+/* Take one more model, as -m says it; while options are parsed. */
+void add_model(struct common *c, const char *arg, struct argp_state *state);
 
 /* A usage error where no word is left that could be a spec; for ARGP_KEY_END. */
 void need_specs(const struct common *c, struct argp_state *state);

@@ -17,17 +17,29 @@ static char *join(char **words, int n)
     return out;
 }
 
-static ph_status open_one(struct subject *s, const struct common *c, int model, char **specs, int n,
-                          ph_error *err)
+ph_status subject_parse(struct subject *s, const struct common *c, char **specs, int n,
+                        ph_error *err)
 {
     ph_run_options run;
-    ph_status st = ph_model_open(&s->model, c->models[model].path, &c->models[model].options, err);
-    if (st != PH_OK) return st;
+    ph_status st = PH_OK;
+
+    ph_features_close(&s->features);
+    ph_free(s->context);
+    s->context = NULL;
+    free(s->specs);
     s->specs = join(specs, n);
     if (n) st = ph_features_parse(&s->features, ph_model_get_info(s->model), s->specs, err);
     if (st == PH_OK) st = ph_features_run(&run, s->features, &c->run, err);
-    if (st != PH_OK) return st;
-    return ph_context(&s->context, &s->n_context, s->model, &run, err);
+    if (st == PH_OK) st = ph_context(&s->context, &s->n_context, s->model, &run, err);
+    if (st == PH_OK && run.chat) s->chat = ph_tokenizer_get_info(subject_tokenizer(s))->chat_format;
+    return st;
+}
+
+static ph_status open_one(struct subject *s, const struct common *c, int model, char **specs, int n,
+                          ph_error *err)
+{
+    ph_status st = ph_model_open(&s->model, c->models[model].path, &c->models[model].options, err);
+    return st == PH_OK ? subject_parse(s, c, specs, n, err) : st;
 }
 
 ph_status subject_open(struct subject *s, const struct common *c, char **specs, int n,
@@ -132,6 +144,7 @@ void subject_context(const struct subject *s)
 {
     char *text = NULL, *shown;
     size_t n = 0;
+    if (s->chat) printf(" · in a user's turn (%s)", s->chat);
     if (s->n_context == 0) return;
     if (ph_tokenizer_decode(&text, &n, subject_tokenizer(s), s->context, s->n_context, NULL) !=
         PH_OK)

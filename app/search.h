@@ -11,14 +11,18 @@ struct subject {
     char *specs; /* all specs, comma-joined: what errors point into */
     int32_t *context;
     size_t n_context;
-    char run[17];   /* id of the run line, once emitted */
-    char letter[2]; /* of the model where there are several: "A", "B", …; else empty */
+    char run[17];     /* id of the run line, once emitted */
+    const char *chat; /* the format whose turn the context is; NULL: none */
+    char letter[2];   /* of the model where there are several: "A", "B", …; else empty */
 };
 
 /* Open the first model and parse n specs (0: a subject without features). On failure close with subject_close all the same. */
 ph_status subject_open(struct subject *s, const struct common *c, char **specs, int n,
                        ph_error *err);
 void subject_close(struct subject *s);
+/* Other specs for an open model: its features, and its context as they want it. */
+ph_status subject_parse(struct subject *s, const struct common *c, char **specs, int n,
+                        ph_error *err);
 
 /* All models of a command line, each with the features of the same specs: everything is opened and
  * parsed before any work begins. On failure close all the same. */
@@ -36,7 +40,8 @@ const ph_tokenizer *subject_tokenizer(const struct subject *s);
 int subject_feature_width(const struct subject *s);
 /* "SmolLM2-135M-Instruct Q4_1 · 30 blocks × 576" without line end */
 void subject_title(const struct subject *s);
-/* The hidden tokens before the text, " · after '<|endoftext|>'", if there are any. */
+/* The hidden tokens before the text, " · after '<|endoftext|>'", if there are any; with --chat, whose
+ * turn that is. */
 void subject_context(const struct subject *s);
 /* The canonical form of one component of a block or of its neurons. */
 void feature_name(char out[64], ph_tap tap, int64_t component);

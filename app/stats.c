@@ -1,4 +1,4 @@
-/* stats.c — small statistics of methods side by side. */
+/* stats.c — small statistics of methods and models side by side. */
 #include "stats.h"
 
 #include <math.h>
@@ -64,4 +64,67 @@ bool stats_interval(double *low, double *high, const double *v, size_t n)
     *high = stats_quantile(means, STATS_RESAMPLES, 0.975);
     free(means);
     return true;
+}
+
+/* ---- rank correlation ---- */
+
+struct placed {
+    double value;
+    size_t at;
+};
+
+static int by_value(const void *a, const void *b)
+{
+    const struct placed *x = a, *y = b;
+    return (x->value > y->value) - (x->value < y->value);
+}
+
+/* Places from 1 for the lowest; sorted (n) is room to work in. */
+static void place(double *ranks, struct placed *sorted, const double *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) sorted[i] = (struct placed){v[i], i};
+    qsort(sorted, n, sizeof *sorted, by_value);
+    for (size_t i = 0, end; i < n; i = end) {
+        for (end = i + 1; end < n && sorted[end].value == sorted[i].value;) end++;
+        for (size_t k = i; k < end; k++) ranks[sorted[k].at] = ((double)i + (double)end + 1) / 2;
+    }
+}
+
+static double correlation(const double *a, const double *b, size_t n)
+{
+    const double mean_a = stats_mean(a, n), mean_b = stats_mean(b, n);
+    double ab = 0, aa = 0, bb = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double x = a[i] - mean_a, y = b[i] - mean_b;
+        ab += x * y;
+        aa += x * x;
+        bb += y * y;
+    }
+    return aa > 0 && bb > 0 ? ab / sqrt(aa * bb) : (double)NAN;
+}
+
+bool stats_spearman(double *rho, const double *a, const double *b, size_t n)
+{
+    double *ranks = n ? calloc(2 * n, sizeof *ranks) : NULL;
+    struct placed *sorted = n ? calloc(n, sizeof *sorted) : NULL;
+    const bool ok = n == 0 || (ranks && sorted);
+
+    *rho = (double)NAN;
+    if (ok && n > 1) {
+        place(ranks, sorted, a, n);
+        place(ranks + n, sorted, b, n);
+        *rho = correlation(ranks, ranks + n, n);
+    }
+    free(sorted);
+    free(ranks);
+    return ok;
+}
+
+void stats_spearman_interval(double *low, double *high, double rho, size_t n)
+{
+    *low = *high = (double)NAN;
+    if (n < 5 || !isfinite(rho)) return;
+    const double z = atanh(rho), reach = 1.959964 * sqrt((1 + rho * rho / 2) / ((double)n - 3));
+    *low = tanh(z - reach);
+    *high = tanh(z + reach);
 }

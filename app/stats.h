@@ -1,4 +1,4 @@
-/* stats.h — small statistics of methods side by side: places, means, intervals. */
+/* stats.h — small statistics of methods and models side by side: places, means, intervals. */
 #ifndef STATS_H
 #define STATS_H
 
@@ -17,5 +17,12 @@ double stats_quantile(double *v, size_t n, double q);
  * replacement, always with the same random numbers. NaN for fewer than two values. false: no memory. */
 enum { STATS_RESAMPLES = 10000 };
 bool stats_interval(double *low, double *high, const double *v, size_t n);
+
+/* Spearman's rank correlation of n pairs, equal values sharing their places; NaN for fewer than two
+ * pairs or where all of a or all of b are equal. false: no memory. */
+bool stats_spearman(double *rho, const double *a, const double *b, size_t n);
+/* 95 % interval of such a correlation of n pairs, by Fisher's z with the variance of Bonett and Wright
+ * (2000); NaN for fewer than five. */
+void stats_spearman_interval(double *low, double *high, double rho, size_t n);
 
 #endif

@@ -19,7 +19,7 @@ static void must(bool good)
 }
 
 /* What stands before the next 0, in memory of its exact size; the input goes on behind it. */
-static ph_part cut(ph_part *rest, bool all)
+static ph_content cut(ph_content *rest, bool all)
 {
     const char *zero = rest->size && !all ? memchr(rest->data, 0, rest->size) : NULL;
     const size_t n = zero ? (size_t)(zero - rest->data) : rest->size;
@@ -29,7 +29,7 @@ static ph_part cut(ph_part *rest, bool all)
     if (n) memcpy(copy, rest->data, n);
     rest->data += n + (zero ? 1 : 0);
     rest->size -= n + (zero ? 1 : 0);
-    return (ph_part){copy, n};
+    return (ph_content){copy, n};
 }
 
 static void check_text(const ph_tokenizer *t, const char *text)
@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ph_error err = {0};
     ph_tokenizer *t = NULL;
     if (size == 0) return 0;
-    ph_part rest = {(const char *)data + 1, size - 1}, parts[6] = {{0}};
+    ph_content rest = {(const char *)data + 1, size - 1}, parts[6] = {{0}};
     const bool spm = data[0] & 1;
 
     for (int i = 0; i < 4; i++) parts[i] = cut(&rest, false);

@@ -140,6 +140,28 @@ typedef struct ph_model_info {
     const struct ph_tokenizer *tokenizer; /* NULL for a model without a vocabulary */
 } ph_model_info;
 
+/* How a model's blocks are built. Strings are constant, never NULL. */
+typedef struct ph_model_design {
+    const char *norm; /* "rms", "layer" */
+    double norm_eps;
+    bool norm_before, norm_after; /* of what attention and the MLP get; of what they give */
+    const char *query_norm;       /* of queries and keys: "none"; "head"; "each head", by weights of
+                                     its own; "width", all heads together */
+    const char *activation;       /* "silu", "gelu", "gelu tanh" */
+    bool gated;                   /* the activation is a gate beside another product */
+    bool parallel;                /* the MLP gets what attention got */
+    double embed_scale, score_scale; /* of embeddings; of a query times a key */
+    double score_cap, logit_cap;     /* soft; 0: none */
+    int64_t window, windowed;        /* so many blocks see so many tokens only; both 0: none */
+    const char *positions; /* "halves", "neighbours": the pairs that rope turns; "learned" */
+    int64_t rope_dims;     /* of a head's width; 0: no rope */
+    double rope_base, rope_base_local; /* local: of windowed blocks; 0: they have the same */
+    const char
+        *rope_scaling;  /* "none", "linear", "yarn", "longrope", "llama3" (factors in a tensor) */
+    double rope_factor; /* of linear and yarn; else 1 */
+    bool qkv_bias, output_bias; /* of queries, keys and values; of the output scores */
+} ph_model_design;
+
 typedef struct ph_tensor_info {
     const char *name;
     const char *type; /* "F32", "Q4_K", … */
@@ -155,6 +177,7 @@ PH_API ph_status ph_model_open(ph_model **out, const char *path, const ph_model_
                                ph_error *err);
 PH_API void ph_model_close(ph_model **model);
 PH_API const ph_model_info *ph_model_get_info(const ph_model *model);
+PH_API void ph_model_get_design(ph_model_design *out, const ph_model *model);
 /* sha256 of the whole file, 64 hexadecimal digits and a 0; reads the file once. */
 PH_API ph_status ph_model_sha256(const ph_model *model, char out[65], ph_error *err);
 /* i-th tensor of the file, in the file's order; false past the last. */
@@ -186,6 +209,8 @@ typedef struct ph_tokenizer_info {
     bool add_bos, add_eos;
     bool
         encodes; /* false: only the pieces are known, text cannot be tokenised; none is like that */
+    const char *chat_template; /* as the file has it, "" where it has none */
+    const char *chat_format;   /* what it is: "ChatML", …; NULL: nothing that is known */
 } ph_tokenizer_info;
 
 /* Open the tokenizer of a GGUF file, which may hold a vocabulary only, of any architecture, or a
@@ -312,10 +337,15 @@ typedef enum ph_bos {
  * just ended done == 1. Nonzero return cancels: the search returns PH_ECANCELED. */
 typedef int (*ph_progress)(const char *stage, double done, void *payload);
 
-/* What all searches have in common. */
+/* What all searches have in common.
+ *
+ * chat   the text stands in a user's turn of the model's own chat format, prefix and suffix inside of
+ *        it: PH_EUNSUPPORTED if the file's template is of none that is known. With PH_BOS_AUTO there
+ *        is a BOS if the template prints one. */
 typedef struct ph_run_options {
     ph_bos bos;
     const char *prefix, *suffix; /* fixed text around the searched one; special tokens are parsed */
+    bool chat;
     ph_reduce reduce;
     int sign; /* 1; -1 searches the most negative activation */
     uint64_t seed;
@@ -325,14 +355,14 @@ typedef struct ph_run_options {
 } ph_run_options;
 #define PH_RUN_OPTIONS_INIT                                                                        \
     {                                                                                              \
-        PH_BOS_AUTO, NULL, NULL, PH_REDUCE_DEFAULT, 1, 0, NULL, NULL, NULL                         \
+        PH_BOS_AUTO, NULL, NULL, false, PH_REDUCE_DEFAULT, 1, 0, NULL, NULL, NULL                  \
     }
 
 /* The options under which features are measured: an SAE says whether it was trained on texts behind a
  * BOS, and where nobody asks for one or for none, that counts. PH_EINVAL if two features disagree. */
 PH_API ph_status ph_features_run(ph_run_options *out, const ph_features *features,
                                  const ph_run_options *options, ph_error *err);
-/* *ids = the context that stands before every text: BOS and prefix; ph_free. */
+/* *ids = the context that stands before every text: BOS, the chat's beginning, prefix; ph_free. */
 PH_API ph_status ph_context(int32_t **ids, size_t *n, const ph_model *model,
                             const ph_run_options *options, ph_error *err);
 /* How a feature is reduced under these options: "mean", "max" or "last". */

@@ -254,6 +254,25 @@ static ph_status call_context(ph_error *err)
     return st;
 }
 
+static ph_status call_context_chat(ph_error *err)
+{
+#ifdef PH_FOLDERS
+    ph_run_options run = PH_RUN_OPTIONS_INIT;
+    ph_model *m = NULL;
+    int32_t *ids = NULL;
+    size_t n = 0;
+    run.chat = true;
+    ph_status st = ph_model_open(&m, PH_FOLDERS "/qwen2", &one_thread, err);
+    if (st == PH_OK) st = ph_context(&ids, &n, m, &run, err);
+    ph_free(ids);
+    ph_model_close(&m);
+    return st;
+#else
+    (void)err;
+    return PH_OK;
+#endif
+}
+
 static ph_status call_sha256(ph_error *err)
 {
     char hex[65];
@@ -746,6 +765,7 @@ static const struct call {
              {"ph_score of sums", call_score_sums},
              {"ph_scan of sums", call_scan_sums},
              {"ph_context", call_context},
+             {"ph_context, a chat", call_context_chat},
              {"ph_model_sha256", call_sha256},
              {"ph_session_*", call_session},
              {"ph_session_*, streamed weights", call_streamed},

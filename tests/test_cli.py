@@ -435,7 +435,7 @@ def test_others():
     code, out, err = run("tokenize", "", "--json")
     check(code == 0 and lines(out)[1]["ids"] == [], "tokenize: empty text as JSON")
     for command in ("dream", "scan", "corpus", "score", "attribute", "effect", "near", "recover", "info",
-                    "tokenize", "compare", "bench"):
+                    "tokenize", "compare", "compare-models", "bench"):
         code, out, err = run(command, "--help", model=None)
         check(code == 0 and "phosphene " + command in out and "Examples" in out, f"{command} --help")
     code, out, err = run("--help", model=None)

@@ -28,6 +28,59 @@ static void test_ranks(void **state)
     for (size_t i = 0; i < 3; i++) near(r[i], 2);
 }
 
+/* Spearman against its textbook form, 1 - 6 sum d^2 / (n (n^2 - 1)), where nothing is equal; else
+ * against Pearson's of the ranks by stats_ranks, which counts instead of sorting. */
+static void test_spearman(void **state)
+{
+    const double a[] = {1, 2, 3, 4, 5, 6}, b[] = {2, 1, 4, 3, 6, 5}, same[] = {7, 7, 7, 7, 7, 7};
+    double rho, x[500], y[500], p[500], q[500], pq = 0, pp = 0, qq = 0;
+    unsigned state_of = 1;
+
+    (void)state;
+    assert_true(stats_spearman(&rho, a, b, 6));
+    near(rho, 1 - 6.0 * 6 / (6 * 35));
+    assert_true(stats_spearman(&rho, a, same, 6));
+    assert_true(isnan(rho));
+    assert_true(stats_spearman(&rho, a, b, 1));
+    assert_true(isnan(rho));
+    assert_true(stats_spearman(&rho, NULL, NULL, 0));
+    for (int i = 0; i < 500; i++) {
+        state_of = state_of * 1664525u + 1013904223u;
+        x[i] = (double)(state_of >> 26); /* many are equal */
+        state_of = state_of * 1664525u + 1013904223u;
+        y[i] = x[i] + (double)(state_of >> 25);
+    }
+    assert_true(stats_spearman(&rho, x, y, 500));
+    stats_ranks(p, x, 500);
+    stats_ranks(q, y, 500);
+    for (int i = 0; i < 500; i++) {
+        pq += (p[i] - 250.5) * (q[i] - 250.5);
+        pp += (p[i] - 250.5) * (p[i] - 250.5);
+        qq += (q[i] - 250.5) * (q[i] - 250.5);
+    }
+    near(rho, pq / sqrt(pp * qq));
+    assert_true(rho > 0.2 && rho < 0.8);
+}
+
+/* atanh(0.6) = ln 2, the variance (1 + 0.18)/(103 - 3): tanh(ln 2 -+ 1.959964 sqrt(0.0118)). */
+static void test_spearman_interval(void **state)
+{
+    double low, high;
+
+    (void)state;
+    stats_spearman_interval(&low, &high, 0.6, 103);
+    const double up = exp(2 * (log(2) + 1.959964 * sqrt(0.0118)));
+    const double down = exp(2 * (log(2) - 1.959964 * sqrt(0.0118)));
+    near(high, (up - 1) / (up + 1));
+    near(low, (down - 1) / (down + 1));
+    stats_spearman_interval(&low, &high, 0.6, 4);
+    assert_true(isnan(low) && isnan(high));
+    stats_spearman_interval(&low, &high, (double)NAN, 9);
+    assert_true(isnan(low));
+    stats_spearman_interval(&low, &high, 1, 9);
+    near(low, 1);
+}
+
 static void test_quantiles(void **state)
 {
     double odd[] = {7, 1, 4}, even[] = {8, 2, 4, 1}, one[] = {3};
@@ -184,9 +237,14 @@ static void test_ties(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ranks),    cmocka_unit_test(test_quantiles),
-        cmocka_unit_test(test_interval), cmocka_unit_test(test_standings),
-        cmocka_unit_test(test_missing),  cmocka_unit_test(test_ties),
+        cmocka_unit_test(test_ranks),
+        cmocka_unit_test(test_spearman),
+        cmocka_unit_test(test_spearman_interval),
+        cmocka_unit_test(test_quantiles),
+        cmocka_unit_test(test_interval),
+        cmocka_unit_test(test_standings),
+        cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_ties),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -423,7 +423,7 @@ static void test_older_beside(void **state)
                         "\"additional_special_tokens\":[\"<y>\",\"<none>\"]}"),
         .added = PART("{\"<x>\":5,\"<y>\":6,\"<z>\":7}")};
 
-    if (ph__tokenizer_open_pair(&t, (ph_part)WORDS, (ph_part)PART("#version: 0.2\r\na b\r\n"),
+    if (ph__tokenizer_open_pair(&t, (ph_content)WORDS, (ph_content)PART("#version: 0.2\r\na b\r\n"),
                                 &beside, &err) != PH_OK)
         fail_msg("%s", err.msg);
     const ph_tokenizer_info *info = ph_tokenizer_get_info(t);
@@ -451,7 +451,7 @@ static void test_older_refused(void **state)
     static const struct {
         ph_status code;
         const char *what;
-        ph_part vocab, merges, config, added, model;
+        ph_content vocab, merges, config, added, model;
     } cases[] = {
         {PH_EUNSUPPORTED, "how \"Foo\" cuts a text is not known here", .vocab = WORDS,
          .merges = PART(""), .config = PART("{\"tokenizer_class\":\"Foo\"}")},

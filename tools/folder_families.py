@@ -168,7 +168,8 @@ def write_tokenizer(folder, keys):
         model=dict(type="BPE", vocab={t: i for i, t in enumerate(tokens)}, merges=merges))  # fmt: skip
     with open(os.path.join(folder, "tokenizer.json"), "w") as f:
         json.dump(out, f)
-    config = dict(bos_token=tokens[0], eos_token=tokens[0], add_bos_token=False,
+    chat = "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}"
+    config = dict(bos_token=tokens[0], eos_token=tokens[0], add_bos_token=False, chat_template=chat,
                   model_max_length=int(1e30), tokenizer_class="GPT2Tokenizer")  # fmt: skip
     with open(os.path.join(folder, "tokenizer_config.json"), "w") as f:
         json.dump(config, f)

@@ -280,6 +280,8 @@ ph_status ph__arch_read(ph_arch *out, const ph_weights *w, ph_error *err)
                   .may = family->may,
                   .rope_base = family->rope_base,
                   .rope_scale = 1,
+                  .rope_scaling = "none",
+                  .rope_factor = 1,
                   .embed_scale = 1,
                   .branch_init = 1};
     PH_GO(read_sizes(&a, w, err));

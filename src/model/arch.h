@@ -51,6 +51,8 @@ typedef struct ph_arch {
         rope_base_local;  /* of windowed blocks, which know no scaling; 0: they are as the others */
     double *rope_factors; /* (rope_dims/2) frequencies are divided by them, owned; NULL: by 1 */
     double rope_scale;    /* cos and sin are multiplied by it */
+    const char *rope_scaling; /* what the factors are: "none", "linear", …; and by how much */
+    double rope_factor;
     ph_act_kind act;
     bool gated;         /* the MLP's nonlinearity is a gate beside another product */
     bool parallel;      /* the MLP gets what attention got */

@@ -176,6 +176,47 @@ const ph_model_info *ph_model_get_info(const ph_model *model)
     return &model->info;
 }
 
+static const char *positions_of(const ph_arch *a)
+{
+    if (a->needs & PH_PART_POSITIONS) return "learned";
+    return a->rope == PH_ROPE_HALVES ? "halves" : "neighbours";
+}
+
+void ph_model_get_design(ph_model_design *out, const ph_model *model)
+{
+    static const char *const query_norms[] = {[PH_QK_NONE] = "none",
+                                              [PH_QK_HEAD] = "head",
+                                              [PH_QK_HEADS] = "each head",
+                                              [PH_QK_WIDTH] = "width"};
+    static const char *const activations[] = {
+        [PH_ACT_SILU] = "silu", [PH_ACT_GELU_TANH] = "gelu tanh", [PH_ACT_GELU] = "gelu"};
+    const ph_arch *a = &model->arch;
+    const ph_block_slots *first = &model->slots.block[0];
+
+    *out = (ph_model_design){.norm = a->norm == PH_NORM_RMS ? "rms" : "layer",
+                             .norm_eps = a->norm_eps,
+                             .norm_before = a->needs & PH_PART_ATTN_NORM,
+                             .norm_after = a->needs & PH_PART_POST_NORMS,
+                             .query_norm = query_norms[a->qk_norm],
+                             .activation = activations[a->act],
+                             .gated = a->gated,
+                             .parallel = a->parallel,
+                             .embed_scale = (double)a->embed_scale,
+                             .score_scale = a->score_scale,
+                             .score_cap = a->score_cap,
+                             .logit_cap = a->logit_cap,
+                             .positions = positions_of(a),
+                             .rope_dims = a->rope_dims,
+                             .rope_base = a->rope_base,
+                             .rope_base_local = a->rope_base_local,
+                             .rope_scaling = a->rope_scaling,
+                             .rope_factor = a->rope_factor,
+                             .qkv_bias = first->q_bias || first->qkv_bias,
+                             .output_bias = model->slots.output_bias};
+    for (int64_t n = 1; n <= a->blocks; n++) out->windowed += ph__arch_window(a, n) != 0;
+    if (out->windowed) out->window = a->window;
+}
+
 const ph_tokenizer *ph_model_tokenizer(const ph_model *model)
 {
     return model->tokenizer;

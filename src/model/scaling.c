@@ -74,6 +74,7 @@ static ph_status yarn(ph_arch *a, const ph_weights *w, double factor, ph_error *
         const double slowed = fmin(fmax(at, 0), 1);
         a->rope_factors[i] = 1 / (slowed / factor + (1 - slowed));
     }
+    a->rope_scaling = "yarn";
     a->rope_scale = attention * (factor > 1 ? 1 + 0.1 * log(factor) : 1);
     return PH_OK;
 }
@@ -87,6 +88,8 @@ static ph_status longrope(ph_arch *a, const ph_weights *w, ph_error *err)
     PH_TRY(ph__key_count(&first, w, a->family, "rope.scaling.original_context_length", INT64_MAX,
                          err));
     if (first < a->context_length) a->context_length = first;
+    a->rope_scaling = "longrope";
+    a->rope_factor = 1;
     return read_tensor(a, w, "rope_factors_short.weight", err);
 }
 
@@ -102,12 +105,14 @@ static ph_status by_kind(ph_arch *a, const ph_weights *w, ph_bytes kind, ph_erro
     if (is(kind, "none")) return PH_OK;
     PH_TRY(ph__key_positive(&factor, w, a->family, "rope.scale_linear", err));
     PH_TRY(ph__key_positive(&factor, w, a->family, "rope.scaling.factor", err));
+    a->rope_factor = factor;
     if (is(kind, "yarn")) return yarn(a, w, factor, err);
     if (is(kind, "longrope")) return PH_OK; /* its tensors say the rest */
     if (!is(kind, "linear"))
         return ph__fail(err, PH_EUNSUPPORTED, -1,
                         "rope scaling \"%.*s\" (%s.rope.scaling.type) is not supported yet",
                         (int)(kind.size < 32 ? kind.size : 32), kind.data, a->family);
+    if (factor != 1) a->rope_scaling = "linear";
     for (int64_t i = 0; i < a->rope_dims / 2; i++) a->rope_factors[i] = factor;
     return PH_OK;
 }
@@ -122,7 +127,10 @@ ph_status ph__scaling_read(ph_arch *a, const ph_weights *w, ph_error *err)
     PH_TRY(ph__key_string(&kind, w, a->family, "rope.scaling.type", err));
     PH_TRY(factors_new(a, err));
     PH_TRY(by_kind(a, w, kind, err));
-    if (freqs && (a->may & PH_PART_ROPE_FREQS)) PH_TRY(read_tensor(a, w, "rope_freqs.weight", err));
+    if (freqs && (a->may & PH_PART_ROPE_FREQS)) {
+        PH_TRY(read_tensor(a, w, "rope_freqs.weight", err));
+        a->rope_scaling = "llama3";
+    }
     if (both && (a->may & PH_PART_ROPE_LONG)) return longrope(a, w, err);
     if (is(kind, "longrope"))
         return ph__fail(err, PH_EFORMAT, -1, "tensor rope_factors_short.weight is missing");

@@ -67,6 +67,8 @@ ph_status ph__shape_arch(ph_arch *out, const char *name, int64_t V, ph_error *er
                       .rope_dims = s->D,
                       .rope_base = s->rope_base,
                       .rope_scale = 1,
+                      .rope_scaling = "none",
+                      .rope_factor = 1,
                       .act = PH_ACT_SILU,
                       .gated = true,
                       .embed_scale = 1,

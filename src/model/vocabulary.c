@@ -99,6 +99,8 @@ static ph_status read_keys(ph_tokenizer **out, const ph_weights *w, ph_error *er
     ph_status st = PH_OK;
     source s = {.weights = w};
     char *model = NULL, *pre = NULL;
+    ph_tokenizer *t = NULL;
+    ph_bytes chat = {"", 0};
     ph_vocab v = {.token = token, .merge = merge, .kind = kind, .source = &s};
 
     if (!ph__meta_has(w, KEY("model")))
@@ -109,8 +111,13 @@ static ph_status read_keys(ph_tokenizer **out, const ph_weights *w, ph_error *er
     PH_GO(read_ids(&v, w, err));
     v.model = model;
     v.pre = pre;
-    PH_GO(ph__tokenizer_new(out, &v, err));
+    PH_GO(ph__tokenizer_new(&t, &v, err));
+    PH_GO(ph__meta_string(&chat, w, "tokenizer.chat_template", err));
+    PH_GO(ph__tokenizer_set_chat(t, chat.data, chat.size, err));
+    *out = t;
+    t = NULL;
 done:
+    ph_tokenizer_close(&t);
     ph__free(model);
     ph__free(pre);
     return st;
@@ -136,21 +143,28 @@ done:
     return st;
 }
 
-static ph_part part(const ph_map *m)
+static ph_content content(const ph_map *m)
 {
-    return (ph_part){(const char *)m->bytes, m->size};
+    return (ph_content){(const char *)m->bytes, m->size};
 }
 
 static ph_status open_json(ph_tokenizer **out, const char *folder, const ph_map *json,
                            ph_error *err)
 {
     ph_status st = PH_OK;
-    ph_map config = {0};
+    ph_tokenizer *t = NULL;
+    ph_map config = {0}, chat = {0};
 
     PH_GO(open_file(&config, folder, "tokenizer_config.json", err));
-    PH_GO(ph__tokenizer_open_json(out, (const char *)json->bytes, json->size,
+    PH_GO(open_file(&chat, folder, "chat_template.jinja", err));
+    PH_GO(ph__tokenizer_open_json(&t, (const char *)json->bytes, json->size,
                                   (const char *)config.bytes, config.size, err));
+    if (chat.bytes) PH_GO(ph__tokenizer_set_chat(t, (const char *)chat.bytes, chat.size, err));
+    *out = t;
+    t = NULL;
 done:
+    ph_tokenizer_close(&t);
+    ph__map_close(&chat);
     ph__map_close(&config);
     return st;
 }
@@ -165,9 +179,9 @@ static ph_status open_older(ph_tokenizer **out, const char *folder, const ph_map
     ph_map m[4] = {{0}};
 
     for (int i = 0; i < 4; i++) PH_GO(open_file(&m[i], folder, names[i], err));
-    const ph_beside beside = {part(&m[0]), part(&m[1]), part(&m[2]), part(&m[3])};
-    PH_GO(merges ? ph__tokenizer_open_pair(out, part(vocab), part(merges), &beside, err)
-                 : ph__tokenizer_open_spm(out, part(vocab), &beside, err));
+    const ph_beside beside = {content(&m[0]), content(&m[1]), content(&m[2]), content(&m[3])};
+    PH_GO(merges ? ph__tokenizer_open_pair(out, content(vocab), content(merges), &beside, err)
+                 : ph__tokenizer_open_spm(out, content(vocab), &beside, err));
 done:
     for (int i = 0; i < 4; i++) ph__map_close(&m[i]);
     return st;

@@ -7,40 +7,6 @@
 
 #include <string.h>
 
-/* The token that stands in front, or -1. */
-static ph_status choose_bos(int32_t *out, const ph_tokenizer *t, ph_bos bos, ph_error *err)
-{
-    const ph_tokenizer_info *info = ph_tokenizer_get_info(t);
-    *out = -1;
-    if (bos == PH_BOS_OFF) return PH_OK;
-    *out = info->add_bos && info->bos >= 0 ? info->bos : info->eot;
-    if (*out < 0 && bos == PH_BOS_ON)
-        return ph__fail(err, PH_EINVAL, -1,
-                        "the vocabulary has neither a BOS that it adds nor an end-of-text token");
-    return PH_OK;
-}
-
-static ph_status encode_context(int32_t **ids, size_t *n, const ph_tokenizer *t,
-                                const ph_run_options *run, ph_error *err)
-{
-    ph_status st = PH_OK;
-    int32_t *prefix = NULL, *all = NULL, bos = -1;
-    size_t n_prefix = 0;
-    const char *text = run->prefix ? run->prefix : "";
-
-    PH_GO(choose_bos(&bos, t, run->bos, err));
-    PH_GO(ph_tokenizer_encode(&prefix, &n_prefix, t, text, strlen(text), PH_ENCODE_SPECIAL, err));
-    PH_GO(PH_NEW(&all, n_prefix + 1, err));
-    *n = 0;
-    if (bos >= 0) all[(*n)++] = bos;
-    if (n_prefix) memcpy(all + *n, prefix, n_prefix * sizeof *all);
-    *n += n_prefix;
-    *ids = all;
-done:
-    ph__free(prefix);
-    return st;
-}
-
 static ph_status need_tokenizer(const ph_model *model, ph_error *err)
 {
     if (model->tokenizer) return PH_OK;
@@ -52,8 +18,12 @@ ph_status ph_context(int32_t **ids, size_t *n, const ph_model *model, const ph_r
                      ph_error *err)
 {
     const ph_run_options defaults = PH_RUN_OPTIONS_INIT;
+    ph_turn turn = {0};
     PH_TRY(need_tokenizer(model, err));
-    return encode_context(ids, n, model->tokenizer, options ? options : &defaults, err);
+    PH_TRY(ph__turn_open(&turn, model->tokenizer, options ? options : &defaults, err));
+    const ph_status st = ph__turn_context(ids, n, &turn, model->tokenizer, err);
+    ph__turn_close(&turn);
+    return st;
 }
 
 static ph_status list_ordinary(ph_job *job, ph_error *err)
@@ -85,7 +55,8 @@ ph_status ph__job_open(ph_job *out, const ph_model *model, const ph_run_options 
     ph_status st = PH_OK;
 
     PH_GO(need_tokenizer(model, err));
-    PH_GO(encode_context(&job.context, &job.n_context, job.tokenizer, &job.run, err));
+    PH_GO(ph__turn_open(&job.turn, job.tokenizer, &job.run, err));
+    PH_GO(ph__turn_context(&job.context, &job.n_context, &job.turn, job.tokenizer, err));
     PH_GO(list_ordinary(&job, err));
     *out = job;
     return PH_OK;
@@ -96,6 +67,7 @@ done:
 
 void ph__job_close(ph_job *job)
 {
+    ph__turn_close(&job->turn);
     ph__free(job->context);
     if (job->allowed != job->ordinary) ph__free(job->allowed);
     if (job->is_allowed != job->is_ordinary) ph__free(job->is_allowed);
@@ -222,40 +194,7 @@ ph_status ph__job_progress(const ph_job *job, const char *stage, double done, ph
 ph_status ph__job_encode(ph_encoded *out, const ph_job *job, const char *text, size_t bytes,
                          ph_error *err)
 {
-    ph_status st = PH_OK;
-    const char *prefix = job->run.prefix ? job->run.prefix : "";
-    const char *suffix = job->run.suffix ? job->run.suffix : "";
-    const ph_stretch parts[] = {
-        {prefix, strlen(prefix), true}, {text, bytes, false}, {suffix, strlen(suffix), true}};
-    const size_t begin = parts[0].bytes, end = begin + bytes;
-    int32_t *ids = NULL;
-    size_t *starts = NULL, n = 0, first, last;
-    ph_encoded e = {0};
-    int32_t bos = -1;
-
-    PH_GO(choose_bos(&bos, job->tokenizer, job->run.bos, err));
-    PH_GO(ph__tokenizer_encode_stretches(&ids, &starts, &n, job->tokenizer, parts, 3, err));
-    for (first = 0; first < n && starts[first] < begin && starts[first + 1] <= begin;) first++;
-    for (last = first; last < n && starts[last] < end;) last++;
-    PH_GO(PH_NEW(&e.context, first + 1, err));
-    PH_GO(PH_NEW(&e.ids, last - first, err));
-    if (bos >= 0) e.context[e.n_context++] = bos;
-    for (size_t i = 0; i < first; i++) e.context[e.n_context++] = ids[i];
-    for (size_t i = first; i < last; i++) e.ids[e.n++] = ids[i];
-    *out = e;
-    e = (ph_encoded){0};
-done:
-    ph__encoded_close(&e);
-    ph__free(ids);
-    ph__free(starts);
-    return st;
-}
-
-void ph__encoded_close(ph_encoded *e)
-{
-    ph__free(e->ids);
-    ph__free(e->context);
-    *e = (ph_encoded){0};
+    return ph__turn_encode(out, &job->turn, job->tokenizer, text, bytes, err);
 }
 
 bool ph__encoded_equal(const ph_encoded *e, const ph_job *job, const int32_t *ids, size_t n)
@@ -269,7 +208,9 @@ ph_status ph__job_decode(char **text, size_t *bytes, const ph_job *job, const in
                          size_t n, ph_error *err)
 {
     const int32_t before = job->n_context ? job->context[job->n_context - 1] : -1;
-    return ph__tokenizer_decode_behind(text, bytes, job->tokenizer, before, ids, n, err);
+    PH_TRY(ph__tokenizer_decode_behind(text, bytes, job->tokenizer, before, ids, n, err));
+    if (job->turn.blank && **text == ' ') memmove(*text, *text + 1, (*bytes)--);
+    return PH_OK;
 }
 
 ph_status ph__job_trips(bool *out, const ph_job *job, const int32_t *ids, size_t n, ph_error *err)

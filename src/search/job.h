@@ -7,12 +7,14 @@
 
 #include "feature/objective.h"
 #include "model/session.h"
+#include "search/turn.h"
 
 typedef struct ph_job {
     const ph_model *model;
     const ph_tokenizer *tokenizer; /* never NULL */
     ph_run_options run;
-    int32_t *context; /* BOS and prefix */
+    ph_turn turn;
+    int32_t *context; /* BOS, the chat's beginning, prefix */
     size_t n_context;
     int32_t *ordinary; /* ids of ordinary tokens, rising */
     size_t n_ordinary;
@@ -38,20 +40,14 @@ bool ph__job_has(const char *text, size_t bytes, const char *part);
 /* PH_ECANCELED if the caller wants to stop. */
 ph_status ph__job_progress(const ph_job *job, const char *stage, double done, ph_error *err);
 
-/* A text as a user would have it tokenised: prefix + text + suffix as one, no special tokens parsed
- * in the text. ids (n) are the tokens that hold bytes of the text, context (n_context) what stands
- * before them with the BOS; both freed with ph__free. */
-typedef struct ph_encoded {
-    int32_t *ids, *context;
-    size_t n, n_context;
-} ph_encoded;
+/* A text as a user would have it tokenised between what stands around it. */
 ph_status ph__job_encode(ph_encoded *out, const ph_job *job, const char *text, size_t bytes,
                          ph_error *err);
-void ph__encoded_close(ph_encoded *e);
 /* Whether these are n given ids behind the job's own context. */
 bool ph__encoded_equal(const ph_encoded *e, const ph_job *job, const int32_t *ids, size_t n);
 
-/* *text = the bytes of n ids and a 0 as they stand behind the job's context; caller frees. */
+/* *text = the bytes of n ids and a 0 as they stand behind the job's context, without a blank that all
+ * texts have there; caller frees. */
 ph_status ph__job_decode(char **text, size_t *bytes, const ph_job *job, const int32_t *ids,
                          size_t n, ph_error *err);
 

@@ -39,8 +39,8 @@ ph_status ph__resume_path(const char **path, ph_hunt *h, const char *method, ph_
     PH_GO(ph__str_add(&key, line, strlen(line), err));
     PH_GO(ph__str_add(&key, o->corpus ? "c" : "-", 1, err));
     PH_GO(ph__str_add(&key, &t->ordinary_norm, sizeof t->ordinary_norm, err));
-    if (t->job->run.suffix)
-        PH_GO(ph__str_add(&key, t->job->run.suffix, strlen(t->job->run.suffix), err));
+    PH_GO(ph__str_add(&key, t->job->turn.after, strlen(t->job->turn.after) + 1, err));
+    PH_GO(ph__str_add(&key, &t->job->turn.blank, sizeof t->job->turn.blank, err));
     PH_GO(ph__str_add(&key, t->job->allowed, t->job->n_allowed * sizeof *t->job->allowed, err));
     for (int64_t i = 0; i < h->count; i++)
         PH_GO(ph__str_add(&key, h->features[i]->text, strlen(h->features[i]->text) + 1, err));

@@ -15,7 +15,7 @@ enum { ADDED_MOST = 65536, NAMED_MOST = 512 };
 ph_status ph__beside_parse(ph_beside_json *out, const ph_beside *beside, ph_error *err)
 {
     const struct {
-        ph_part part;
+        ph_content part;
         json_t **to;
         const char *name;
     } all[] = {{beside->config, &out->config, "tokenizer_config.json"},

@@ -65,7 +65,7 @@ static ph_status find_family(const struct family **out, const ph_beside_json *be
 
 /* ---- merges.txt ---- */
 
-static ph_status read_merges(json_t **out, ph_part text, ph_error *err)
+static ph_status read_merges(json_t **out, ph_content text, ph_error *err)
 {
     json_t *list = json_array();
     ph_status st = list ? PH_OK : ph__fail_memory(err, 64);
@@ -154,7 +154,7 @@ static ph_status make_added(json_t **out, const ph_beside_json *beside, json_t *
     return ph__json_added(out, &all, find, vocab, err);
 }
 
-ph_status ph__tokenizer_open_pair(ph_tokenizer **out, ph_part vocab, ph_part merges,
+ph_status ph__tokenizer_open_pair(ph_tokenizer **out, ph_content vocab, ph_content merges,
                                   const ph_beside *beside, ph_error *err)
 {
     ph_status st = PH_OK;

@@ -252,6 +252,21 @@ static ph_status read_config(ph_vocab *v, const source *s, const json_t *config,
     return PH_OK;
 }
 
+/* One template, or several with names, of which one is the "default". */
+static ph_status take_chat(ph_tokenizer *t, const json_t *config, ph_error *err)
+{
+    const json_t *chat = json_object_get(config, "chat_template");
+    for (size_t i = json_array_size(chat); i-- > 0;) {
+        const json_t *o = json_array_get(chat, i), *name = json_object_get(o, "name");
+        if (i > 0 && !(json_is_string(name) && strcmp(json_string_value(name), "default") == 0))
+            continue;
+        chat = json_object_get(o, "template");
+        break;
+    }
+    if (!json_is_string(chat)) return PH_OK;
+    return ph__tokenizer_set_chat(t, json_string_value(chat), json_string_length(chat), err);
+}
+
 /* ---- all of it ---- */
 
 ph_status ph__json_tokenizer(ph_tokenizer **out, const json_t *root, const json_t *config,
@@ -259,6 +274,7 @@ ph_status ph__json_tokenizer(ph_tokenizer **out, const json_t *root, const json_
 {
     ph_status st = PH_OK;
     source s = {.added = json_object_get(root, "added_tokens")};
+    ph_tokenizer *t = NULL;
     ph_steps normal = {0}, split = {0};
     ph_vocab v = {.model = "BPE",
                   .pre = "tokenizer.json",
@@ -286,8 +302,12 @@ ph_status ph__json_tokenizer(ph_tokenizer **out, const json_t *root, const json_
     v.unk = find_token(&s, s.unk, s.n_unk);
     v.n_tokens = s.n;
     if (config) PH_GO(read_config(&v, &s, config, err));
-    PH_GO(ph__tokenizer_new(out, &v, err));
+    PH_GO(ph__tokenizer_new(&t, &v, err));
+    if (config) PH_GO(take_chat(t, config, err));
+    *out = t;
+    t = NULL;
 done:
+    ph_tokenizer_close(&t);
     ph__steps_close(&normal);
     ph__steps_close(&split);
     ph__free(s.at);

@@ -189,7 +189,7 @@ static ph_status check_type(uint64_t type, ph_error *err)
                     type < sizeof names / sizeof *names ? names[type] : "another kind");
 }
 
-static ph_status read_model(source *s, ph_vocab *v, ph_part model, ph_error *err)
+static ph_status read_model(source *s, ph_vocab *v, ph_content model, ph_error *err)
 {
     const uint8_t *bytes = (const uint8_t *)model.data;
     ph_proto p = {bytes, model.size ? bytes + model.size : bytes, bytes};
@@ -278,7 +278,7 @@ static ph_status take_config(ph_vocab *v, const source *s, const ph_beside_json 
     return PH_OK;
 }
 
-ph_status ph__tokenizer_open_spm(ph_tokenizer **out, ph_part model, const ph_beside *beside,
+ph_status ph__tokenizer_open_spm(ph_tokenizer **out, ph_content model, const ph_beside *beside,
                                  ph_error *err)
 {
     ph_status st = PH_OK;

@@ -205,7 +205,8 @@ static ph_status fill(ph_tokenizer *t, const ph_vocab *vocab, ph_error *err)
                                 .vocab = (int32_t)vocab->n_tokens,
                                 .bos = valid_id(vocab, vocab->bos),
                                 .eos = valid_id(vocab, vocab->eos),
-                                .encodes = true};
+                                .encodes = true,
+                                .chat_template = ""};
     t->unk = valid_id(vocab, vocab->unk);
     t->byte_level = model->byte_level || vocab->byte_level;
     t->strip = vocab->strip;
@@ -253,8 +254,7 @@ void ph_tokenizer_close(ph_tokenizer **tokenizer)
     ph__free(t->bytes);
     ph__free(t->offset);
     ph__free(t->kinds);
-    ph__free(t->names[0]);
-    ph__free(t->names[1]);
+    for (size_t i = 0; i < sizeof t->names / sizeof *t->names; i++) ph__free(t->names[i]);
     ph__free(t);
     *tokenizer = NULL;
 }

@@ -25,7 +25,7 @@ struct ph_tokenizer {
     ph_steps normal, split;
     ph_specials specials; /* found in the text as it is given */
     ph_specials late;     /* found in the normalised text */
-    char *names[2];       /* info's strings */
+    char *names[3];       /* info's strings */
     char *bytes;          /* all pieces, one after another; piece i is [offset[i], offset[i + 1]) */
     size_t *offset;
     uint8_t *kinds;

@@ -58,6 +58,9 @@ typedef struct ph_vocab {
 
 ph_status ph__tokenizer_new(struct ph_tokenizer **out, const ph_vocab *vocab, ph_error *err);
 
+/* The tokenizer has this chat template, in place of any before. */
+ph_status ph__tokenizer_set_chat(struct ph_tokenizer *t, const char *text, size_t n, ph_error *err);
+
 /* Read "left right", the first blank behind the first byte being the border. */
 bool ph__pair_read(ph_pair *out, const char *text, size_t n);
 
@@ -67,25 +70,25 @@ ph_status ph__tokenizer_open_json(struct ph_tokenizer **out, const char *json, s
                                   const char *config, size_t config_bytes, ph_error *err);
 
 /* A text of a file; data NULL: the file is not there. */
-typedef struct ph_part {
+typedef struct ph_content {
     const char *data;
     size_t size;
-} ph_part;
+} ph_content;
 
 /* What stands beside an older vocabulary in its folder, as texts of JSON. */
 typedef struct ph_beside {
-    ph_part config;  /* tokenizer_config.json */
-    ph_part special; /* special_tokens_map.json */
-    ph_part added;   /* added_tokens.json */
-    ph_part model;   /* config.json */
+    ph_content config;  /* tokenizer_config.json */
+    ph_content special; /* special_tokens_map.json */
+    ph_content added;   /* added_tokens.json */
+    ph_content model;   /* config.json */
 } ph_beside;
 
 /* A tokenizer from a vocab.json and a merges.txt, of classes whose pre-tokenizer is known. */
-ph_status ph__tokenizer_open_pair(struct ph_tokenizer **out, ph_part vocab, ph_part merges,
+ph_status ph__tokenizer_open_pair(struct ph_tokenizer **out, ph_content vocab, ph_content merges,
                                   const ph_beside *beside, ph_error *err);
 /* A tokenizer from SentencePiece's tokenizer.model, if it is one of BPE. */
-ph_status ph__tokenizer_open_spm(struct ph_tokenizer **out, ph_part model, const ph_beside *beside,
-                                 ph_error *err);
+ph_status ph__tokenizer_open_spm(struct ph_tokenizer **out, ph_content model,
+                                 const ph_beside *beside, ph_error *err);
 
 /* Encode several stretches of text as one text: merges and pre-tokens cross their borders, but
  * special tokens are parsed only in stretches that say so. starts[i] (caller frees with ph__free)
