@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MODEL "tests/data/llama_b.gguf"
 
@@ -559,6 +560,133 @@ static ph_status call_bench_load(ph_error *err)
     return bench("load", err);
 }
 
+/* ---- the store: SQLite has memory of its own, which does not fail here ---- */
+
+#define STORE "/tmp/phosphene-oom.sqlite"
+
+static const char *const store_lines[] = {
+    "{\"type\":\"run\",\"id\":\"r\",\"model\":{\"file\":\"m\",\"sha256\":\"aa\",\"untrained\":true}"
+    "}",
+    "{\"type\":\"dream\",\"run\":\"r\",\"feature\":\"block 1 [:, :, 0]\",\"text\":\"x\"}",
+    "{\"type\":\"scan\",\"run\":\"r\",\"feature\":\"block 1 [:, :, "
+    "0]\",\"top\":[{\"id\":7,\"token\":"
+    "\"a\",\"activation\":1}]}",
+    "{\"type\":\"novel\",\"run\":\"r\",\"with\":\"more than fits into a key as it is written\"}"};
+
+static void remove_store(const char *path)
+{
+    char log[64];
+    unlink(path);
+    snprintf(log, sizeof log, "%s-wal", path);
+    unlink(log);
+    snprintf(log, sizeof log, "%s-shm", path);
+    unlink(log);
+}
+
+static ph_status put_lines(const char *path, ph_error *err)
+{
+    ph_store *s = NULL;
+    remove_store(path);
+    ph_status st = ph_store_open(&s, path, PH_STORE_CREATE, err);
+    for (size_t i = 0; i < 4 && st == PH_OK; i++)
+        st = ph_store_put(s, store_lines[i], strlen(store_lines[i]), err);
+    ph_store_close(&s);
+    return st;
+}
+
+static ph_status call_store_put(ph_error *err)
+{
+    const ph_status st = put_lines(STORE, err);
+    remove_store(STORE);
+    return st;
+}
+
+static int on_row(const char *row, size_t bytes, void *payload)
+{
+    (void)payload;
+    return row[bytes] != 0;
+}
+
+static int on_fault(const char *fault, void *payload)
+{
+    (void)payload;
+    return *fault == 0;
+}
+
+/* With a store of its own each time: what was made under failure is not looked at. */
+static ph_status with_store(ph_status (*use)(ph_store *s, ph_error *err), ph_error *err)
+{
+    ph_store *s = NULL;
+    const long left = until_failure;
+    until_failure = -1;
+    ph_status st = put_lines(STORE, err);
+    until_failure = left;
+    if (st == PH_OK) st = ph_store_open(&s, STORE, PH_STORE_WRITE, err);
+    if (st == PH_OK) st = use(s, err);
+    ph_store_close(&s);
+    remove_store(STORE);
+    return st;
+}
+
+static ph_status select_some(ph_store *s, ph_error *err)
+{
+    ph_store_query q = PH_STORE_QUERY_INIT;
+    q.view = "lines";
+    q.model = "untrained:aa";
+    q.feature = "block 1 [:, :, 0-1]";
+    ph_status st = ph_store_select(s, &q, on_row, NULL, err);
+    q.view = "tokens";
+    q.token = "a";
+    return st == PH_OK ? ph_store_select(s, &q, on_row, NULL, err) : st;
+}
+
+static ph_status check_it(ph_store *s, ph_error *err)
+{
+    return ph_store_check(s, on_fault, NULL, err);
+}
+
+static ph_status merge_it(ph_store *s, ph_error *err)
+{
+    ph_store *other = NULL;
+    remove_store(STORE ".2");
+    ph_status st = ph_store_open(&other, STORE ".2", PH_STORE_CREATE, err);
+    if (st == PH_OK) st = ph_store_merge(other, STORE, NULL, err);
+    ph_store_close(&other);
+    remove_store(STORE ".2");
+    (void)s;
+    return st;
+}
+
+static ph_status call_store_select(ph_error *err)
+{
+    return with_store(select_some, err);
+}
+
+static ph_status call_store_check(ph_error *err)
+{
+    return with_store(check_it, err);
+}
+
+static ph_status call_store_merge(ph_error *err)
+{
+    return with_store(merge_it, err);
+}
+
+/* Of an earlier version: brought up to date on the way. */
+static ph_status call_store_migrate(ph_error *err)
+{
+    char bytes[1 << 16];
+    ph_store *s = NULL;
+    FILE *in = fopen("tests/data/store_v1.sqlite", "rb"), *out = fopen(STORE, "wb");
+    if (in && out) fwrite(bytes, 1, fread(bytes, 1, sizeof bytes, in), out);
+    if (in) fclose(in);
+    if (out) fclose(out);
+    ph_status st = ph_store_open(&s, STORE, PH_STORE_READ, err);
+    ph_store_close(&s);
+    remove_store(STORE);
+    return st;
+}
+
 static const struct call {
     const char *name;
     ph_status (*run)(ph_error *err);
@@ -602,7 +730,12 @@ static const struct call {
              {"ph_bench descent", call_bench_descent},
              {"ph_bench scan", call_bench_scan},
              {"ph_bench swap", call_bench_swap},
-             {"ph_bench load", call_bench_load}};
+             {"ph_bench load", call_bench_load},
+             {"ph_store_put", call_store_put},
+             {"ph_store_select", call_store_select},
+             {"ph_store_check", call_store_check},
+             {"ph_store_merge", call_store_merge},
+             {"ph_store_open, version 1", call_store_migrate}};
 
 /* A fresh model for each call, so that what is packed on demand is packed under failure too. */
 static void open_all(void)

@@ -197,6 +197,50 @@ static void check_sharing(ph_model *model)
     check(share <= 0.6, "prefixes are shared");
 }
 
+struct glimpses {
+    double last;
+    int texts, embeddings;
+    bool rising;
+};
+
+static void look(const ph_glimpse *g, void *payload)
+{
+    struct glimpses *seen = payload;
+    if (!g->ids) {
+        seen->embeddings++;
+        return;
+    }
+    seen->rising &= seen->texts == 0 || g->activation > seen->last;
+    seen->last = g->activation;
+    seen->texts++;
+}
+
+/* What is seen on the way only gets better and ends with the answer; looking changes nothing. */
+static void check_glimpses(ph_model *model)
+{
+    static const char specs[] = "block 2 [:, :, 7]";
+    static const char *const methods[] = {"auto", "swap", "epo", "beam", "descent", "pez"};
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        struct run blind, run;
+        struct glimpses seen = {.rising = true};
+        const bool hunts = ph_method_budget(methods[i]);
+        begin(&blind, model, methods[i]);
+        blind.o.outliers = PH_OUTLIERS_KEEP;
+        begin(&run, model, methods[i]);
+        run.o = blind.o;
+        run.o.run.progress_payload = &run;
+        run.o.glimpse = look;
+        run.o.glimpse_payload = &seen;
+        dream(&blind, specs);
+        dream(&run, specs);
+        check(same(&blind, &run), methods[i]);
+        check(hunts ? seen.texts > 0 && seen.rising : seen.embeddings > 0, methods[i]);
+        if (hunts && strcmp(methods[i], "epo") != 0) /* its answers weigh fluency, too */
+            check(fabs(seen.last - run.answers[0].activation) <= 1e-4 * (1 + fabs(seen.last)),
+                  "the last glimpse is the answer");
+    }
+}
+
 int main(void)
 {
     char folder[] = "/tmp/test_hunt_XXXXXX", command[64];
@@ -211,6 +255,7 @@ int main(void)
     check_alone(model);
     check_answers(model);
     check_sharing(model);
+    check_glimpses(model);
     ph_model_close(&model);
     snprintf(command, sizeof command, "rm -r %s", folder);
     if (system(command) != 0) return 1;

@@ -234,7 +234,7 @@ def test_search_events():
     check(list(server.events(id, last="nonsense"))[-1][1] == "done", "a Last-Event-ID that is none")
     check(server.get("/api/search/0123456789abcdef/events")[0] == 404, "events of an unknown search")
 
-    id = server.search("block 2 [:, :, 4]", method="descent", steps=3000, restarts=2)
+    id = server.search("block 2 [:, :, 4]", method="descent", steps=200, restarts=2)
     soft = [d for _, name, d in server.events(id) if name == "current"]
     check(soft and all(g["ids"] is None and "soft" in g["activation"] and "text" not in g for g in soft),
           f"a descent's glimpses are of embeddings: {soft[:1]}")
@@ -310,7 +310,7 @@ def test_too_many_searches():
     for id in reversed(ids):
         server.post(f"/api/search/{id}/cancel", {})
     check(server.wait(ids[0])["state"] == "cancelled", "all ended")
-    for _ in range(45):  # more than are remembered
+    for _ in range(42):  # more than are remembered
         last = server.search("block 1 [:, :, 5]", tokens=1)
         server.wait(last)
     listed = server.get("/api/search")[1]["searches"]

@@ -151,7 +151,7 @@ static ph_status conditions(struct asking *a, const ph_view *v, const ph_store_q
 {
     /* "+": not what rows are looked up by, where features or the order of results do better */
     const bool ranked = v->of_results && !v->lines && !q->sort && !q->place && q->block < 0;
-    const bool by_model = !(v->of_results && q->feature) && !ranked;
+    const bool by_model = !(v->of_results && q->feature) && !ranked && !v->shares;
     PH_TRY(with_number(a, by_model ? "m.id = ?" : "+m.id = ?", a->model, err));
     PH_TRY(with_text(a, "f.place = ?", q->place, err));
     PH_TRY(with_number(a, "f.block = ?", q->block, err));

@@ -8,6 +8,9 @@
 #define FIGURES "'activation', r.activation, 'z', r.z, 'gap', r.gap"
 #define BOOLEAN(is)                                                                                \
     "json(CASE " is " WHEN true THEN 'true' WHEN false THEN 'false' ELSE 'null' END)"
+#define UNTRAINED  "'untrained', " BOOLEAN("m.key <> m.sha256")
+#define VIOLATES   "'violates', " BOOLEAN("(r.class & 4) = 0")
+#define OUTLIER    "'outlier', " BOOLEAN("(r.class & 1) = 0")
 #define ROUND_TRIP "'round_trip', " BOOLEAN("(r.class & 2) <> 0")
 #define SIGN       "'sign', CASE r.sign WHEN 1 THEN '+' WHEN -1 THEN '-' END"
 /* Of a feature: its scan's highest token. */
@@ -23,15 +26,12 @@
 
 static const ph_view views[] = {
     {.name = "models",
-     .select =
-         "SELECT json_object('model', m.key, 'sha256', m.sha256, 'file', m.file, "
-         "'name', m.name, 'quant', m.quant, 'family', m.family, 'blocks', m.blocks, "
-         "'width', m.width, 'untrained', " BOOLEAN(
-             "m.key <> m.sha256") ", "
-                                  "'features', count(f.id), 'results', ifnull(sum(f.results), 0), "
-                                  "'scans', count(f.scan), "
-                                  "'runs', (SELECT count(*) FROM run u WHERE u.model = m.id)) "
-                                  "FROM model m LEFT JOIN feature f ON f.model = m.id WHERE true",
+     .select = "SELECT json_object('model', m.key, 'sha256', m.sha256, 'file', m.file, "
+               "'name', m.name, 'quant', m.quant, 'family', m.family, 'blocks', m.blocks, "
+               "'width', m.width, " UNTRAINED ", 'features', count(f.id), "
+               "'results', ifnull(sum(f.results), 0), 'scans', count(f.scan), "
+               "'runs', (SELECT count(*) FROM run u WHERE u.model = m.id)) "
+               "FROM model m LEFT JOIN feature f ON f.model = m.id WHERE true",
      .order = "GROUP BY m.id ORDER BY m.name, m.key",
      .filters = PH_BY_MODEL},
     {.name = "runs",
@@ -60,17 +60,11 @@ static const ph_view views[] = {
                  "AND instr(x.text, ?))",
      .sorted = true},
     {.name = "results",
-     .select =
-         "SELECT json_object('model', m.key, 'run', u.key, 'feature', f.text, " TAP ", "
-         "'method', r.method, " SIGN ", 'rank', r.rank, 'text', r.text, " FIGURES ", " ROUND_TRIP
-         ", 'violates', " BOOLEAN(
-             "(r.class & 4) = 0") ", "
-                                  "'outlier', " BOOLEAN(
-                                      "(r.class & 1) = 0") ") "
-                                                           "FROM result r JOIN run u ON u.id = "
-                                                           "r.run JOIN model m ON m.id = u.model "
-                                                           "JOIN feature f ON f.id = r.feature "
-                                                           "WHERE r.type = 'dream'",
+     .select = "SELECT json_object('model', m.key, 'run', u.key, 'feature', f.text, " TAP ", "
+               "'method', r.method, " SIGN ", 'rank', r.rank, 'text', r.text, " FIGURES
+               ", " ROUND_TRIP ", " VIOLATES ", " OUTLIER ") "
+               "FROM result r JOIN run u ON u.id = r.run JOIN model m ON m.id = u.model "
+               "JOIN feature f ON f.id = r.feature WHERE r.type = 'dream'",
      .order = "ORDER BY r.class DESC, r.sign DESC, r.sign * r.activation DESC, " PH_VIEW_FEATURE
               ", u.key, r.rank",
      .filters = PH_BY_MODEL | PH_BY_PLACE | PH_BY_FEATURE | PH_BY_TEXT | PH_BY_CONTAINS |
