@@ -81,7 +81,7 @@ def test_heat_map():
     browser.press(Keys.HOME, Keys.ARROW_RIGHT)
     browser.wait("document.querySelector('.readout a')?.textContent === arguments[0]", FEATURE)
     figures = browser.js("return document.querySelector('.readout').textContent")
-    check("activation" in figures and "gap" in figures, f"its figures: {figures}")
+    check("activation" in figures and "gap" in figures and "null" not in figures, f"its figures: {figures}")
     for measure in browser.all(".choice button"):
         browser.js("[...document.querySelectorAll('.choice button')].find((b) => b.textContent === arguments[0]).click()", measure)
         check(browser.all(".choice [aria-pressed=true]") == [measure], f"{measure} is chosen")
@@ -175,6 +175,22 @@ def test_compare():
     visit("/compare")
     check(browser.js("return document.querySelectorAll('.heat canvas').length") == 2, "the page finds something to compare itself")
     quiet("compare")
+
+
+def test_slow():
+    """What a view shows at first stays while it waits for the rest, and a reader who goes on is not called back."""
+    visit("/")
+    browser.js("""const real = window.fetch, late = (ms) => new Promise((done) => setTimeout(done, ms));
+        window.fetch = async (path, options) => { await late(path.startsWith('/api/models') ? 900 : 0); return real(path, options); };
+        history.pushState(null, '', arguments[0]); dispatchEvent(new PopStateEvent('popstate'))""",
+               f"/model/{key}/block/{BLOCK}")
+    browser.wait("document.querySelector('.heat canvas')")
+    check(browser.js("return document.querySelector('#main').hasAttribute('aria-busy')"), "models are still to come")
+    browser.wait("!document.querySelector('#main').hasAttribute('aria-busy')")
+    check(browser.js("return document.querySelector('.heat canvas') !== null"), "the map is still there")
+    browser.js("document.querySelector('#top nav a').click(); document.querySelectorAll('#top nav a')[3].click()")
+    browser.wait("document.querySelector('h1')?.textContent === 'Which features like a token?'")
+    quiet("a slow server")
 
 
 def test_unknown():
@@ -332,7 +348,7 @@ def main():
     browser = Browser()
     server = Server(model=[MODEL, f"untrained:{MODEL}"], store=STORE)
     try:
-        run_tests(test_models, test_heat_map, test_feature, test_box, test_tokens, test_texts, test_compare, test_unknown, test_search, test_watch,
+        run_tests(test_models, test_heat_map, test_feature, test_box, test_tokens, test_texts, test_compare, test_slow, test_unknown, test_search, test_watch,
                   test_mistake, test_phone_and_dark, test_names, test_hostile, test_report)
     finally:
         browser.end()

@@ -39,7 +39,9 @@ export function readout(map, i, name, href) {
     measuresOf(map).every((by) => !Number.isFinite(map[by][i]))
       ? element("span", { class: "quiet" }, "nothing kept yet")
       : null
-  ];
+  ]
+    .flat()
+    .filter(Boolean);
 }
 
 /* The order of components by a measure, those without one left out. */
@@ -110,8 +112,7 @@ export function tapView(key, place, block, raw, query) {
   const line = element("p", { class: "readout", "aria-live": "polite" });
   const legend = element("div"),
     ranking = element("div");
-  const show = (i) =>
-    line.replaceChildren(...readout(map, i, name(i), featureLink(key, name(i))).flat());
+  const show = (i) => line.replaceChildren(...readout(map, i, name(i), featureLink(key, name(i))));
   const heat = heatMap({
     n: map.width,
     label: `${tapName(place, block)}: one square a feature`,

@@ -96,7 +96,7 @@ function maps(sides, keys, names, place, block, query, main) {
   const halves = ["a", "b"].map((s, k) => {
     const line = element("p", { class: "readout", "aria-live": k ? "off" : "polite" });
     const tell = (i) =>
-      line.replaceChildren(...readout(sides[s], i, name(i), featureLink(keys[k], name(i))).flat());
+      line.replaceChildren(...readout(sides[s], i, name(i), featureLink(keys[k], name(i))));
     tell(-1);
     const heat = heatMap({
       n: sides.a.width,

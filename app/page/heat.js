@@ -33,7 +33,7 @@ export function heatMap({ n, label, at, open }) {
     room = 0,
     s = null;
 
-  function square(g, i) {
+  function square(i) {
     const gap = s.cell > 10 ? 1 : 0;
     return [
       GUTTER + (i % s.columns) * s.cell,
@@ -58,7 +58,7 @@ export function heatMap({ n, label, at, open }) {
     g.textBaseline = "middle";
     g.textAlign = "right";
     for (let i = 0; i < n; i++) {
-      const [x, y, w, h] = square(g, i);
+      const [x, y, w, h] = square(i);
       if (Number.isFinite(values[i])) {
         g.fillStyle = scale.colour(values[i]);
         g.fillRect(x, y, w, h);
@@ -75,7 +75,7 @@ export function heatMap({ n, label, at, open }) {
   }
 
   function outline(g, style) {
-    const [x, y, w, h] = square(g, cursor);
+    const [x, y, w, h] = square(cursor);
     g.lineWidth = 2;
     g.strokeStyle = style.getPropertyValue("--ground");
     g.strokeRect(x - 2, y - 2, w + 4, h + 4);

@@ -4,6 +4,7 @@
  */
 const inFile = !document.querySelector('meta[name="phosphene-token"]');
 let shown = () => {};
+let address = ""; /* what is on view */
 
 export function link(path, query) {
   const fields = Object.entries(query ?? {}).filter(
@@ -24,14 +25,17 @@ export const blockLink = (key, place, block, query) =>
     ...query
   });
 
+function whole() {
+  return inFile ? location.hash.slice(1) || "/" : location.pathname + location.search;
+}
+
 function where() {
-  const whole = inFile ? location.hash.slice(1) || "/" : location.pathname + location.search;
-  const [path, search = ""] = whole.split(/\?(.*)/s);
+  const [path, search = ""] = whole().split(/\?(.*)/s);
   return { path, query: Object.fromEntries(new URLSearchParams(search)) };
 }
 
-export function go(href, replace) {
-  history[replace ? "replaceState" : "pushState"](null, "", href);
+export function go(href) {
+  history.pushState(null, "", href);
   shown();
 }
 
@@ -39,6 +43,7 @@ export function go(href, replace) {
 export function remember(fields) {
   const { path, query } = where();
   history.replaceState(null, "", link(path, { ...query, ...fields }));
+  address = whole();
 }
 
 function onClick(event) {
@@ -52,18 +57,29 @@ function onClick(event) {
   go(href);
 }
 
+/* A part of a path; as it stands where it is no proper address. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 /* routes: [[/^pattern$/, view], …]; show(view, parts, query) draws. */
 export function start(routes, show) {
   shown = () => {
     const { path, query } = where();
+    address = whole();
     for (const [pattern, view] of routes) {
       const m = pattern.exec(path);
-      if (m) return show(view, m.slice(1).map(decodeURIComponent), query);
+      if (m) return show(view, m.slice(1).map(decoded), query);
     }
     return show(null, [path], query);
   };
   document.addEventListener("click", onClick);
-  addEventListener(inFile ? "hashchange" : "popstate", () => shown());
-  if (inFile) addEventListener("popstate", () => shown());
+  addEventListener("popstate", () => {
+    if (whole() !== address) shown();
+  });
   shown();
 }

@@ -15,6 +15,7 @@ function failure(e) {
 export function shell(source) {
   const frame = document.getElementById("main");
   let turn = 0,
+    waiting = 0,
     leave = null;
 
   const stage = (mine) => {
@@ -22,10 +23,14 @@ export function shell(source) {
     return {
       append: (...nodes) => {
         node.append(...nodes.filter(Boolean));
-        if (mine === turn && !node.isConnected) frame.replaceChildren(node);
+        if (mine !== turn || node.isConnected) return;
+        clearTimeout(waiting);
+        frame.replaceChildren(node);
+        if (turn > 1) scrollTo(0, 0);
       }
     };
   };
+
   const settle = (end) => {
     leave = end?.leave ?? null;
     document.title = `${end?.title ?? end ?? "phosphene"} · phosphene`;
@@ -43,16 +48,15 @@ export function shell(source) {
     leave?.();
     leave = null;
     frame.setAttribute("aria-busy", "true");
-    const waiting = setTimeout(() => frame.replaceChildren(note("Loading …")), 300);
+    clearTimeout(waiting);
+    waiting = setTimeout(() => frame.replaceChildren(note("Loading …")), 300);
     try {
       if (!view) throw Object.assign(new Error(`there is no page ${parts[0]}`), { status: 404 });
       end = await view(source, parts, query, main);
     } catch (e) {
       main.append(...failure(e));
     }
-    clearTimeout(waiting);
     if (mine !== turn) return end?.leave?.();
-    if (turn > 1) scrollTo(0, 0);
     settle(end);
   };
 }
