@@ -570,7 +570,8 @@ typedef struct ph_dream_result {
     int64_t random_n;
     ph_near best_token;  /* exact, over all ordinary tokens; id -1: not computed */
     double repeated;     /* activation of `tokens` copies of it */
-    const double *curve; /* soft activation before every step, and after the last */
+    const double *curve; /* soft activation before every step, and after the last; greedy: of every
+                            prefix; other searches among tokens have none */
     size_t n_curve;
     const double *objective; /* n_curve: what was descended on, the penalty included */
     const ph_near *nearest;  /* for each position the nearest token of e and its cosine */

@@ -203,5 +203,6 @@ bool ph__text_start(const char *start)
 
 size_t ph__method_points(const ph_method *m, const ph_descent *d)
 {
+    if (m->hunts) return 0;
     return m->descends ? (size_t)d->steps + 1 : (size_t)d->T;
 }
