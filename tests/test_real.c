@@ -1,10 +1,12 @@
-/* test_real.c — the default model against PyTorch float32 on the same dequantised weights.
+/* test_real.c — real models against PyTorch float32 on the same dequantised weights.
  *
- * Reads tests/data/real_smollm.jsonl (tools/golden_real.py): for texts in several languages, blocks
- * and features, the activation and the gradient's norm and product with the input at every token,
- * and the first points of the descent from the text's embedding. Each array must agree to 1e-3 of
- * its largest value. Curves are compared for 7 points, six steps: later ones have grown rounding.
- * Skipped (77) where the model is not there.
+ *   test_real VARIABLE GOLDEN     the model that the environment's variable names
+ *
+ * A golden (tools/golden_real.py, tools/golden_models.py) holds, for texts in several languages, blocks
+ * or the output scores, and features, the activation and the gradient's norm and product with the
+ * input at every token; of the default model also the first points of the descent from the text's
+ * embedding. Each array must agree to 1e-3 of its largest value. Curves are compared for 7 points, six
+ * steps: later ones have grown rounding. Skipped (77) where the model is not there.
  */
 #include "search/descent.h"
 
@@ -19,7 +21,7 @@ static const double tolerance = 1e-3;
 
 static ph_model *model;
 static int64_t compared;
-static int failed;
+static int failed, chats;
 static double worst;
 static int points[POINTS + 1]; /* curves by the number of points compared */
 
@@ -154,26 +156,33 @@ static void check_curves(struct given *g, const ph_features *features)
     }
 }
 
+static void place_of(char out[32], const json_t *row)
+{
+    const char *place = json_string_value(json_object_get(row, "place"));
+    const long long block = json_integer_value(json_object_get(row, "block"));
+    place ? snprintf(out, 32, "%s", place) : snprintf(out, 32, "block %lld", block);
+}
+
 static void check_features(struct given *g)
 {
     ph_features *features = NULL;
     ph_error err = {0};
-    char spec[1024] = "";
+    char spec[1024] = "", place[32];
     const json_t *numbers = json_object_get(g->row, "features");
 
     g->n_features = json_array_size(numbers);
     if (g->n_features == 0 || g->n_features > MAX_FEATURES)
         die("a row has no or too many features");
+    place_of(place, g->row);
     for (size_t i = 0, at = 0; i < g->n_features; i++)
-        at += (size_t)snprintf(spec + at, sizeof spec - at, "%sblock %lld [:, :, %lld]",
-                               i ? ", " : "",
-                               (long long)json_integer_value(json_object_get(g->row, "block")),
-                               (long long)json_integer_value(json_array_get(numbers, i)));
+        at += (size_t)snprintf(spec + at, sizeof spec - at, "%s%s [:, :, %lld]", i ? ", " : "",
+                               place, (long long)json_integer_value(json_array_get(numbers, i)));
     must(ph_features_parse(&features, ph_model_get_info(model), spec, &err), &err);
     must(ph_score(model, features, &g->text, &g->run, on_score, g, &err), &err);
     g->at = 0;
-    must(ph_attribute(model, features, &g->text, &g->run, on_score, g, &err), &err);
-    check_curves(g, features);
+    if (json_object_get(g->row, "grad_norm"))
+        must(ph_attribute(model, features, &g->text, &g->run, on_score, g, &err), &err);
+    if (json_object_get(g->row, "curve")) check_curves(g, features);
     ph_features_close(&features);
 }
 
@@ -209,34 +218,71 @@ static void check_row(json_t *row)
     check_features(&g);
 }
 
-int main(void)
+/* The context and the text as a user's turn are what transformers' prompt begins with. */
+static void check_chat(const json_t *row)
 {
-    const char *path = getenv("PHOSPHENE_MODEL");
+    const char *text = json_string_value(json_object_get(row, "text"));
+    const json_t *ids = json_object_get(row, "ids");
+    ph_run_options run = PH_RUN_OPTIONS_INIT;
+    ph_job job = {0};
+    ph_encoded e = {0};
     ph_error err = {0};
-    FILE *f = fopen("tests/data/real_smollm.jsonl", "r");
+    bool same;
+
+    run.chat = true;
+    must(ph__job_open(&job, model, &run, &err), &err);
+    must(ph__job_encode(&e, &job, text, strlen(text), &err), &err);
+    same = e.n > 0 && e.n_context == job.n_context && e.n_context + e.n < json_array_size(ids);
+    for (size_t i = 0; same && i < e.n_context + e.n; i++)
+        same = json_integer_value(json_array_get(ids, i)) ==
+               (i < e.n_context ? job.context[i] : e.ids[i - e.n_context]);
+    if (!same) printf("FAIL --chat: the ids of \"%s\" differ\n", text);
+    failed += !same;
+    chats++;
+    ph__encoded_close(&e);
+    ph__job_close(&job);
+}
+
+/* Each row of the golden; the first says of which file it was made. */
+static void check_rows(FILE *f)
+{
+    ph_error err = {0};
     json_t *row;
     char sha[65];
 
-    if (!path || !*path) {
-        printf("test_real: skipped: PHOSPHENE_MODEL is not set (script/test sets it)\n");
-        return 77;
-    }
-    if (!f) die("tests/data/real_smollm.jsonl cannot be read");
-    must(ph_model_open(&model, path, NULL, &err), &err);
     must(ph_model_sha256(model, sha, &err), &err);
     while ((row = json_loadf(f, JSON_DISABLE_EOF_CHECK, NULL))) {
         if (strcmp(json_string_value(json_object_get(row, "type")), "row") == 0)
             check_row(row);
+        else if (strcmp(json_string_value(json_object_get(row, "type")), "chat") == 0)
+            check_chat(row);
         else if (strcmp(json_string_value(json_object_get(json_object_get(row, "model"), "sha256")),
                         sha) != 0)
-            die("PHOSPHENE_MODEL is not the file the goldens were made with");
+            die("the model is not the file that the golden was made with");
         json_decref(row);
     }
+}
+
+int main(int argc, char **argv)
+{
+    const char *path = argc == 3 ? getenv(argv[1]) : NULL;
+    ph_error err = {0};
+
+    if (argc != 3) die("expected VARIABLE GOLDEN");
+    if (!path || !*path) {
+        printf("test_real: skipped: %s is not set (script/test sets it)\n", argv[1]);
+        return 77;
+    }
+    FILE *f = fopen(argv[2], "r");
+    if (!f) die("the golden cannot be read");
+    must(ph_model_open(&model, path, NULL, &err), &err);
+    check_rows(f);
     fclose(f);
     ph_model_close(&model);
     printf("test_real: curves by points compared, 0 to %d:", POINTS);
     for (int i = 0; i <= POINTS; i++) printf(" %d", points[i]);
-    printf("\ntest_real: %lld numbers compared, worst %.2e of the row's largest, %d rows failed\n",
-           (long long)compared, worst, failed);
+    printf("\ntest_real: %lld numbers compared, worst %.2e of the row's largest; %d chats; %d rows "
+           "failed\n",
+           (long long)compared, worst, chats, failed);
     return failed || !compared;
 }

@@ -24,6 +24,10 @@ curve        mean of values before each of the first steps of e <- e - eta_n gra
              the text's own embedding; eta_n = 1 + (0.1 - 1) n / steps; context is not moved
 noise        largest relative difference of a row from the same in float64, PyTorch against PyTorch
 
+and at last how the file's chat template is tokenised, by transformers:
+
+    {"type":"chat","text":…,"ids":[the whole prompt for one message of a user]}
+
 Compare each row (one feature's T values, norms, …; one curve) to 1e-3 of its largest absolute value.
 A curve ends before the first point that float32 does not repeat (oracle.stable); it is never empty.
 """
@@ -142,6 +146,9 @@ def main():
         lines.append(json.dumps(r, ensure_ascii=False, separators=(",", ":")))
         kept = [len(c) for c in r["curve"]]
         print(r["language"], len(r["ids"]), r["context"], r["block"], r["noise"], kept, file=sys.stderr)
+    g = oracle.Gguf(args.model)
+    for r in oracle.chat_rows(g, oracle.tokenizer_of(g)):
+        lines.append(json.dumps(r, ensure_ascii=False, separators=(",", ":")))
     with open(args.out, "w", encoding="utf-8") as f:  # at the end: no half file among the goldens
         f.write("\n".join(lines) + "\n")
     print(f"{args.out}: {os.path.getsize(args.out)} bytes")

@@ -372,6 +372,25 @@ def end_of_text(g):
     return g.meta["tokenizer.ggml.tokens"].index("<|endoftext|>")
 
 
+CHAT_TEXTS = ("The sky is blue.", "3 words only", "é\n\nb")
+
+
+def chat_rows(g, tokenizer):
+    """What transformers makes of a message of a user by the file's own template: the ids of the whole prompt."""
+    from tokenizers import AddedToken
+
+    template = g.meta.get("tokenizer.chat_template")
+    if not template:
+        return
+    special = [t for t, kind in zip(g.meta["tokenizer.ggml.tokens"], g.meta["tokenizer.ggml.token_type"]) if kind == 3]
+    tokenizer.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in special])
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, chat_template=template)
+    for text in CHAT_TEXTS:
+        turn = [{"role": "user", "content": text}]
+        ids = fast.apply_chat_template(turn, add_generation_prompt=True, tokenize=True, return_dict=False)
+        yield {"type": "chat", "text": text, "ids": ids}
+
+
 def versions():
     return {
         "torch": re.sub(r"\+.*", "", torch.__version__),

@@ -95,19 +95,28 @@ static ph_status add(ph_str *s, const char *text, ph_error *err)
     return ph__str_add(s, text, strlen(text), err);
 }
 
+/* Where a string that begins at p ends: at the quote before it, or at a brace. */
+static const char *end_of_string(const char *text, const char *p)
+{
+    const char before = p > text ? p[-1] : 0;
+    const char stop[] = {'{', '}', before == '"' || before == '\'' ? before : '{', 0};
+    return p + strcspn(p, stop);
+}
+
 /* The first system part that stands in one string of the template: [*begin, *end). What is put
  * together of several is somebody's own. */
 static bool find_system(const char **begin, const char **end, const struct format *f,
                         const char *text)
 {
-    for (const char *p = text; f->system && (p = strstr(p, f->system)); p++) {
-        const char before = p > text ? p[-1] : 0;
-        const char stop[] = {'{', '}', before == '"' || before == '\'' ? before : '{', 0};
-        const char *close = strstr(p, f->end_of_system);
-        if (!close || p + strcspn(p, stop) < close) continue;
-        *begin = p;
-        *end = close + strlen(f->end_of_system);
-        return true;
+    for (const char *p = text, *stop; f->system && (p = strstr(p, f->system)); p = stop) {
+        const size_t n = strlen(f->end_of_system);
+        stop = end_of_string(text, p);
+        for (const char *close = p; close + n <= stop; close++) {
+            if (memcmp(close, f->end_of_system, n) != 0) continue;
+            *begin = p;
+            *end = close + n;
+            return true;
+        }
     }
     return false;
 }
