@@ -238,6 +238,8 @@ static ph_status explain_curl(struct transfer *t, CURLcode code, const char *url
 {
     struct web *w = t->web;
     const int host = (int)strcspn(url + 8, "/?") + 8;
+    const bool away = code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_CONNECT ||
+                      code == CURLE_OPERATION_TIMEDOUT || code == CURLE_COULDNT_RESOLVE_PROXY;
 
     if (t->failed) return t->err->code;
     if (code == CURLE_ABORTED_BY_CALLBACK) return hub_fail(t->err, PH_ECANCELED, "interrupted");
@@ -246,7 +248,7 @@ static ph_status explain_curl(struct transfer *t, CURLcode code, const char *url
                code != CURLE_URL_MALFORMAT && code != CURLE_SSL_CACERT_BADFILE && w->reached;
     return hub_fail(t->err, PH_EIO, "%.*s: %s%s", host < 100 ? host : 100, url,
                     *t->why ? t->why : curl_easy_strerror(code),
-                    w->reached ? "" : " (is there a network?)");
+                    !w->reached && away ? " (is there a network?)" : "");
 }
 
 static struct curl_slist *headers(const struct web *w, const char *url)
