@@ -36,24 +36,21 @@ json_t *integers(const int32_t *v, size_t n)
     return a;
 }
 
-/* A string of the library ends at a 0 byte, which a text may hold: part by part. */
+/* ph_utf8_clean ends its text with a 0, and a text may hold one: part by part. */
 json_t *utf8(const char *bytes, size_t n)
 {
     char *all = NULL, *clean = NULL;
     size_t size = 0;
     FILE *f = open_memstream(&all, &size);
-
-    for (size_t at = 0; f && at <= n;) {
-        const char *zero = memchr(bytes + at, 0, n - at);
-        const size_t part = (zero ? (size_t)(zero - bytes) : n) - at;
-        if (ph_utf8_clean(&clean, bytes + at, part, NULL) != PH_OK) break;
-        fputs(clean, f);
+    if (!f) return json_null();
+    for (size_t at = 0, part; at <= n; at += part + 1) {
+        part = strnlen(bytes + at, n - at);
+        if (ph_utf8_clean(&clean, bytes + at, part, NULL) == PH_OK) fputs(clean, f);
+        if (at + part < n) fputc(0, f);
         ph_free(clean);
-        at += part + 1;
-        if (at <= n) fputc(0, f);
+        clean = NULL;
     }
-    if (f) fclose(f);
-    json_t *s = all ? json_stringn(all, size) : NULL;
+    json_t *s = fclose(f) == 0 ? json_stringn(all, size) : NULL;
     free(all);
     return s ? s : json_null();
 }
