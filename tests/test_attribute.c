@@ -27,9 +27,20 @@ static void same(const char *what, double a, double b, double tolerance)
 }
 
 struct kept {
-    size_t n, count;
+    size_t n, count, width; /* width 0: gradients are not looked at */
     double activation[FEATURES], product[FEATURES][N], occlusion[FEATURES][N], share[FEATURES][N];
 };
+
+/* The gradient that is handed out has the norms that are. */
+static void check_gradient(const ph_score_result *r, size_t C)
+{
+    for (size_t t = 0; t < r->n; t++) {
+        double squares = 0;
+        for (size_t i = 0; i < C; i++)
+            squares += (double)r->gradient[t * C + i] * (double)r->gradient[t * C + i];
+        same("gradient", sqrt(squares), r->grad_norm[t], 1e-12 * r->grad_norm[t]);
+    }
+}
 
 static int keep(const ph_score_result *r, void *payload)
 {
@@ -37,6 +48,7 @@ static int keep(const ph_score_result *r, void *payload)
     const size_t i = k->count++;
     k->n = r->n;
     k->activation[i] = r->activation;
+    if (k->width) check_gradient(r, k->width);
     if (!r->occlusion) return 0;
     memcpy(k->product[i], r->grad_x_input, r->n * sizeof(double));
     memcpy(k->occlusion[i], r->occlusion, r->n * sizeof(double));
@@ -97,6 +109,7 @@ static void check(const char *path, const char *prefix, const int32_t *ids, size
     run.prefix = prefix;
     must(ph_model_open(&m, path, NULL, &err), &err);
     must(ph_features_parse(&f, ph_model_get_info(m), specs, &err), &err);
+    k.width = (size_t)ph_model_get_info(m)->width;
     must(ph_attribute(m, f, &text, &run, keep, &k, &err), &err);
     if (k.count != FEATURES || k.n != n) failed++;
     check_occlusion(path, &k, m, f, ids, &run);
