@@ -135,12 +135,10 @@ static void csv_list(const ph_tokenizer *t, const ph_near *list, size_t n)
     for (size_t i = 0; i < n; i++) {
         json_t *token = token_text(t, list[i].id);
         const char *text = json_string_value(token);
-        printf(",%d,\"", list[i].id);
-        for (size_t k = 0; text && k < json_string_length(token); k++) {
-            if (text[k] == '"') putchar('"');
-            text[k] ? (void)putchar(text[k]) : (void)fputs("\xef\xbf\xbd", stdout);
-        }
-        printf("\",%.9g", list[i].value);
+        const size_t bytes = json_string_length(token);
+        printf(",%d,", list[i].id);
+        csv_text(text, text ? bytes : 0);
+        printf(",%.9g", list[i].value);
         json_decref(token);
     }
 }

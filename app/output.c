@@ -45,6 +45,16 @@ bool output_end(const char *path, bool keep)
     return ok;
 }
 
+void csv_text(const char *text, size_t n)
+{
+    putchar('"');
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] == '"') putchar('"');
+        text[i] ? (void)putchar(text[i]) : (void)fputs("\xef\xbf\xbd", stdout);
+    }
+    putchar('"');
+}
+
 ph_status output_error(ph_error *err, const char *path, const char *why)
 {
     *err = (ph_error){.code = PH_EIO, .pos = -1};

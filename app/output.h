@@ -12,6 +12,8 @@ bool output_begin(const char *path);
 /* stdout is the terminal's again; with `keep` the part takes its name, else it is removed. false,
  * with errno, if not everything could be written. */
 bool output_end(const char *path, bool keep);
+/* A text in quotes, as CSV (RFC 4180) has it, to stdout; it has no 0 byte: U+FFFD stands for one. */
+void csv_text(const char *text, size_t n);
 /* PH_EIO: "path: why". */
 ph_status output_error(ph_error *err, const char *path, const char *why);
 
