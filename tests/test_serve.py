@@ -519,7 +519,7 @@ def test_default_model():
     status, across = s.post("/api/across", {"feature": feature, "ids": line["ids"]})
     check(status == 200 and across["blocks"] == list(range(1, 31)), f"across: {across}")
     check(abs(across["values"][7] - line["activation"]) < 1e-5, "its own block's is the score")
-    id = s.search(feature, method="swap", budget=3000)
+    id = s.search("block 1 [:, :, 2]", method="swap", budget=3000)
     check(s.wait(id, seconds=600)["state"] == "done", "a search")
     check(s.end() == 0, "the end")
 

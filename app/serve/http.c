@@ -191,7 +191,6 @@ static void *begin(void *payload, const char *uri, struct MHD_Connection *connec
     in->raw = strdup(uri);
     in->x.payload = http->payload;
     in->x.connection = connection;
-    in->x.incoming = in;
     return in;
 }
 

@@ -34,7 +34,6 @@ struct exchange {
     struct MHD_Connection *connection;
     struct MHD_Response *response; /* NULL: not answered yet */
     unsigned status;
-    struct incoming *incoming; /* http.c's own */
 };
 
 typedef void (*http_answer)(struct exchange *x);
