@@ -181,8 +181,9 @@ static ph_status parse(json_t **out, const char *line, size_t bytes, ph_error *e
 
 ph_status ph__taken(ph_taken *out, const char *line, size_t bytes, ph_error *err)
 {
+    const double none = (double)NAN;
     ph_status st;
-    ph_taken t = {.mean = NAN, .sd = NAN, .activation = NAN, .z = NAN, .gap = NAN, .sign = 1};
+    ph_taken t = {.mean = none, .sd = none, .activation = none, .z = none, .gap = none, .sign = 1};
 
     PH_TRY(parse(&t.root, line, bytes, err));
     t.type = said(t.root, "type");
