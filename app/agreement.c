@@ -106,7 +106,7 @@ char *agreement_sample(const ph_model_info *info, int64_t n)
 
 /* ---- scans ---- */
 
-/* One model's values of all features on all tokens, NaN for one that was not run. */
+/* One model's values of all features on all tokens. */
 struct scans {
     int64_t V, top;
     int sign;
@@ -122,8 +122,7 @@ static int on_scan(const ph_scan_result *r, void *payload)
     ph_near *best = s->best + s->at * (size_t)s->top;
     const ph_near *list = s->sign < 0 ? r->bottom : r->top;
 
-    for (int64_t i = 0; i < s->V; i++) values[i] = NAN;
-    for (size_t i = 0; i < r->n_top; i++) values[r->top[i].id] = (float)r->top[i].value;
+    memcpy(values, r->values, (size_t)s->V * sizeof *values);
     for (int64_t i = 0; i < s->top; i++)
         best[i] = (size_t)i < r->n_top ? list[i] : (ph_near){-1, (double)NAN};
     s->at++;
@@ -136,8 +135,9 @@ static ph_status scan_one(struct scans *out, const struct subject *s, const stru
     ph_scan_options o = PH_SCAN_OPTIONS_INIT;
     const size_t n = ph_features_count(s->features);
 
-    out->V = o.top = ph_model_get_info(s->model)->vocab;
-    out->top = top;
+    out->V = ph_model_get_info(s->model)->vocab;
+    out->top = o.top = top;
+    o.values = true;
     out->sign = c->run.sign;
     o.run = c->run;
     out->values = calloc(n * (size_t)out->V, sizeof *out->values);

@@ -611,10 +611,11 @@ typedef struct ph_scan_options {
     size_t size;
     ph_run_options run;
     int64_t top; /* tokens in the top and bottom lists, 10 */
+    bool values; /* hand out the value of every token too */
 } ph_scan_options;
 #define PH_SCAN_OPTIONS_INIT                                                                       \
     {                                                                                              \
-        sizeof(ph_scan_options), PH_RUN_OPTIONS_INIT, 10                                           \
+        sizeof(ph_scan_options), PH_RUN_OPTIONS_INIT, 10, false                                    \
     }
 
 typedef struct ph_scan_result {
@@ -623,6 +624,7 @@ typedef struct ph_scan_result {
     size_t n_top;
     double mean, sd;
     int64_t n;
+    const float *values; /* n, by token; NULL: not asked for */
 } ph_scan_result;
 typedef int (*ph_scan_fn)(const ph_scan_result *result, void *payload);
 PH_API ph_status ph_scan(const ph_model *model, const ph_features *features,

@@ -402,6 +402,7 @@ static ph_status call_scan(ph_error *err)
 {
     ph_scan_options o = PH_SCAN_OPTIONS_INIT;
     int results = 0;
+    o.values = true;
     o.run.cache = "build/oom-cache"; /* that it is not there costs the cache, nothing else */
     return ph_scan(model, features, &o, on_scan, &results, err);
 }
