@@ -19,6 +19,11 @@ ph_status emit_run(char id[17], const struct common *c, const ph_model *model,
                    const int32_t *context, size_t n_context, const char *what, json_t *settings,
                    ph_error *err);
 
+/* The same as an object, owned by the caller. */
+ph_status make_run(json_t **out, char id[17], const struct common *c, const ph_model *model,
+                   const int32_t *context, size_t n_context, const char *what, json_t *settings,
+                   ph_error *err);
+
 /* Pieces for lines. NaN and infinity become null. */
 json_t *number(double v);
 json_t *numbers(const double *v, size_t n);

@@ -15,6 +15,7 @@ static const struct command commands[] = {
     {"effect", "what a unit does next: the tokens it raises, the text it changes", cmd_effect},
     {"near", "neighbours of tokens and of found embeddings", cmd_near},
     {"recover", "find a text again from the hidden layer it produced", cmd_recover},
+    {"sweep", "many features and models, unit by unit, resumable, on many processors", cmd_sweep},
     {"show", "what the store holds, as a table", cmd_show},
     {"export", "the store as JSON Lines, CSV, NumPy arrays or Neuronpedia's JSON", cmd_export},
     {"store", "merge, import and check stores", cmd_store},

@@ -44,7 +44,9 @@ static const struct kind {
              {"scan", {NULL}},
              {"recover", {"target_ids"}},
              {"score", {"ids", NULL}},
-             {"attribute", {"ids"}}};
+             {"attribute", {"ids"}},
+             {"sweep", {NULL}},
+             {"unit", {"unit", NULL}}};
 
 /* The fields as a list; of types not in the table everything but what varies from run to run. */
 static json_t *distinction(const json_t *root, const char *type)

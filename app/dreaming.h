@@ -1,0 +1,20 @@
+/* dreaming.h — what to ask of ph_dream: options, for the commands that call it. */
+#ifndef DREAMING_H
+#define DREAMING_H
+
+#include "allow.h"
+
+struct dreaming {
+    ph_dream_options o;   /* PH_DREAM_OPTIONS_INIT before parse_options */
+    struct allow allow;   /* o.constraints are its, once it is opened */
+    bool named, descends; /* --method was given; an option of descents was */
+};
+
+/* --method and everything that belongs to one: a child of a command's argp whose input is a struct
+ * dreaming. */
+extern const struct argp dreaming_argp;
+
+/* For the run line's settings, those that are common to all commands among them. */
+json_t *dreaming_settings(const struct dreaming *d, const struct common *c);
+
+#endif
