@@ -248,6 +248,7 @@ static void show(struct sweep *s, bool last)
     if (status_read(&status, s->book.store, &err) == PH_OK) {
         clear_line();
         status_line(&status, stderr);
+        if (last) fprintf(stderr, ", in %s", s->path);
         if (!terminal || last) fputs("\n", stderr);
     }
     status_free(&status);
@@ -415,8 +416,7 @@ static ph_status be_rank_0(struct sweep *s, ph_error *err, bool *hung)
 
 static ph_status be_rank(struct sweep *s, ph_error *err)
 {
-    ph_status st = ranks_hello(s->ranks, s->units.digest, err);
-    if (st == PH_OK) st = work_on(s, err);
+    const ph_status st = work_on(s, err);
     book_close(&s->book); /* before rank 0 merges it */
     return st;
 }
@@ -432,7 +432,8 @@ static ph_status open_sweep(struct sweep *s, const char **source, ph_error *err)
     s->plan.dreaming.o.constraints = s->plan.dreaming.allow.c;
     if ((st = units_make(&s->units, &s->plan, source, err)) != PH_OK) return st;
     s->work = (struct work){.plan = &s->plan, .units = &s->units, .progress = report, .payload = s};
-    if (asks_rank_0(s)) {
+    if (asks_rank_0(s)) { /* which has taken in what lay beside the store when it answers */
+        if ((st = ranks_hello(s->ranks, s->units.digest, err)) != PH_OK) return st;
         if (asprintf(&s->shard, "%s.rank-%04d", s->path, s->rank) < 0) return PH_ENOMEM;
         path = s->shard;
     } else if (!s->plan.common.store) {

@@ -82,7 +82,19 @@ static char *quoted_pattern(const char *path)
     return out;
 }
 
-ph_status book_merge_shards(struct book *b, const char *path, bool remove, ph_error *err)
+/* A shard that is left may have been killed while it was made: opening it finishes that. One that is
+ * at work may be in the making. */
+static ph_status merge_shard(struct book *b, const char *path, bool left, ph_error *err)
+{
+    ph_store *shard = NULL;
+    ph_status st = left ? ph_store_open(&shard, path, PH_STORE_CREATE, err) : PH_OK;
+    ph_store_close(&shard);
+    if (st == PH_OK) st = ph_store_merge(b->store, path, NULL, err);
+    if (st == PH_OK && left) remove_store(path);
+    return left || st != PH_EFORMAT ? st : PH_OK;
+}
+
+ph_status book_merge_shards(struct book *b, const char *path, bool left, ph_error *err)
 {
     ph_status st = PH_OK;
     glob_t found = {0};
@@ -90,11 +102,8 @@ ph_status book_merge_shards(struct book *b, const char *path, bool remove, ph_er
 
     if (!pattern) return no_memory(err);
     if (glob(pattern, 0, NULL, &found) == 0)
-        for (size_t i = 0; i < found.gl_pathc && st == PH_OK; i++) {
-            if (!is_shard(found.gl_pathv[i])) continue;
-            st = ph_store_merge(b->store, found.gl_pathv[i], NULL, err);
-            if (st == PH_OK && remove) remove_store(found.gl_pathv[i]);
-        }
+        for (size_t i = 0; i < found.gl_pathc && st == PH_OK; i++)
+            if (is_shard(found.gl_pathv[i])) st = merge_shard(b, found.gl_pathv[i], left, err);
     globfree(&found);
     free(pattern);
     return st;

@@ -21,8 +21,9 @@ void book_close(struct book *b);
 /* Write down what the sweep is, take in what ranks of an earlier one left beside the store, and look
  * what is done. mpi: this is the one MPI job that works on the store. */
 ph_status book_begin(struct book *b, const char *path, bool mpi, ph_error *err);
-/* Put what ranks left beside the store into it; with remove their files are removed then. */
-ph_status book_merge_shards(struct book *b, const char *path, bool remove, ph_error *err);
+/* Put what lies in shards beside the store into it. left: no rank is at work on them any more, and
+ * their files are removed then. */
+ph_status book_merge_shards(struct book *b, const char *path, bool left, ph_error *err);
 
 /* *unit = one that is leased to the owner now, or BOOK_WAIT or BOOK_DONE. */
 ph_status book_take(struct book *b, const char *owner, long long *unit, ph_error *err);

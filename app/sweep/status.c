@@ -165,6 +165,16 @@ static void sum_up(struct status *s)
     s->left = left / (double)(s->under_way ? s->under_way : 1);
 }
 
+/* As people look for them: by model, features, method and seed. */
+static int by_name(const void *a, const void *b)
+{
+    const struct status_row *x = a, *y = b;
+    int order = strcmp(x->model ? x->model : "", y->model ? y->model : "");
+    if (!order) order = strverscmp(x->input ? x->input : "", y->input ? y->input : "");
+    if (!order) order = strcmp(x->method, y->method);
+    return order ? order : (x->seed > y->seed) - (x->seed < y->seed);
+}
+
 ph_status status_read(struct status *s, ph_store *store, ph_error *err)
 {
     *s = (struct status){0};
@@ -175,6 +185,7 @@ ph_status status_read(struct status *s, ph_store *store, ph_error *err)
         if (s->rows[i].n_labels)
             qsort(s->rows[i].labels, s->rows[i].n_labels, sizeof(char *), by_text);
     if (st == PH_OK) st = ph_store_leases(store, on_lease, s, err);
+    if (s->n) qsort(s->rows, s->n, sizeof *s->rows, by_name);
     sum_up(s);
     return st;
 }
@@ -210,7 +221,8 @@ void status_line(const struct status *s, FILE *out)
 {
     fprintf(out, "%lld of %lld units", (long long)s->done, (long long)s->units);
     if (s->under_way) fprintf(out, ", %lld under way", (long long)s->under_way);
-    if (s->per_minute > 0) fprintf(out, ", %.3g a minute", s->per_minute);
+    if (s->per_minute > 0)
+        fprintf(out, s->per_minute < 100 ? ", %.3g a minute" : ", %.0f a minute", s->per_minute);
     if (s->done >= s->units) return;
     fputs(", ", out);
     if (isnan(s->left)) {
