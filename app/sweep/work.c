@@ -11,10 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
-static double clock_of(clockid_t which)
+static double now(void)
 {
     struct timespec t;
-    clock_gettime(which, &t);
+    clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -124,14 +124,14 @@ static int add_unit_line(struct work *w, const struct unit *u, const ph_features
                                  "first", ph_features_at(features, 0)->text, "last",
                                  ph_features_at(features, n - 1)->text, "features", (json_int_t)n,
                                  "cost", u->cost, "seconds", seconds, "ended",
-                                 clock_of(CLOCK_REALTIME), "host", host));
+                                 (json_int_t)time(NULL), "host", host));
 }
 
 ph_status work_unit(struct work *w, long long unit, ph_error *err)
 {
     const struct unit *u = &w->units->at[unit];
     const struct job *j = &w->units->jobs[u->job];
-    const double began = clock_of(CLOCK_MONOTONIC);
+    const double began = now();
     ph_features *features = NULL;
     ph_status st = open_model(w, j->model, err);
 
@@ -139,7 +139,7 @@ ph_status work_unit(struct work *w, long long unit, ph_error *err)
     if (st == PH_OK) st = ph_features_parse(&features, ph_model_get_info(w->model), u->specs, err);
     if (st == PH_OK && add_text(w, strdup(j->run_line))) goto memory;
     if (st == PH_OK) st = j->scans ? scan(w, j, features, err) : dream(w, j, features, err);
-    if (st == PH_OK && add_unit_line(w, u, features, clock_of(CLOCK_MONOTONIC) - began))
+    if (st == PH_OK && add_unit_line(w, u, features, now() - began))
         goto memory;
     ph_features_close(&features);
     return st;
