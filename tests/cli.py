@@ -1,10 +1,12 @@
 """What the command-line tests share: running the tool on a tiny model, and counting checks."""
 
+import ast
 import atexit
 import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -52,6 +54,25 @@ def expect_error(status, pattern, *args, **more):
     check(len(rows) == 1 or (len(rows) == 3 and rows[2].strip() == "^"),
           f"{args}: more than one line: {err!r}")
     check("Sanitizer" not in err and "runtime error" not in err, f"{args}: sanitizer: {err}")
+
+
+def read_npy(data):
+    """A .npy of format 1.0: (type, shape, flat values)."""
+    check(data[:8] == b"\x93NUMPY\x01\x00", "npy: magic")
+    length = struct.unpack("<H", data[8:10])[0]
+    check((10 + length) % 64 == 0 and data[9 + length:10 + length] == b"\n", "npy: the header's end")
+    head = ast.literal_eval(data[10:10 + length].decode())
+    check(head["fortran_order"] is False, "npy: order")
+    kind, body = head["descr"], data[10 + length:]
+    count = 1
+    for n in head["shape"]:
+        count *= n
+    if kind[1] == "S":
+        size = int(kind[2:])
+        values = [body[i * size:(i + 1) * size].rstrip(b"\0") for i in range(count)]
+    else:
+        values = struct.unpack("<" + str(count) + {"<i4": "i", "<i8": "q", "<f4": "f", "<f8": "d", "|b1": "?"}[kind], body)
+    return head["shape"], values
 
 
 def strip_times(out):

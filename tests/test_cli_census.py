@@ -3,38 +3,17 @@
     test_cli_census.py TOOL           on the tiny models of tests/data
 """
 
-import ast
 import csv
 import io
 import os
 import signal
-import struct
 import subprocess
 import zipfile
 
-from cli import CACHE, TINY, TOOL, WORK, check, expect_error, lines, run, run_tests, strip_times
+from cli import CACHE, TINY, TOOL, WORK, check, expect_error, lines, read_npy, run, run_tests, strip_times
 
 TEXT = os.path.join(WORK, "mine.txt")
 BLOCKS, WIDTH, FFN = 2, 60, 88
-
-
-def read_npy(data):
-    """A .npy of format 1.0: (type, shape, flat values)."""
-    check(data[:8] == b"\x93NUMPY\x01\x00", "npy: magic")
-    length = struct.unpack("<H", data[8:10])[0]
-    check((10 + length) % 64 == 0 and data[9 + length:10 + length] == b"\n", "npy: the header's end")
-    head = ast.literal_eval(data[10:10 + length].decode())
-    check(head["fortran_order"] is False, "npy: order")
-    kind, body = head["descr"], data[10 + length:]
-    count = 1
-    for n in head["shape"]:
-        count *= n
-    if kind[1] == "S":
-        size = int(kind[2:])
-        values = [body[i * size:(i + 1) * size].rstrip(b"\0") for i in range(count)]
-    else:
-        values = struct.unpack("<" + str(count) + {"<i4": "i", "<f4": "f", "<f8": "d"}[kind], body)
-    return head["shape"], values
 
 
 def test_survey():

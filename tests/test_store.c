@@ -717,7 +717,7 @@ static void test_no_stores(void **state)
     expect_no_store(folder, PH_STORE_CREATE, PH_EIO, "is not a file");
     expect_no_store(path, 77, PH_EINVAL, "flags 77");
     write_file(path, "");
-    expect_no_store(path, PH_STORE_READ, PH_EFORMAT, "is empty");
+    expect_no_store(path, PH_STORE_READ, PH_EIO, "there is no store yet");
     write_file(path,
                "GGUF and much more text than a header of SQLite has, so that it reads it: it is "
                "no database, whatever its name says. Not at all, by no means, not ever.");

@@ -177,7 +177,7 @@ static ph_status check_lines(ph_store *s, const struct checking *c)
     ph_store *again = NULL;
 
     PH_GO(ph__store_beside(&again, s->path, c->err));
-    PH_GO(attach(again, s->path, c->err));
+    PH_GO(attach(again, s->uri ? s->uri : s->path, c->err));
     PH_GO(ph__sql_run(again, "BEGIN", c->err));
     PH_GO(put_again(again, c));
     st = compare_all(again, c);

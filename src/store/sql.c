@@ -4,13 +4,16 @@
 #include <math.h>
 #include <string.h>
 
-/* The system's reason where there is one: SQLite only says "disk I/O error". */
+/* The system's reason where it is known: SQLite only says "disk I/O error". */
 static ph_status fail_io(const ph_store *s, ph_error *err)
 {
-    const int code = sqlite3_system_errno(s->db);
+    const int code = sqlite3_system_errno(s->db), kind = sqlite3_extended_errcode(s->db);
+    const bool writing = kind == SQLITE_IOERR_WRITE || kind == SQLITE_IOERR_FSYNC ||
+                         kind == SQLITE_IOERR_TRUNCATE || kind == SQLITE_IOERR_SHMSIZE;
     char room[96];
-    return ph__fail(err, PH_EIO, -1, "%s: %s%s%s", s->path, sqlite3_errmsg(s->db), code ? ": " : "",
-                    code ? strerror_r(code, room, sizeof room) : "");
+    return ph__fail(err, PH_EIO, -1, "%s: %s%s", s->path,
+                    code ? strerror_r(code, room, sizeof room) : sqlite3_errmsg(s->db),
+                    writing ? " in writing; what was kept before is safe" : "");
 }
 
 ph_status ph__sql_fail(const ph_store *s, ph_error *err)

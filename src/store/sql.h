@@ -12,6 +12,7 @@ enum { PH__STORE_STATEMENTS = 32 };
 struct ph_store {
     sqlite3 *db;
     char *path;
+    char *uri;       /* of a store that nobody can write; else NULL */
     int64_t version; /* of its tables */
     bool writes;
     bool begun;                               /* ph_store_begin was called */

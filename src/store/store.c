@@ -47,7 +47,7 @@ static ph_status check_path(const char *path, unsigned flags, ph_error *err)
     }
     if (!S_ISREG(info.st_mode)) return ph__fail(err, PH_EIO, -1, "%s: is not a file", path);
     if (info.st_size == 0 && flags != PH_STORE_CREATE)
-        return ph__fail(err, PH_EFORMAT, -1, "%s: is no store: the file is empty", path);
+        return ph__fail(err, PH_EIO, -1, "%s: there is no store yet", path);
     return PH_OK;
 }
 
@@ -80,26 +80,25 @@ static ph_status connect_as(ph_store *s, const char *name, int how, ph_error *er
     return PH_OK;
 }
 
-/* Reading wants files beside the store too, unless nobody can be writing. */
+/* Who only reads can write too, where that is allowed: after a crash of whoever wrote, the store has
+ * to be put right first. Where nobody can write, nobody can have crashed, and SQLite is told so. */
 static ph_status connect_to(ph_store *s, unsigned flags, ph_error *err)
 {
     ph_status st;
-    char *uri = NULL;
     int64_t tables;
+    const int make = flags == PH_STORE_CREATE ? SQLITE_OPEN_CREATE : 0;
 
-    if (flags != PH_STORE_READ)
-        return connect_as(
-            s, s->path, SQLITE_OPEN_READWRITE | (flags == PH_STORE_CREATE ? SQLITE_OPEN_CREATE : 0),
-            err);
-    PH_TRY(connect_as(s, s->path, SQLITE_OPEN_READONLY, err));
+    PH_TRY(connect_as(s, s->path, SQLITE_OPEN_READWRITE | make, err));
+    if (s->writes) return PH_OK;
     st = ph__sql_integer(&tables, s, "SELECT count(*) FROM sqlite_schema", err);
-    if (sqlite3_errcode(s->db) != SQLITE_CANTOPEN) return st;
-    sqlite3_close(s->db);
-    s->db = NULL;
-    PH_TRY(immutable_uri(&uri, s->path, err));
-    st = connect_as(s, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, err);
-    ph__free(uri);
-    return st;
+    const int code = sqlite3_errcode(s->db) & 0xff;
+    if (code == SQLITE_CANTOPEN || code == SQLITE_READONLY) {
+        sqlite3_close(s->db);
+        s->db = NULL;
+        PH_TRY(immutable_uri(&s->uri, s->path, err));
+        st = connect_as(s, s->uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, err);
+    }
+    return st == PH_OK ? ph__sql_run(s, "PRAGMA query_only = ON", err) : st;
 }
 
 ph_status ph__store_tables(ph_store *s, ph_error *err)
@@ -111,18 +110,25 @@ ph_status ph__store_tables(ph_store *s, ph_error *err)
     return ph__sql_run(s, mark, err);
 }
 
-/* Make a new store; another process may be doing the same. */
+/* Make a new store, all of it or nothing; another process may be doing the same. */
 static ph_status create(ph_store *s, ph_error *err)
 {
     int64_t tables;
     ph_status st;
-    PH_TRY(ph__sql_run(s, "PRAGMA journal_mode = WAL", err));
     PH_TRY(ph__sql_run(s, "BEGIN IMMEDIATE", err));
     st = ph__sql_integer(&tables, s, "SELECT count(*) FROM sqlite_schema", err);
     if (st == PH_OK && tables == 0) st = ph__store_tables(s, err);
     if (st == PH_OK) return ph__sql_run(s, "COMMIT", err);
     sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
     return st;
+}
+
+/* A store begins without a log. Where another process is at it this moment, that one, or the next to
+ * open it, makes it one with a log; nothing but speed depends on it. */
+static ph_status keep_log(ph_store *s, ph_error *err)
+{
+    const int code = sqlite3_exec(s->db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
+    return code == SQLITE_OK || code == SQLITE_BUSY ? PH_OK : ph__sql_fail(s, err);
 }
 
 static ph_status read_version(ph_store *s, ph_error *err)
@@ -153,7 +159,12 @@ ph_status ph__store_open(ph_store **out, const char *path, unsigned flags, ph_er
     PH_GO(connect_to(s, flags, err));
     PH_GO(ph__sql_integer(&tables, s, "SELECT count(*) FROM sqlite_schema", err));
     if (tables == 0 && flags == PH_STORE_CREATE) PH_GO(create(s, err));
+    if (tables == 0 && flags != PH_STORE_CREATE) { /* whoever began it was stopped */
+        st = ph__fail(err, PH_EIO, -1, "%s: there is no store yet", path);
+        goto done;
+    }
     PH_GO(read_version(s, err));
+    if (s->writes) PH_GO(keep_log(s, err));
     PH_GO(ph__sql_run(s, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON", err));
     *out = s;
     s = NULL;
@@ -189,6 +200,7 @@ void ph_store_close(ph_store **store)
     for (int i = 0; i < PH__STORE_STATEMENTS; i++) sqlite3_finalize(s->kept[i]);
     sqlite3_close(s->db);
     ph__free(s->path);
+    ph__free(s->uri);
     ph__free(s);
     *store = NULL;
 }
@@ -201,7 +213,7 @@ ph_status ph__store_beside(ph_store **out, const char *path, ph_error *err)
     PH_GO(PH_NEW(&s, 1, err));
     PH_GO(ph__strndup(&s->path, path, strlen(path), err));
     s->version = PH__STORE_VERSION;
-    PH_GO(connect_as(s, "", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err));
+    PH_GO(connect_as(s, "", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI, err));
     PH_GO(ph__store_tables(s, err));
     *out = s;
     s = NULL;
