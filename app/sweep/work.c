@@ -119,7 +119,7 @@ static int add_unit_line(struct work *w, const struct unit *u, const ph_features
     char host[128] = "";
     const size_t n = ph_features_count(features);
     gethostname(host, sizeof host - 1);
-    return add_line(w, json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:f, s:f, s:f, s:s}", "type",
+    return add_line(w, json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:f, s:f, s:I, s:s}", "type",
                                  "unit", "run", w->units->jobs[u->job].run, "unit", u->label,
                                  "first", ph_features_at(features, 0)->text, "last",
                                  ph_features_at(features, n - 1)->text, "features", (json_int_t)n,
