@@ -38,8 +38,8 @@ LONG_TEXT = f"""model = {TINY}
 features = block 2 [:, :, 0-39]
 method = descent
 tokens = 8
-steps = {60 if SANITIZED else 1200}
-restarts = 16
+steps = {40 if SANITIZED else 300}
+restarts = 4
 unit = 1
 """
 
