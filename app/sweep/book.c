@@ -34,23 +34,6 @@ static ph_status no_memory(ph_error *err)
     return PH_ENOMEM;
 }
 
-/* ---- opening ---- */
-
-ph_status book_open(struct book *b, const char *path, const struct units *units, double lease,
-                    ph_error *err)
-{
-    *b = (struct book){.units = units, .lease = lease};
-    if (!(b->done = calloc(units->n ? units->n : 1, sizeof *b->done))) return no_memory(err);
-    return ph_store_open(&b->store, path, PH_STORE_CREATE, err);
-}
-
-void book_close(struct book *b)
-{
-    ph_store_close(&b->store);
-    free(b->done);
-    b->done = NULL;
-}
-
 /* ---- shards: STORE.rank-N ---- */
 
 static bool is_shard(const char *path)
@@ -180,36 +163,15 @@ struct looking {
     int job;
 };
 
-static long long find_label(const struct units *u, int job, const char *label)
-{
-    for (size_t i = 0; i < u->n; i++)
-        if (u->at[i].job == job && strcmp(u->at[i].label, label) == 0) return (long long)i;
-    return -1;
-}
-
 static int on_unit_line(const char *row, size_t bytes, void *payload)
 {
     const struct looking *k = payload;
     json_t *line = json_loadb(row, bytes, JSON_ALLOW_NUL, NULL);
     const char *label = json_string_value(json_object_get(line, "unit"));
-    const long long at = label ? find_label(k->b->units, k->job, label) : -1;
+    const long long at = label ? unit_find(k->b->units, k->job, label) : -1;
     if (at >= 0) k->b->done[at] = true;
     json_decref(line);
     return 0;
-}
-
-static ph_status read_done(struct book *b, ph_error *err)
-{
-    ph_status st = PH_OK;
-    for (int i = 0; i < b->units->n_jobs && st == PH_OK; i++) {
-        ph_store_query q = PH_STORE_QUERY_INIT;
-        struct looking k = {b, i};
-        q.view = "lines";
-        q.type = "unit";
-        q.run = b->units->jobs[i].run;
-        st = ph_store_select(b->store, &q, on_unit_line, &k, err);
-    }
-    return st;
 }
 
 static int on_lasting(const char *unit, const char *owner, double left, void *payload)
@@ -221,7 +183,7 @@ static int on_lasting(const char *unit, const char *owner, double left, void *pa
     for (int i = 0; i < b->units->n_jobs; i++) {
         const char *run = b->units->jobs[i].run;
         if (strncmp(unit, run, strlen(run)) != 0 || unit[strlen(run)] != '/') continue;
-        const long long at = find_label(b->units, i, slash + 1);
+        const long long at = unit_find(b->units, i, slash + 1);
         if (at >= 0) b->done[at] = true;
     }
     return 0;
@@ -230,6 +192,39 @@ static int on_lasting(const char *unit, const char *owner, double left, void *pa
 ph_status book_look(struct book *b, ph_error *err)
 {
     return ph_store_leases(b->store, on_lasting, b, err);
+}
+
+/* By the lines, which last, and by leases of what ranks keep elsewhere. */
+static ph_status read_done(struct book *b, ph_error *err)
+{
+    ph_status st = PH_OK;
+    for (int i = 0; i < b->units->n_jobs && st == PH_OK; i++) {
+        ph_store_query q = PH_STORE_QUERY_INIT;
+        struct looking k = {b, i};
+        q.view = "lines";
+        q.type = "unit";
+        q.run = b->units->jobs[i].run;
+        st = ph_store_select(b->store, &q, on_unit_line, &k, err);
+    }
+    return st == PH_OK ? book_look(b, err) : st;
+}
+
+/* ---- opening, and the beginning of a sweep ---- */
+
+ph_status book_open(struct book *b, const char *path, const struct units *units, double lease,
+                    ph_error *err)
+{
+    *b = (struct book){.units = units, .lease = lease};
+    if (!(b->done = calloc(units->n ? units->n : 1, sizeof *b->done))) return no_memory(err);
+    const ph_status st = ph_store_open(&b->store, path, PH_STORE_CREATE, err);
+    return st == PH_OK ? read_done(b, err) : st;
+}
+
+void book_close(struct book *b)
+{
+    ph_store_close(&b->store);
+    free(b->done);
+    b->done = NULL;
 }
 
 /* What the sweep is, so that --status needs nothing but the store. */
@@ -253,8 +248,7 @@ ph_status book_begin(struct book *b, const char *path, bool mpi, ph_error *err)
     const bool alone = mpi || !lives; /* else an MPI job is at work on those shards */
     if (st == PH_OK) st = book_merge_shards(b, path, alone, err);
     if (st == PH_OK && alone) st = bury(b, true, NULL, err);
-    if (st == PH_OK) st = read_done(b, err);
-    return st == PH_OK ? book_look(b, err) : st;
+    return st == PH_OK ? read_done(b, err) : st;
 }
 
 /* ---- work ---- */

@@ -14,12 +14,13 @@ struct book {
     size_t first; /* all before are done */
 };
 
-/* The store is made if need be. More than one book may be open, in other processes or threads. */
+/* The store is made if need be, and what is done is read. More than one book may be open, in other
+ * processes or threads. */
 ph_status book_open(struct book *b, const char *path, const struct units *units, double lease,
                     ph_error *err);
 void book_close(struct book *b);
 /* Write down what the sweep is, take in what ranks of an earlier one left beside the store, and look
- * what is done. mpi: this is the one MPI job that works on the store. */
+ * again. mpi: this is the one MPI job that works on the store. */
 ph_status book_begin(struct book *b, const char *path, bool mpi, ph_error *err);
 /* Put what lies in shards beside the store into it. left: no rank is at work on them any more, and
  * their files are removed then. */

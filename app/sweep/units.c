@@ -127,7 +127,7 @@ static ph_status add_unit(struct making *m, struct job *j, size_t first, size_t 
     if (!grown) return no_memory(err);
     u->at = grown;
     struct unit *unit = &u->at[u->n];
-    *unit = (struct unit){.job = (int)(j - u->jobs), .n = (int64_t)n};
+    *unit = (struct unit){.job = (int)(j - u->jobs), .first = first, .n = (int64_t)n};
     snprintf(unit->label, sizeof unit->label, "%zu-%zu", first, first + n - 1);
     unit->cost =
         (double)depth_of(ph_features_at(m->features, first), m->model) * (j->scans ? 1 : (double)n);
@@ -150,6 +150,7 @@ static ph_status add_job(struct making *m, struct job job, ph_error *err)
     struct job *j = &u->jobs[u->n_jobs++];
     *j = job;
     j->n_features = (int64_t)ph_features_count(m->features);
+    j->first_unit = u->n;
     for (size_t at = 0; at < (size_t)j->n_features && st == PH_OK; at += n) {
         n = extent(m, j, at);
         st = add_unit(m, j, at, n, err);
@@ -246,6 +247,23 @@ void units_free(struct units *u)
     free(u->jobs);
     free(u->at);
     *u = (struct units){0};
+}
+
+long long unit_find(const struct units *u, int job, const char *label)
+{
+    const struct job *j = &u->jobs[job];
+    const size_t first = (size_t)strtoull(label, NULL, 10);
+    size_t low = j->first_unit, high = low + j->n_units;
+
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (u->at[middle].first < first)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    const bool there = low < j->first_unit + j->n_units && strcmp(u->at[low].label, label) == 0;
+    return there ? (long long)low : -1;
 }
 
 char *unit_name(const struct units *u, size_t i)

@@ -14,14 +14,15 @@ struct job {
     char run[17];
     char *run_line, *sweep_line; /* owned */
     int64_t n_features;
-    size_t n_units;
+    size_t first_unit, n_units;
     double cost;
 };
 
 struct unit {
     int job;
-    char label[48]; /* "0-63", of the job's features */
+    char label[48]; /* "0-63", the job's features */
     char *specs;    /* owned */
+    size_t first;   /* of the job's features */
     int64_t n;      /* features */
     double cost; /* blocks × features, of a scan blocks: what units of one job are told apart by */
     bool done;
@@ -39,6 +40,8 @@ struct units {
 ph_status units_make(struct units *out, const struct plan *p, const char **source, ph_error *err);
 void units_free(struct units *u);
 
+/* The unit of a job that has this label; -1: none. */
+long long unit_find(const struct units *u, int job, const char *label);
 /* The name that a unit is leased by; to be freed. */
 char *unit_name(const struct units *u, size_t i);
 /* The options of a job's dreams. */

@@ -139,8 +139,7 @@ ph_status work_unit(struct work *w, long long unit, ph_error *err)
     if (st == PH_OK) st = ph_features_parse(&features, ph_model_get_info(w->model), u->specs, err);
     if (st == PH_OK && add_text(w, strdup(j->run_line))) goto memory;
     if (st == PH_OK) st = j->scans ? scan(w, j, features, err) : dream(w, j, features, err);
-    if (st == PH_OK && add_unit_line(w, u, features, now() - began))
-        goto memory;
+    if (st == PH_OK && add_unit_line(w, u, features, now() - began)) goto memory;
     ph_features_close(&features);
     return st;
 memory:
