@@ -274,8 +274,7 @@ static ph_status run(struct dream_command *d, ph_cost *sum, ph_error *err)
         st = subject_run_line(d->subject, &d->common, dreaming_settings(&d->dreaming, &d->common),
                               err);
     if (st == PH_OK)
-        st = ordinary_open(&d->corpus, &d->ordinary, d->subject, &d->common, 0, false,
-                           NULL, err);
+        st = ordinary_open(&d->corpus, &d->ordinary, d->subject, &d->common, 0, false, NULL, err);
     d->dreaming.o.corpus = d->corpus;
     for (int pass = 0; pass < 1 + d->common.both && st == PH_OK; pass++) {
         ph_cost cost = {0};

@@ -384,11 +384,11 @@ static ph_status lead(struct sweep *s, ph_error *err)
     for (int i = 0; crew_look(c) > 0; i++) {
         pause_between();
         show(s, false);
-        if (!stopping && (progress_interrupted() || (i % 20 == 19 && all_done(s)))) {
+        if (stopping == 0 && (progress_interrupted() || (i % 20 == 19 && all_done(s)))) {
             stopping = now();
             if (progress_interrupted()) crew_stop(c, false);
         }
-        if (stopping && now() - stopping > patience) crew_stop(c, true);
+        if (stopping > 0 && now() - stopping > patience) crew_stop(c, true);
     }
     const ph_status st = end_of_crew(s, c, err);
     crew_free(c);

@@ -56,12 +56,13 @@ static void remove_store(const char *path)
 /* The path as a pattern that means itself. */
 static char *quoted_pattern(const char *path)
 {
-    char *out = malloc(2 * strlen(path) + 16), *to = out;
+    static const char ending[] = ".rank-*";
+    char *out = malloc(2 * strlen(path) + sizeof ending), *to = out;
     for (; out && *path; path++) {
         if (strchr("\\*?[", *path)) *to++ = '\\';
         *to++ = *path;
     }
-    if (out) strcpy(to, ".rank-*");
+    if (out) memcpy(to, ending, sizeof ending);
     return out;
 }
 

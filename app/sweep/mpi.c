@@ -13,7 +13,7 @@ bool ranks_started(void)
     static const char *const sizes[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         const char *size = getenv(sizes[i]);
-        if (size && (i < 2 || atoi(size) > 1)) return true;
+        if (size && strtol(size, NULL, 10) > 1) return true;
     }
     return false;
 }
