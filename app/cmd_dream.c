@@ -18,6 +18,7 @@ struct dream_command {
     struct ordinary ordinary;
     struct subject *subject; /* the model at work … */
     ph_corpus *corpus;       /* … and what its answers are compared with; NULL: nothing */
+    bool named;              /* --method was given */
     size_t features, rows;
     int width;
     bool marked_round, marked_norm;
@@ -26,7 +27,22 @@ struct dream_command {
 /* A first pass over the corpus that takes more is left to phosphene corpus: about a minute here. */
 #define MOST_CORPUS_FLOPS 2e13
 
-static const struct argp_option options[] = {CORPUS_OPTION, {0}};
+enum { KEY_METHOD = 2000 };
+
+static const struct argp_option options[] = {
+    {"method", KEY_METHOD, "NAME", 0,
+     "auto: a search among tokens that combines everything; swap: swaps of single tokens that the "
+     "gradient proposes (GCG); epo: the same by a population that weighs fluency from little to "
+     "much, "
+     "for the front of both; beam: left to right, the model proposes (BEAST); greedy: append the "
+     "best token, exact at every step; descent: the "
+     "page's, on the embedding, and chosen by its own options below; softmax: on a distribution "
+     "over the vocabulary; pez: by the "
+     "gradient "
+     "at the nearest tokens; gumbel: on logits under noise that cools down (auto)",
+     0},
+    CORPUS_OPTION,
+    {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -37,8 +53,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         state->child_inputs[0] = &d->common;
         state->child_inputs[1] = &d->dreaming;
         break;
+    case KEY_METHOD:
+        d->dreaming.o.method = arg;
+        d->named = true;
+        break;
     case KEY_CORPUS: ordinary_option(&d->ordinary, arg); break;
-    case ARGP_KEY_END: need_specs(&d->common, state); break;
+    case ARGP_KEY_END:
+        need_specs(&d->common, state);
+        if (d->dreaming.descends && !d->named) d->dreaming.o.method = "descent";
+        break;
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;

@@ -102,7 +102,8 @@ static void settle(struct plan *p, struct argp_state *state)
         usage_error(state,
                     "--time: what a unit finds must not depend on the machine; use --budget");
     if (p->common.no_store) usage_error(state, "--no-store: a sweep lives in its store");
-    if (p->n_methods == 0) p->methods[p->n_methods++] = p->dreaming.o.method;
+    if (p->n_methods == 0)
+        p->methods[p->n_methods++] = p->dreaming.descends ? "descent" : p->dreaming.o.method;
     if (p->n_seeds == 0) p->seeds[p->n_seeds++] = 0;
 }
 

@@ -8,8 +8,7 @@
 #include <string.h>
 
 enum {
-    KEY_METHOD = 8000,
-    KEY_TOKENS,
+    KEY_TOKENS = 8000,
     KEY_STEPS,
     KEY_ETA,
     KEY_OBJECTIVE,
@@ -23,17 +22,6 @@ enum {
 };
 
 static const struct argp_option options[] = {
-    {"method", KEY_METHOD, "NAME", 0,
-     "auto: a search among tokens that combines everything; swap: swaps of single tokens that the "
-     "gradient proposes (GCG); epo: the same by a population that weighs fluency from little to "
-     "much, "
-     "for the front of both; beam: left to right, the model proposes (BEAST); greedy: append the "
-     "best token, exact at every step; descent: the "
-     "page's, on the embedding, and chosen by its own options below; softmax: on a distribution "
-     "over the vocabulary; pez: by the "
-     "gradient "
-     "at the nearest tokens; gumbel: on logits under noise that cools down (auto)",
-     0},
     {"tokens", KEY_TOKENS, "N|A:B", 0,
      "Length of the searched text (5); A:B lets searches among tokens vary it", 0},
     {"steps", KEY_STEPS, "N", 0, "Steps of descent (100); epo: no more than these", 0},
@@ -96,10 +84,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         state->child_inputs[1] = o;
         state->child_inputs[2] = o;
         break;
-    case KEY_METHOD:
-        o->method = arg;
-        d->named = true;
-        break;
     case KEY_TOKENS: parse_lengths(state, arg, o); break;
     case KEY_STEPS: o->steps = parse_integer(state, "steps", arg, 1, INT64_MAX); break;
     case KEY_RESTARTS: o->restarts = parse_integer(state, "restarts", arg, 1, INT64_MAX); break;
@@ -114,9 +98,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_OPTIMIZER: o->optimizer = arg; break;
     case KEY_START: o->start = arg; break;
     case KEY_DECODE: o->decode = arg; break;
-    case ARGP_KEY_END:
-        if (d->descends && !d->named) o->method = "descent";
-        break;
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;
