@@ -235,6 +235,11 @@ static void clear_line(void)
     if (isatty(STDERR_FILENO)) fputs("\r\033[K", stderr);
 }
 
+static double pace_of_showing(void)
+{
+    return isatty(STDERR_FILENO) ? 2 : 60;
+}
+
 /* Now and then a line: on a terminal over the last one, else every minute. Reading takes time where
  * there are many units: never more than a hundredth of it. */
 static void show(struct sweep *s, bool last)
@@ -246,7 +251,7 @@ static void show(struct sweep *s, bool last)
 
     if (s->plan.common.quiet || s->plan.worker || s->rank) return;
     if (!last && t - s->shown < s->pause) return;
-    if (status_read(&status, s->book.store, &err) == PH_OK) {
+    if (status_read(&status, s->book.store, &s->units, &err) == PH_OK) {
         clear_line();
         status_line(&status, stderr);
         if (last) fprintf(stderr, ", in %s", s->path);
@@ -254,7 +259,7 @@ static void show(struct sweep *s, bool last)
     }
     status_free(&status);
     s->shown = now();
-    s->pause = terminal ? 2 : 60;
+    s->pause = pace_of_showing();
     if (s->pause < 100 * (s->shown - t)) s->pause = 100 * (s->shown - t);
 }
 
@@ -366,7 +371,7 @@ static ph_status end_of_crew(struct sweep *s, const struct crew *c, ph_error *er
     if (progress_interrupted()) return interrupted(err);
     if (all_done(s)) return PH_OK;
     *err = (ph_error){.code = PH_EIO, .pos = -1};
-    snprintf(err->msg, sizeof err->msg, "%s; the same command goes on where they were",
+    snprintf(err->msg, sizeof err->msg, "%s; the same command goes on from there",
              crew_failed(c) ? "a worker failed" : "all workers were killed");
     return err->code;
 }
@@ -448,6 +453,8 @@ static ph_status run_sweep(struct sweep *s, const char **source, ph_error *err, 
     ph_status st = PH_OK;
 
     s->size = 1;
+    s->shown = now();
+    s->pause = pace_of_showing();
     if (ranks_started()) st = ranks_begin(&s->ranks, &s->rank, &s->size, err);
     if (st == PH_OK) st = open_sweep(s, source, err);
     if (st != PH_OK) return st;
@@ -464,7 +471,7 @@ static ph_status print_status(const struct sweep *s, ph_error *err)
     struct status status = {0};
     ph_store *store = NULL;
     ph_status st = ph_store_open(&store, s->path, PH_STORE_READ, err);
-    if (st == PH_OK) st = status_read(&status, store, err);
+    if (st == PH_OK) st = status_read(&status, store, NULL, err);
     if (st == PH_OK) status_print(&status, s->plan.common.json);
     status_free(&status);
     ph_store_close(&store);

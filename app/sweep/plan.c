@@ -170,6 +170,7 @@ void plan_read(struct plan *p, const char *path, const struct argp *argp)
 
     p->path = path;
     at = p->text = read_file(path);
+    if (strncmp(at, "\xef\xbb\xbf", 3) == 0) at += 3; /* a byte order mark */
     while (at) {
         char *text = strsep(&at, "\n");
         add_line(p, ++line, text, argp);

@@ -86,6 +86,34 @@ static void add_run(struct status *s, const json_t *line)
     r->input = copy_of(line, "input");
 }
 
+static void row_free(struct status_row *r)
+{
+    for (size_t k = 0; k < r->n_labels; k++) free(r->labels[k]);
+    free(r->labels);
+    free(r->run);
+    free(r->method);
+    free(r->model);
+    free(r->input);
+}
+
+static bool has_run(const struct units *u, const char *run)
+{
+    for (int i = 0; i < u->n_jobs; i++)
+        if (strcmp(u->jobs[i].run, run) == 0) return true;
+    return false;
+}
+
+static void keep_only(struct status *s, const struct units *only)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n; i++)
+        if (has_run(only, s->rows[i].run))
+            s->rows[n++] = s->rows[i];
+        else
+            row_free(&s->rows[i]);
+    s->n = n;
+}
+
 struct reading {
     struct status *s;
     void (*take)(struct status *s, const json_t *line);
@@ -175,10 +203,11 @@ static int by_name(const void *a, const void *b)
     return order ? order : (x->seed > y->seed) - (x->seed < y->seed);
 }
 
-ph_status status_read(struct status *s, ph_store *store, ph_error *err)
+ph_status status_read(struct status *s, ph_store *store, const struct units *only, ph_error *err)
 {
     *s = (struct status){0};
     ph_status st = read_view(s, store, "lines", "sweep", add_row, err);
+    if (only) keep_only(s, only);
     if (st == PH_OK) st = read_view(s, store, "runs", NULL, add_run, err);
     if (st == PH_OK) st = read_view(s, store, "lines", "unit", add_unit, err);
     for (size_t i = 0; i < s->n; i++)
@@ -192,15 +221,7 @@ ph_status status_read(struct status *s, ph_store *store, ph_error *err)
 
 void status_free(struct status *s)
 {
-    for (size_t i = 0; i < s->n; i++) {
-        struct status_row *r = &s->rows[i];
-        for (size_t k = 0; k < r->n_labels; k++) free(r->labels[k]);
-        free(r->labels);
-        free(r->run);
-        free(r->method);
-        free(r->model);
-        free(r->input);
-    }
+    for (size_t i = 0; i < s->n; i++) row_free(&s->rows[i]);
     free(s->rows);
     *s = (struct status){0};
 }

@@ -2,7 +2,7 @@
 #ifndef STATUS_H
 #define STATUS_H
 
-#include "opt.h"
+#include "units.h"
 
 struct status_row {                     /* of a sweep's run */
     char *run, *method, *model, *input; /* owned */
@@ -22,7 +22,8 @@ struct status {
     double left;       /* seconds at that rate; of one worker if nobody works; NaN: not known yet */
 };
 
-ph_status status_read(struct status *s, ph_store *store, ph_error *err);
+/* Of all sweeps of the store, or of one plan's runs only. */
+ph_status status_read(struct status *s, ph_store *store, const struct units *only, ph_error *err);
 void status_free(struct status *s);
 
 /* "12 of 40 units, 2 under way, 3.1 a minute, 9 min left" */
