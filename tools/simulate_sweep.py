@@ -16,11 +16,12 @@ import random
 import sqlite3
 
 DEFAULTS = {
-    "answer": (2.0, "ms of rank 0 for one message: a commit of its store"),
+    "answer": (4.0, "ms of rank 0 for one message: a commit of its store"),
+    "commit": (4.0, "ms to end a unit's transaction in a shard"),
     "latency": (1.0, "ms that a message waits: both sides look every millisecond"),
     "start": (3.0, "seconds until a rank asks for its first unit"),
-    "put": (5.0, "ms a feature to put a unit's lines into a shard"),
-    "merge": (5.0, "ms a feature to merge them in the end, by rank 0 alone"),
+    "put": (0.4, "ms a feature to put a unit's lines into a shard"),
+    "merge": (0.4, "ms a feature to merge them in the end, by rank 0 alone"),
     "renew": (75.0, "seconds between two signs of life of a rank that searches"),
 }
 
@@ -97,7 +98,7 @@ def run(ranks, units, args):
             seconds = unit[0] * slow
             for k in range(int(seconds / args.renew)):
                 heapq.heappush(events, (t + (k + 1) * args.renew, r, RENEW))
-            heapq.heappush(events, (t + seconds + unit[1] * args.put * ms, r, FINISH))
+            heapq.heappush(events, (t + seconds + (unit[1] * args.put + args.commit) * ms, r, FINISH))
     return ended, features, server
 
 
