@@ -37,7 +37,6 @@ static const struct argp_option options[] = {
     {NULL, 0, NULL, 0, "Common options:", 90},
     {"json", KEY_JSON, NULL, 0, "JSON Lines on stdout", 90},
     {"quiet", 'q', NULL, 0, "No summary", 90},
-    {"verbose", 'v', NULL, 0, "More detail", 90},
     {0}};
 
 /* "A-B" or "A" */
@@ -91,7 +90,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_RUN: a->q.run = arg; break;
     case KEY_JSON: a->common.json = true; break;
     case 'q': a->common.quiet = true; break;
-    case 'v': a->common.verbose = true; break;
     case ARGP_KEY_ARGS:
         a->common.words = state->argv + state->next;
         a->common.n_words = state->argc - state->next;

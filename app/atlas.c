@@ -134,10 +134,11 @@ static void csv_list(const ph_tokenizer *t, const ph_near *list, size_t n)
     for (size_t i = 0; i < n; i++) {
         json_t *token = token_text(t, list[i].id);
         const char *text = json_string_value(token);
+        const size_t bytes = json_string_length(token);
         printf(",%d,\"", list[i].id);
-        for (; text && *text; text++) {
-            if (*text == '"') putchar('"');
-            putchar(*text);
+        for (size_t k = 0; k < bytes; k++) {
+            if (text[k] == '"') putchar('"');
+            if (text[k]) putchar(text[k]); /* readers of CSV refuse a 0 byte */
         }
         printf("\",%.9g", list[i].value);
         json_decref(token);

@@ -6,6 +6,7 @@
 #include "asked.h"
 #include "emit.h"
 #include "output.h"
+#include "progress.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -37,7 +38,7 @@ static int take_line(const char *row, size_t bytes, void *payload)
     (void)payload;
     fwrite(row, 1, bytes, stdout);
     putchar('\n');
-    return ferror(stdout);
+    return ferror(stdout) || progress_interrupted();
 }
 
 /* ---- CSV: RFC 4180, one line a text found ---- */
@@ -47,7 +48,7 @@ static void csv_text(const char *text, size_t n)
     putchar('"');
     for (size_t i = 0; i < n; i++) {
         if (text[i] == '"') putchar('"');
-        putchar(text[i]);
+        if (text[i]) putchar(text[i]); /* readers of CSV refuse a 0 byte */
     }
     putchar('"');
 }
@@ -334,7 +335,7 @@ static int take_row(const char *row, size_t bytes, void *payload)
     json_t *v = json_loadb(row, bytes, JSON_ALLOW_NUL, NULL);
     if (v) e->format->row(e, v);
     json_decref(v);
-    return ferror(stdout);
+    return ferror(stdout) || progress_interrupted();
 }
 
 static int gather(json_t *into, const char *row, size_t bytes, const char *by)

@@ -1,5 +1,6 @@
 /* cmd_show.c — phosphene show: what the store holds, as a table. */
 #include "asked.h"
+#include "progress.h"
 #include "table.h"
 
 #include <math.h>
@@ -316,7 +317,7 @@ static int take_row(const char *row, size_t bytes, void *payload)
         return json_array_append_new(s->rows, json_loadb(row, bytes, JSON_ALLOW_NUL, NULL)) != 0;
     fwrite(row, 1, bytes, stdout);
     putchar('\n');
-    return ferror(stdout);
+    return ferror(stdout) || progress_interrupted();
 }
 
 static void print_table(struct show_command *s)

@@ -3,6 +3,7 @@
 #include "emit.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -236,6 +237,8 @@ int cmd_store(int argc, char **argv)
     ph_error err = {0};
 
     parse_options(&s.common, &argp, argc, argv);
+    signal(SIGINT, SIG_DFL); /* what was committed is kept, whenever it ends */
+    signal(SIGTERM, SIG_DFL);
     s.path = keep_path(&s.common);
     const ph_status st = s.path ? s.act->run(&s, &err) : PH_ENOMEM;
     const int status = finish(&s.common, st, &err, NULL);

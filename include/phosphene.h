@@ -960,7 +960,8 @@ PH_API ph_status ph_store_commit(ph_store *store, ph_error *err);
  *           "other" for sums, directions and latents
  * feature   canonical forms, joined by commas; a-b in a region as in the feature language
  * token     digits: an id; else the token's text, a blank before it or not; "7" is a text
- * contains  bytes that the text has in it, none of them special
+ * text      a result's text, all of it; contains: bytes that it has in it, none of them special
+ * type      of lines: "dream", "scan", …; method: that found it
  * run       the beginning of its id
  * sort      "activation", "z", "gap", "feature"; largest first unless ascending. Texts that do not
  *           tokenise back to their tokens stand behind the others all the same. NULL: the view's own */

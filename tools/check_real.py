@@ -117,7 +117,7 @@ def command(args, kind, job):
 
 
 def lines_of(cmd):
-    done = subprocess.run(cmd, capture_output=True, timeout=900)
+    done = subprocess.run([*cmd, "--no-store"], capture_output=True, timeout=900)
     if done.returncode:
         raise ValueError(f"exit status {done.returncode}: {done.stderr.decode(errors='replace').strip()}")
     return [json.loads(line) for line in done.stdout.decode().splitlines()]

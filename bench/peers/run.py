@@ -49,7 +49,7 @@ class Phosphene:
 
     def dream(self, feature, method, budget):
         options = ["--no-share", "--top", "1", "--tokens", str(TOKENS), "--budget", str(budget), *self.seed]
-        return self.lines("dream", "--method", method, *options, spec(feature))[1]
+        return self.lines("dream", "--method", method, "--no-store", *options, spec(feature))[1]
 
     def score(self, feature, ids):
         return self.lines("score", spec(feature), "--ids", ",".join(map(str, ids)))[1]["activation"]

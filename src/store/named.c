@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST = 1000000 };
+enum { MOST = 300000 };
 
 /* A spec without its outer blanks, canonical in its blanks. */
 static ph_status tidy(ph_str *out, const char *spec, size_t n, ph_error *err)
