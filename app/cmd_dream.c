@@ -1,6 +1,5 @@
 /* cmd_dream.c — phosphene dream: find the texts a feature responds to. */
-#include "among.h"
-#include "dream_settings.h"
+#include "dreaming.h"
 #include "fluency.h"
 #include "keep.h"
 #include "lines.h"
@@ -15,12 +14,11 @@
 
 struct dream_command {
     struct common common; /* first: common_argp sees it */
-    ph_dream_options o;
-    struct allow allow;
+    struct dreaming dreaming;
     struct ordinary ordinary;
     struct subject *subject; /* the model at work … */
     ph_corpus *corpus;       /* … and what its answers are compared with; NULL: nothing */
-    bool named, descends;    /* --method was given; an option of descents was */
+    bool named;              /* --method was given */
     size_t features, rows;
     int width;
     bool marked_round, marked_norm;
@@ -29,20 +27,7 @@ struct dream_command {
 /* A first pass over the corpus that takes more is left to phosphene corpus: about a minute here. */
 #define MOST_CORPUS_FLOPS 2e13
 
-enum {
-    KEY_METHOD = 2000,
-    KEY_TOKENS,
-    KEY_STEPS,
-    KEY_ETA,
-    KEY_OBJECTIVE,
-    KEY_NEAR,
-    KEY_TARGET,
-    KEY_START,
-    KEY_OPTIMIZER,
-    KEY_RESTARTS,
-    KEY_DECODE,
-    KEY_TOP
-};
+enum { KEY_METHOD = 2000 };
 
 static const struct argp_option options[] = {
     {"method", KEY_METHOD, "NAME", 0,
@@ -56,103 +41,34 @@ static const struct argp_option options[] = {
      "gradient "
      "at the nearest tokens; gumbel: on logits under noise that cools down (auto)",
      0},
-    {"tokens", KEY_TOKENS, "N|A:B", 0,
-     "Length of the searched text (5); A:B lets searches among tokens vary it", 0},
-    {"steps", KEY_STEPS, "N", 0, "Steps of descent (100); epo: no more than these", 0},
-    {"restarts", KEY_RESTARTS, "N", 0, "Random starts for each feature (8)", 0},
-    {"eta", KEY_ETA, "A:B", 0,
-     "Step size, falling from A to B (1:0.1; pez 0.1:0.1; gumbel 0.3:0.3); 0.1rms:0.01rms counts "
-     "in units of the embedding's "
-     "root mean square",
-     0},
-    {"objective", KEY_OBJECTIVE, "NAME", 0, "l1, l2, linear or cosine (l1)", 0},
-    {"near-weight", KEY_NEAR, "W", 0,
-     "Penalty on the objective: W times the mean squared distance to the nearest tokens (0)", 0},
-    {"target", KEY_TARGET, "C", 0, "The activation that l1 and l2 aim at (100)", 0},
-    {"optimizer", KEY_OPTIMIZER, "NAME", 0, "gd, adam or adamw (gd; pez adamw; gumbel adam)", 0},
-    {"start", KEY_START, "NAME", 0,
-     "half N(1/2,1/20), normal N(0,1), rms N(0,rms), tokens (random ones), or text:TEXT (half; pez "
-     "and "
-     "gumbel tokens)",
-     0},
-    {"decode", KEY_DECODE, "NAME", 0,
-     "From embedding to tokens: pinv, leverage, cosine, euclid, dot, hidden, or all, the best of "
-     "which is the answer (all)",
-     0},
-    {"top", KEY_TOP, "K", 0,
-     "Answers per feature, no two of which share more than half their tokens (3; 1 of a "
-     "descent)",
-     0},
     CORPUS_OPTION,
     {0}};
-
-/* N or A:B */
-static void parse_lengths(struct argp_state *state, const char *arg, ph_dream_options *o)
-{
-    char *copy = strdup(arg), *colon = copy ? strchr(copy, ':') : NULL;
-    if (colon) *colon = 0;
-    o->tokens = parse_integer(state, "tokens", copy ? copy : arg, 1, INT64_MAX);
-    o->tokens_to = colon ? parse_integer(state, "tokens", colon + 1, 1, INT64_MAX) : 0;
-    free(copy);
-}
-
-/* Options that mean something to a descent only, and choose it where no method is named. */
-static bool of_descent(int key)
-{
-    static const int keys[] = {KEY_STEPS,  KEY_RESTARTS,  KEY_ETA,   KEY_OBJECTIVE, KEY_NEAR,
-                               KEY_TARGET, KEY_OPTIMIZER, KEY_START, KEY_DECODE};
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (key == keys[i]) return true;
-    return false;
-}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct dream_command *d = state->input;
-    ph_dream_options *o = &d->o;
-
-    d->descends |= of_descent(key);
 
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &d->common;
-        state->child_inputs[1] = &d->allow;
-        state->child_inputs[2] = o;
-        state->child_inputs[3] = o;
+        state->child_inputs[1] = &d->dreaming;
         break;
     case KEY_METHOD:
-        o->method = arg;
+        d->dreaming.o.method = arg;
         d->named = true;
         break;
-    case KEY_TOKENS: parse_lengths(state, arg, o); break;
-    case KEY_STEPS: o->steps = parse_integer(state, "steps", arg, 1, INT64_MAX); break;
-    case KEY_RESTARTS: o->restarts = parse_integer(state, "restarts", arg, 1, INT64_MAX); break;
-    case KEY_TOP: o->top = parse_integer(state, "top", arg, 1, INT64_MAX); break;
-    case KEY_NEAR: o->near_weight = parse_real(state, "near-weight", arg); break;
-    case KEY_TARGET: o->target = parse_real(state, "target", arg); break;
-    case KEY_ETA:
-        parse_eta(state, arg, &o->eta_first, &o->eta_first_rms, &o->eta_last, &o->eta_last_rms);
-        if (o->eta_first == 0 && o->eta_last == 0) usage_error(state, "--eta %s: no step", arg);
-        break;
-    case KEY_OBJECTIVE: o->objective = arg; break;
-    case KEY_OPTIMIZER: o->optimizer = arg; break;
-    case KEY_START: o->start = arg; break;
-    case KEY_DECODE: o->decode = arg; break;
     case KEY_CORPUS: ordinary_option(&d->ordinary, arg); break;
     case ARGP_KEY_END:
         need_specs(&d->common, state);
-        if (d->descends && !d->named) o->method = "descent";
+        if (d->dreaming.descends && !d->named) d->dreaming.o.method = "descent";
         break;
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;
 }
 
-static const struct argp_child children[] = {{&common_argp, 0, NULL, 0},
-                                             {&allow_argp, 0, NULL, 0},
-                                             {&among_argp, 0, NULL, 0},
-                                             {&fluency_argp, 0, NULL, 0},
-                                             {0}};
+static const struct argp_child children[] = {
+    {&common_argp, 0, NULL, 0}, {&dreaming_argp, 0, NULL, 0}, {0}};
 static const struct argp argp = {
     options,
     parse,
@@ -230,12 +146,13 @@ static void print_title(struct dream_command *d, const struct subjects *all)
         const int width = subject_feature_width(&all->at[i]);
         if (width > d->width) d->width = width;
         subject_title(&all->at[i]);
-        if (d->o.tokens_to > d->o.tokens)
-            printf(" · %lld to %lld tokens", (long long)d->o.tokens, (long long)d->o.tokens_to);
-        else if (strncmp(d->o.start, "text:", 5) != 0)
-            printf(" · %lld tokens", (long long)d->o.tokens);
+        if (d->dreaming.o.tokens_to > d->dreaming.o.tokens)
+            printf(" · %lld to %lld tokens", (long long)d->dreaming.o.tokens,
+                   (long long)d->dreaming.o.tokens_to);
+        else if (strncmp(d->dreaming.o.start, "text:", 5) != 0)
+            printf(" · %lld tokens", (long long)d->dreaming.o.tokens);
         subject_context(&all->at[i]);
-        print_method(&d->o);
+        print_method(&d->dreaming.o);
     }
     if (all->n > 1) printf("   ");
     if (d->common.both) printf("  ");
@@ -243,7 +160,7 @@ static void print_title(struct dream_command *d, const struct subjects *all)
     printf("  ");
     cell("text", TEXT_WIDTH);
     printf("   %7s %8s %8s %7s", "text", "soft", "ids", "z");
-    if (fluency_shown(&d->o)) printf(" %6s", "nats");
+    if (fluency_shown(&d->dreaming.o)) printf(" %6s", "nats");
     printf("  best one token\n");
     fflush(stdout);
 }
@@ -315,7 +232,7 @@ static void print_row(struct dream_command *d, const ph_dream_result *r)
 
     progress_clear();
     if (*d->subject->letter) printf("%s  ", d->subject->letter);
-    if (d->common.both) printf("%s ", r->rank ? " " : d->o.run.sign < 0 ? "-" : "+");
+    if (d->common.both) printf("%s ", r->rank ? " " : d->dreaming.o.run.sign < 0 ? "-" : "+");
     cell(r->rank ? "" : r->feature->text, d->width);
     printf("  ");
     cell(text ? text : "", TEXT_WIDTH);
@@ -327,13 +244,13 @@ static void print_row(struct dream_command *d, const ph_dream_result *r)
     cell_number(a->activation.ids, "%.2f", 8);
     printf(" ");
     cell_number(r->z, "%+.1f", 7);
-    if (fluency_shown(&d->o)) printf(" ");
-    if (fluency_shown(&d->o)) cell_number(r->cross_entropy, "%.2f", 6);
+    if (fluency_shown(&d->dreaming.o)) printf(" ");
+    if (fluency_shown(&d->dreaming.o)) cell_number(r->cross_entropy, "%.2f", 6);
     printf("  %s %.2f\n", best ? best : "", r->best_token.value);
     if (a->violates) printf("  breaks a constraint: no answer keeps them all\n");
     if (r->rank == 0)
         ordinary_print(d->corpus, subject_tokenizer(d->subject), r->feature, a->activation.text,
-                       d->o.run.sign);
+                       d->dreaming.o.run.sign);
     fluency_print(r, d->width, TEXT_WIDTH);
     if (d->common.verbose) print_details(d, r);
     fflush(stdout);
@@ -346,8 +263,9 @@ static void print_row(struct dream_command *d, const ph_dream_result *r)
 static int on_result(const ph_dream_result *r, void *payload)
 {
     struct dream_command *d = payload;
-    d->features += r->rank == 0 && !(d->common.both && d->o.run.sign < 0);
-    const struct line_source source = {d->subject->run, subject_tokenizer(d->subject), &d->o.run};
+    d->features += r->rank == 0 && !(d->common.both && d->dreaming.o.run.sign < 0);
+    const struct line_source source = {d->subject->run, subject_tokenizer(d->subject),
+                                       &d->dreaming.o.run};
     if (!d->common.json) print_row(d, r);
     if (!delivering(&d->common)) return ferror(stdout);
     return deliver(&d->common, dream_line(&source, r, d->corpus));
@@ -395,15 +313,16 @@ static ph_status run(struct dream_command *d, ph_cost *sum, ph_error *err)
     ph_status st = keep_begin(&d->common, err);
 
     if (st == PH_OK)
-        st = subject_run_line(d->subject, &d->common, dream_settings(&d->o, &d->common, &d->allow),
-                              err);
+        st = subject_run_line(d->subject, &d->common,
+                              dream_settings(&d->dreaming.o, &d->common, &d->dreaming.allow), err);
     if (st == PH_OK)
         st = ordinary_open(&d->corpus, &d->ordinary, d->subject, &d->common, 0, false, NULL, err);
-    d->o.corpus = d->corpus;
+    d->dreaming.o.corpus = d->corpus;
     for (int pass = 0; pass < 1 + d->common.both && st == PH_OK; pass++) {
         ph_cost cost = {0};
-        if (d->common.both) d->o.run.sign = pass ? -1 : 1;
-        st = ph_dream(d->subject->model, d->subject->features, &d->o, on_result, d, &cost, err);
+        if (d->common.both) d->dreaming.o.run.sign = pass ? -1 : 1;
+        st = ph_dream(d->subject->model, d->subject->features, &d->dreaming.o, on_result, d, &cost,
+                      err);
         add_cost(sum, &cost);
     }
     ph_corpus_close(&d->corpus);
@@ -413,7 +332,7 @@ static ph_status run(struct dream_command *d, ph_cost *sum, ph_error *err)
 int cmd_dream(int argc, char **argv)
 {
     const ph_dream_options defaults = PH_DREAM_OPTIONS_INIT;
-    struct dream_command d = {.o = defaults,
+    struct dream_command d = {.dreaming.o = defaults,
                               .common.several = true,
                               .common.keeps = KEEPS,
                               .common.signs = true,
@@ -424,10 +343,10 @@ int cmd_dream(int argc, char **argv)
     const double began = now();
 
     parse_options(&d.common, &argp, argc, argv);
-    ph_dream_defaults(&d.o);
-    d.o.run = d.common.run;
-    ph_status st = allow_open(&d.allow, &err);
-    d.o.constraints = d.allow.c;
+    ph_dream_defaults(&d.dreaming.o);
+    d.dreaming.o.run = d.common.run;
+    ph_status st = allow_open(&d.dreaming.allow, &err);
+    d.dreaming.o.constraints = d.dreaming.allow.c;
     if (st == PH_OK) st = subjects_open(&all, &d.common, &err);
     if (st == PH_OK && !d.common.json) print_title(&d, &all);
     for (int i = 0; st == PH_OK && i < all.n; i++) {
@@ -438,7 +357,7 @@ int cmd_dream(int argc, char **argv)
     st = keep_end(&d.common, st, &err);
     const int status = finish(&d.common, st, &err, all.at[0].specs);
     subjects_close(&all);
-    allow_free(&d.allow);
+    allow_free(&d.dreaming.allow);
     common_free(&d.common);
     return status;
 }

@@ -15,6 +15,7 @@ static const struct command commands[] = {
     {"effect", "what a unit does next: the tokens it raises, the text it changes", cmd_effect},
     {"near", "neighbours of tokens and of found embeddings", cmd_near},
     {"recover", "find a text again from the hidden layer it produced", cmd_recover},
+    {"sweep", "many features and models, unit by unit, resumable, on many processors", cmd_sweep},
     {"show", "what the store holds, as a table", cmd_show},
     {"serve", "the page in the browser: look, score, search and watch", cmd_serve},
     {"report", "what the store holds, as one HTML file", cmd_report},

@@ -20,6 +20,7 @@ int cmd_attribute(int argc, char **argv);
 int cmd_effect(int argc, char **argv);
 int cmd_near(int argc, char **argv);
 int cmd_recover(int argc, char **argv);
+int cmd_sweep(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_report(int argc, char **argv);

@@ -9,7 +9,7 @@
  *   5 search      dream (find texts), scan and survey (complete search), score, attribute
  *   6 experiments recover, near, corpus, effect, bench
  *   7 low level   a session: forward to a place in the model, backward from it
- *   8 store       one file that keeps results: put, select, merge, check
+ *   8 store       one file that keeps results: put, select, merge, check, lease
  *
  * A first program, without its error checks:
  *
@@ -1068,6 +1068,20 @@ PH_API ph_status ph_store_merge(ph_store *store, const char *path, ph_store_coun
 typedef int (*ph_store_fault_fn)(const char *fault, void *payload);
 PH_API ph_status ph_store_check(ph_store *store, ph_store_fault_fn fault, void *payload,
                                 ph_error *err);
+
+/* Leases: several processes share work that comes in units, each named as its callers like. Kept beside
+ * the lines, and neither exported nor merged. Taking a unit that is one's own already renews it; one
+ * that is done is leased for INFINITY. *left: 0 if the unit was granted, else the seconds that another
+ * has it for. All of them may stand between begin and commit. */
+PH_API ph_status ph_store_lease(ph_store *store, const char *unit, const char *owner,
+                                double seconds, double *left, ph_error *err);
+/* Give back what is this owner's; nothing happens if it is not. */
+PH_API ph_status ph_store_unlease(ph_store *store, const char *unit, const char *owner,
+                                  ph_error *err);
+/* Every lease, by unit; left is negative when it has run out. Nothing may be written meanwhile. */
+typedef int (*ph_store_lease_fn)(const char *unit, const char *owner, double left, void *payload);
+PH_API ph_status ph_store_leases(ph_store *store, ph_store_lease_fn lease, void *payload,
+                                 ph_error *err);
 
 #ifdef __cplusplus
 }

@@ -718,6 +718,25 @@ static ph_status merge_it(ph_store *s, ph_error *err)
     return st;
 }
 
+static int on_lease(const char *unit, const char *owner, double left, void *payload)
+{
+    (void)payload;
+    return !(*unit && *owner && left > 0);
+}
+
+static ph_status lease_it(ph_store *s, ph_error *err)
+{
+    double left;
+    ph_status st = ph_store_lease(s, "run/0-63", "here:1", 60, &left, err);
+    if (st == PH_OK) st = ph_store_leases(s, on_lease, NULL, err);
+    return st == PH_OK ? ph_store_unlease(s, "run/0-63", "here:1", err) : st;
+}
+
+static ph_status call_store_lease(ph_error *err)
+{
+    return with_store(lease_it, err);
+}
+
 static ph_status call_store_select(ph_error *err)
 {
     return with_store(select_some, err);
@@ -800,6 +819,7 @@ static const struct call {
              {"ph_store_select", call_store_select},
              {"ph_store_check", call_store_check},
              {"ph_store_merge", call_store_merge},
+             {"ph_store_lease", call_store_lease},
              {"ph_store_open, version 1", call_store_migrate}};
 
 /* A fresh model for each call, so that what is packed on demand is packed under failure too. */

@@ -8,6 +8,7 @@
 #include "store/schema.h"
 #include "store/sql.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -362,6 +363,93 @@ static void test_full(void **state)
 }
 
 /* ---- order ---- */
+
+/* ---- leases ---- */
+
+static double leased(ph_store *s, const char *unit, const char *owner, double seconds)
+{
+    double left = -1;
+    if (ph_store_lease(s, unit, owner, seconds, &left, &err) != PH_OK) fail_msg("%s", err.msg);
+    return left;
+}
+
+static int count_leases(const char *unit, const char *owner, double left, void *payload)
+{
+    int *counts = payload; /* of all, of those that have not run out, of those that never do */
+    assert_true(*unit && *owner);
+    counts[0]++;
+    counts[1] += left > 0;
+    counts[2] += isinf(left);
+    return 0;
+}
+
+static void expect_leases(ph_store *s, int count, int running, int lasting)
+{
+    int counts[3] = {0};
+    assert_int_equal(ph_store_leases(s, count_leases, counts, &err), PH_OK);
+    assert_int_equal(counts[0], count);
+    assert_int_equal(counts[1], running);
+    assert_int_equal(counts[2], lasting);
+}
+
+/* One owner at a time, from whatever handle; what ran out is free; what is done is never. */
+static void test_leases(void **state)
+{
+    (void)state;
+    ph_store *s = fresh("leases"), *t = must_open(in_folder("leases"), PH_STORE_WRITE);
+    double left;
+    char *before = view(s, "lines");
+
+    expect_leases(s, 0, 0, 0);
+    assert_int_equal(ph_store_unlease(s, "u", "a", &err), PH_OK); /* there is none */
+    assert_true(leased(s, "u", "a", 100) == 0);
+    left = leased(t, "u", "b", 100);
+    assert_true(left > 99 && left <= 100);
+    assert_true(leased(s, "u", "a", 200) == 0); /* renewed */
+    assert_true(leased(t, "u", "b", 100) > 199);
+    assert_int_equal(ph_store_unlease(t, "u", "b", &err), PH_OK); /* not b's */
+    assert_true(leased(t, "u", "b", 100) > 199);
+    assert_int_equal(ph_store_unlease(s, "u", "a", &err), PH_OK);
+    assert_true(leased(t, "u", "b", 0.05) == 0);
+    assert_true(leased(s, "u", "a", 100) > 0);
+    usleep(60000);
+    expect_leases(t, 1, 0, 0);
+    assert_true(leased(s, "u", "a", 100) == 0); /* b's ran out */
+    assert_true(leased(s, "u", "a", (double)INFINITY) == 0);
+    assert_true(isinf(leased(t, "u", "b", 100)));
+    assert_true(leased(t, "v", "b", 100) == 0);
+    expect_leases(s, 2, 2, 1);
+    assert_int_equal(ph_store_lease(s, "w", "a", 0, &left, &err), PH_EINVAL);
+    assert_int_equal(ph_store_lease(s, "w", "a", (double)NAN, &left, &err), PH_EINVAL);
+    char *after = view(s, "lines");
+    assert_string_equal(after, before); /* nothing of it is a line … */
+    expect_sound(s);                    /* … or a fault */
+    free(after);
+    free(before);
+    ph_store_close(&t);
+    ph_store_close(&s);
+}
+
+/* With lines, all or none. */
+static void test_leases_commit(void **state)
+{
+    (void)state;
+    ph_store *s = fresh("leases-2");
+
+    assert_int_equal(ph_store_begin(s, &err), PH_OK);
+    assert_true(leased(s, "u", "a", 100) == 0);
+    ph_store_close(&s); /* nothing was committed */
+    s = must_open(in_folder("leases-2"), PH_STORE_READ);
+    expect_leases(s, 0, 0, 0);
+    assert_int_equal(ph_store_lease(s, "u", "a", 1, &(double){0}, &err), PH_EINVAL); /* to read */
+    ph_store_close(&s);
+    s = must_open(in_folder("leases-2"), PH_STORE_WRITE);
+    assert_int_equal(ph_store_begin(s, &err), PH_OK);
+    assert_true(leased(s, "u", "a", 100) == 0);
+    assert_int_equal(ph_store_commit(s, &err), PH_OK);
+    expect_leases(s, 1, 1, 0);
+    ph_store_close(&s);
+}
 
 /* Shards merged either way, whole or in parts, give the same answers, in the same order. */
 static void test_merge(void **state)
@@ -878,6 +966,8 @@ int main(void)
                                        cmocka_unit_test(test_odd_texts),
                                        cmocka_unit_test(test_transactions),
                                        cmocka_unit_test(test_full),
+                                       cmocka_unit_test(test_leases),
+                                       cmocka_unit_test(test_leases_commit),
                                        cmocka_unit_test(test_merge),
                                        cmocka_unit_test(test_any_order),
                                        cmocka_unit_test(test_ranking),

@@ -1,7 +1,7 @@
 /* hired.c — one search of the page: what was asked, what it has found, and doing it. */
 #include "hired.h"
 
-#include "../dream_settings.h"
+#include "../dreaming.h"
 #include "../lines.h"
 #include "../ordinary.h"
 #include "moment.h"

@@ -40,11 +40,9 @@ bool ph__taken_is_run(const ph_taken *t)
 /* What tells lines of one type apart within a run and a feature. */
 static const struct kind {
     const char *type, *fields[3];
-} kinds[] = {{"dream", {"sign", "rank", NULL}},
-             {"scan", {NULL}},
-             {"recover", {"target_ids"}},
-             {"score", {"ids", NULL}},
-             {"attribute", {"ids"}}};
+} kinds[] = {{"dream", {"sign", "rank", NULL}}, {"scan", {NULL}},       {"recover", {"target_ids"}},
+             {"score", {"ids", NULL}},          {"attribute", {"ids"}}, {"sweep", {NULL}},
+             {"unit", {"unit", NULL}}};
 
 /* The fields as a list; of types not in the table everything but what varies from run to run. */
 static json_t *distinction(const json_t *root, const char *type)
