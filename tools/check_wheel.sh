@@ -14,12 +14,14 @@ export PHOSPHENE_LIBRARY=$build/src/libphosphene.so
 unset PHOSPHENE_LIBRARY
 wheel=$(echo "$work"/phosphene-*.whl)
 case $wheel in *-py3-none-linux_"$(uname -m)".whl) ;; *) echo "check_wheel: a strange tag: $wheel" >&2; exit 1 ;; esac
+listed=$("$python" -m zipfile -l "$wheel")
 for file in libphosphene.so _abi.py py.typed model.py; do
-  "$python" -m zipfile -l "$wheel" | grep -q "^phosphene/$file " || { echo "check_wheel: $file is missing" >&2; exit 1; }
+  grep -q "^phosphene/$file " <<<"$listed" || { echo "check_wheel: $file is missing" >&2; exit 1; }
 done
 
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q --disable-pip-version-check --retries 1 "$wheel" pytest || exit 77
+"$work/venv/bin/pip" install -q --disable-pip-version-check --retries 1 "$wheel" pytest ||
+  { echo "check_wheel: skipped, the registry cannot be reached" >&2; exit 77; }
 cp -r python/tests "$work/tests" # not beside the sources
 sed -i "s|^ROOT = .*|ROOT = Path('$PWD')|" "$work/tests/conftest.py"
 cd "$work"
