@@ -410,13 +410,16 @@ static ph_status be_rank_0(struct sweep *s, ph_error *err, bool *hung)
 
     if (st == PH_OK) st = ranks_serve(s->ranks, s->path, &s->units, (double)s->plan.lease, err);
     if (st == PH_OK) st = work_on(s, err);
-    end = ranks_wait(s->ranks, hung, &late);
+    const double patience = st == PH_OK ? (double)s->plan.lease : st == PH_ECANCELED ? 10 : 0;
+    end = ranks_wait(s->ranks, patience, hung, &late);
     if (st == PH_OK && end != PH_OK) {
         *err = late;
         st = end;
     }
-    if (*hung) fprintf(stderr, "phosphene sweep: a rank is silent; its units went to others\n");
-    if (st == PH_OK) st = book_merge_shards(&s->book, s->path, true, err);
+    if (*hung && st == PH_OK)
+        fprintf(stderr, "phosphene sweep: a rank is silent; its units went to others\n");
+    if (st == PH_OK) return book_merge_shards(&s->book, s->path, true, err);
+    if (st == PH_ECANCELED && !*hung) (void)book_merge_shards(&s->book, s->path, true, &late);
     return st;
 }
 

@@ -322,6 +322,20 @@ def test_interrupted():
         check(code == 0 and len(now) == 40 and all(now[u] == kept[u] for u in kept), f"{name}: goes on: {err}")
 
 
+def test_interrupted_ranks():
+    if not HAS_MPI:
+        return
+    p = start("ctrl-c-ranks", plan=LONG, ranks=2)
+    wait_for(lambda: done("ctrl-c-ranks") >= 3)
+    p.send_signal(signal.SIGINT)
+    out, err = p.communicate(timeout=60)
+    check(p.returncode != 0, f"mpirun says that it was interrupted: {err}")
+    code, _, err = sweep("ctrl-c-ranks", plan=LONG)  # not as ranks: takes in what they left
+    check(code == 0 and len(units("ctrl-c-ranks")) == 40, f"one process goes on where ranks were: {err}")
+    check(same_for_all(export("ctrl-c-ranks")) == whole(), "interrupted ranks: another result")
+    check(not glob.glob(store("ctrl-c-ranks") + ".rank-*"), "their shards are taken in")
+
+
 # ---- status, mistakes
 
 
@@ -379,6 +393,6 @@ def test_mistakes():
 for path, text in ((PLAN, TEXT), (LONG, LONG_TEXT)):
     with open(path, "w") as f:
         f.write(text)
-TESTS = [test_alone, test_against_dream, test_shared, test_killed, test_leases, test_hung, test_interrupted, test_status,
-         test_mistakes]
+TESTS = [test_alone, test_against_dream, test_shared, test_killed, test_leases, test_hung, test_interrupted,
+         test_interrupted_ranks, test_status, test_mistakes]
 run_tests(*[t for t in TESTS if len(sys.argv) == 2 or t.__name__ in sys.argv])

@@ -8,14 +8,20 @@
 
 #include <stdlib.h>
 
-bool ranks_started(void)
+/* What mpirun and srun say. */
+static long processes(void)
 {
     static const char *const sizes[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         const char *size = getenv(sizes[i]);
-        if (size && strtol(size, NULL, 10) > 1) return true;
+        if (size && strtol(size, NULL, 10) > 1) return strtol(size, NULL, 10);
     }
-    return false;
+    return 1;
+}
+
+bool ranks_started(void)
+{
+    return processes() > 1;
 }
 
 #ifdef PH_HAVE_MPI
@@ -69,10 +75,13 @@ ph_status ranks_begin(struct ranks **out, int *rank, int *size, ph_error *err)
     MPI_Comm_size(r->comm, &r->size);
     *rank = r->rank;
     *size = r->size;
-    if (provided >= MPI_THREAD_SERIALIZED) return PH_OK;
-    *err =
-        (ph_error){PH_EUNSUPPORTED, -1, "this MPI does not let a thread other than main call it"};
-    return PH_EUNSUPPORTED;
+    if (r->size == 1)
+        *err =
+            (ph_error){PH_EUNSUPPORTED, -1,
+                       "one of several processes that MPI takes for one alone: srun --mpi=pmix?"};
+    else if (provided < MPI_THREAD_SERIALIZED)
+        *err = (ph_error){PH_EUNSUPPORTED, -1, "only the main thread may call this MPI"};
+    return err->code;
 }
 
 /* ---- rank 0 ---- */
@@ -132,11 +141,10 @@ ph_status ranks_serve(struct ranks *r, const char *path, const struct units *uni
     return PH_EIO;
 }
 
-ph_status ranks_wait(struct ranks *r, bool *hung, ph_error *err)
+ph_status ranks_wait(struct ranks *r, double patience, bool *hung, ph_error *err)
 {
-    const double lease = r->book.lease;
     if (!r->serving) return PH_OK;
-    for (double waited = 0; r->left > 0 && waited < lease; waited += 0.01) pause_ms(10);
+    for (double waited = 0; r->left > 0 && waited < patience; waited += 0.01) pause_ms(10);
     *hung = r->left > 0;
     r->give_up = true;
     pthread_join(r->thread, NULL);
@@ -206,7 +214,7 @@ void ranks_end(struct ranks **ranks, int status, bool hung)
 
     if (!r) return;
     *ranks = NULL;
-    if (hung || status) MPI_Abort(r->comm, status);
+    if (hung || (status && status != EXIT_INTERRUPTED)) MPI_Abort(r->comm, status);
     if (r->rank) (void)ask(r, BYE, &at, &err);
     MPI_Comm_free(&r->comm);
     MPI_Finalize();
@@ -241,9 +249,10 @@ ph_status ranks_serve(struct ranks *r, const char *path, const struct units *uni
     return no_mpi(err);
 }
 
-ph_status ranks_wait(struct ranks *r, bool *hung, ph_error *err)
+ph_status ranks_wait(struct ranks *r, double patience, bool *hung, ph_error *err)
 {
     (void)r;
+    (void)patience;
     *hung = false;
     return no_mpi(err);
 }

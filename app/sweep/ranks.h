@@ -14,8 +14,8 @@ ph_status ranks_begin(struct ranks **out, int *rank, int *size, ph_error *err);
 /* Rank 0: answer the others, in a thread with a book of its own, until all of them have said goodbye. */
 ph_status ranks_serve(struct ranks *r, const char *path, const struct units *units, double lease,
                       ph_error *err);
-/* Rank 0: wait for that, but for a rank that is silent not longer than a lease; *hung: some are. */
-ph_status ranks_wait(struct ranks *r, bool *hung, ph_error *err);
+/* Rank 0: wait for that, so many seconds at most; *hung: some have not. */
+ph_status ranks_wait(struct ranks *r, double patience, bool *hung, ph_error *err);
 
 /* Another rank: the book's calls, made by rank 0. */
 ph_status ranks_hello(struct ranks *r, uint64_t digest, ph_error *err);
@@ -24,7 +24,7 @@ ph_status ranks_renew(struct ranks *r, long long unit, ph_error *err);
 ph_status ranks_release(struct ranks *r, long long unit, ph_error *err);
 ph_status ranks_finish(struct ranks *r, long long unit, ph_error *err);
 
-/* Leave the job. status other than 0, or hung ranks: end it for all. */
+/* Leave the job. An error, or hung ranks: end it for all. */
 void ranks_end(struct ranks **r, int status, bool hung);
 
 #endif
