@@ -61,18 +61,6 @@ static const char *parse_place(struct argp_state *state, const char *arg)
     return arg;
 }
 
-/* All specs, comma-joined. */
-static char *join_words(char **words, int n)
-{
-    char *out = NULL;
-    size_t size = 0;
-    FILE *f = open_memstream(&out, &size);
-    if (!f) return NULL;
-    for (int i = 0; i < n; i++) fprintf(f, "%s%s", i ? ", " : "", words[i]);
-    fclose(f);
-    return out;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct asked *a = state->input;

@@ -148,7 +148,7 @@ static bool text_take(struct sink *s, const char *bytes, size_t n, ph_error *err
     struct text *t = (struct text *)s;
     char *more = realloc(t->bytes, (size_t)s->have + n);
     if (!more) {
-        hub_fail(err, PH_ENOMEM, "no memory");
+        fail_with(err, PH_ENOMEM, "no memory");
         return false;
     }
     t->bytes = more;
@@ -172,13 +172,13 @@ static ph_status get_listing(struct pull_command *c, ph_error *err)
     ph_status st = PH_OK;
 
     if (!revision || asprintf(&path, "/api/models/%s/revision/%s", c->repository, revision) < 0)
-        st = hub_fail(err, PH_ENOMEM, "no memory");
+        st = fail_with(err, PH_ENOMEM, "no memory");
     if (st == PH_OK) st = web_get(&c->pull.web, path, c->repository, &t.sink, err);
     if (st == PH_OK) {
         c->listing = json_loadb(t.bytes ? t.bytes : "", (size_t)t.sink.have, 0, &bad);
         if (!json_is_object(c->listing))
-            st = hub_fail(err, PH_EFORMAT, "%s: what the hub says of it is no JSON object",
-                          c->repository);
+            st = fail_with(err, PH_EFORMAT, "%s: what the hub says of it is no JSON object",
+                           c->repository);
     }
     free(t.bytes);
     free(path);
@@ -192,7 +192,7 @@ static ph_status read_commit(struct pull_command *c, ph_error *err)
     const size_t n = sha ? strlen(sha) : 0;
 
     if ((n != 40 && n != 64) || strspn(sha, "0123456789abcdef") != n)
-        return hub_fail(err, PH_EFORMAT, "%s: the hub names no commit", c->repository);
+        return fail_with(err, PH_EFORMAT, "%s: the hub names no commit", c->repository);
     memcpy(c->pull.commit, sha, n + 1);
     return PH_OK;
 }
@@ -203,17 +203,17 @@ static ph_status read_listing(struct pull_command *c, ph_error *err)
     const size_t n = json_array_size(list);
 
     if (!json_is_array(list) || n > FILES_MOST)
-        return hub_fail(err, PH_EFORMAT, "%s: the hub lists %s", c->repository,
-                        json_is_array(list) ? "too many files" : "no files");
+        return fail_with(err, PH_EFORMAT, "%s: the hub lists %s", c->repository,
+                         json_is_array(list) ? "too many files" : "no files");
     c->pick = (struct pick){.repository = c->repository};
     c->pick.names = calloc(n + 1, sizeof *c->pick.names);
     c->pick.wanted = calloc(n + 1, sizeof *c->pick.wanted);
-    if (!c->pick.names || !c->pick.wanted) return hub_fail(err, PH_ENOMEM, "no memory");
+    if (!c->pick.names || !c->pick.wanted) return fail_with(err, PH_ENOMEM, "no memory");
     for (size_t i = 0; i < n; i++) {
         const json_t *name = json_object_get(json_array_get(list, i), "rfilename");
         const char *text = json_string_value(name);
         if (!text || strlen(text) != json_string_length(name) || !pick_is_safe(text))
-            return hub_fail(
+            return fail_with(
                 err, PH_EFORMAT,
                 "%s: the hub lists a file whose name would leave the folder, or is none",
                 c->repository);
@@ -255,7 +255,7 @@ static ph_status weigh(struct pull_command *c, ph_error *err)
     c->files = calloc(c->pick.n + 1, sizeof *c->files);
     if (!c->files || !place) {
         free(place);
-        return hub_fail(err, PH_ENOMEM, "no memory");
+        return fail_with(err, PH_ENOMEM, "no memory");
     }
     for (size_t i = 0, more = next_wanted(&c->pick, &i, true); more;
          more = next_wanted(&c->pick, &i, false)) {
@@ -278,8 +278,8 @@ static ph_status weigh(struct pull_command *c, ph_error *err)
     const double room = known ? (double)about.f_bavail * (double)about.f_frsize : 0;
     ph_status st = PH_OK;
     if (known && (double)missing > room)
-        st = hub_fail(err, PH_EIO, "%s needs %s more, but at %.100s %s are free", c->what,
-                      bytes_text(need, (double)missing), place, bytes_text(there, room));
+        st = fail_with(err, PH_EIO, "%s needs %s more, but at %.100s %s are free", c->what,
+                       bytes_text(need, (double)missing), place, bytes_text(there, room));
     free(place);
     return st;
 }
@@ -309,7 +309,7 @@ static ph_status store_all(struct pull_command *c, ph_error *err)
     p->began = now();
     for (size_t i = 0, more = next_wanted(&c->pick, &i, true); more && st == PH_OK;
          more = next_wanted(&c->pick, &i, false)) {
-        if (progress_interrupted()) return hub_fail(err, PH_ECANCELED, "interrupted");
+        if (progress_interrupted()) return fail_with(err, PH_ECANCELED, "interrupted");
         st = pull_store(p, &c->files[i], err);
         if (st != PH_OK) break;
         p->done += c->files[i].size;
@@ -335,7 +335,7 @@ static ph_status print_end(const struct pull_command *c, ph_error *err)
     if (asprintf(&model, "%s%s%s", c->repository, folder ? "" : ":", folder ? "" : first) < 0)
         model = NULL;
     if (!path || !model)
-        st = hub_fail(err, PH_ENOMEM, "no memory");
+        st = fail_with(err, PH_ENOMEM, "no memory");
     else if (c->common.json)
         emit(json_pack("{s:s, s:s, s:s, s:s}", "type", "pull", "run", c->pull.commit, "model",
                        usual ? model : path, "path", path));
@@ -363,17 +363,17 @@ static ph_status prepare(struct pull_command *c, ph_error *err)
 
     snprintf(c->repository, sizeof c->repository, "%.*s", (int)strcspn(c->what, ":"), c->what);
     if (!hub_read_id(&c->id, c->what) || strstr(c->repository, "--") || !c->id.org)
-        return hub_fail(err, PH_EINVAL, "%.100s: expected ORG/NAME or ORG/NAME:FILE", c->what);
+        return fail_with(err, PH_EINVAL, "%.100s: expected ORG/NAME or ORG/NAME:FILE", c->what);
     if (!pick_is_safe(p->revision))
-        return hub_fail(err, PH_EINVAL, "--revision %.100s: no revision has such a name",
-                        p->revision);
+        return fail_with(err, PH_EINVAL, "--revision %.100s: no revision has such a name",
+                         p->revision);
     if (is_true(getenv("HF_HUB_OFFLINE")))
-        return hub_fail(err, PH_EIO, "HF_HUB_OFFLINE is set, and pull is all about the network");
+        return fail_with(err, PH_EIO, "HF_HUB_OFFLINE is set, and pull is all about the network");
     p->repository = c->repository;
     p->quiet = c->common.quiet;
     p->cache = hub_cache();
     p->folder = p->cache ? hub_folder(p->cache, &c->id) : NULL;
-    if (!p->folder) return hub_fail(err, PH_ENOMEM, "no memory");
+    if (!p->folder) return fail_with(err, PH_ENOMEM, "no memory");
     return web_open(&p->web, err);
 }
 

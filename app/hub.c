@@ -4,11 +4,11 @@
  *   CACHE/models--ORG--NAME/snapshots/SNAPSHOT/  the folder
  */
 #include "hub.h"
+#include "opt.h"
 
 #include "pick.h"
 
 #include <fts.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,16 +96,6 @@ char *hub_token(void)
     return given ? strdup(given) : *word ? strdup(word) : NULL;
 }
 
-ph_status hub_fail(ph_error *err, ph_status code, const char *fmt, ...)
-{
-    va_list list;
-    *err = (ph_error){.code = code, .pos = -1};
-    va_start(list, fmt);
-    vsnprintf(err->msg, sizeof err->msg, fmt, list);
-    va_end(list);
-    return code;
-}
-
 /* ---- what a snapshot holds ---- */
 
 enum { FILES_MAX = 4096 };
@@ -142,7 +132,7 @@ static ph_status find_file(char **file, const struct hub_id *id, const char *sna
     snprintf(repository, sizeof repository, "%.*s", (int)strcspn(id->text, ":"), id->text);
     bool *wanted = calloc(FILES_MAX, sizeof *wanted);
     struct pick p = {.repository = repository, .wanted = wanted};
-    if (!wanted || !list_files(&names, &n, snapshot)) st = hub_fail(err, PH_ENOMEM, "no memory");
+    if (!wanted || !list_files(&names, &n, snapshot)) st = fail_with(err, PH_ENOMEM, "no memory");
     p.names = (const char **)names;
     p.n = n;
     if (st == PH_OK) st = *id->file ? pick_named(&p, id->file, err) : pick_folder(&p, err);
@@ -175,7 +165,7 @@ static ph_status find_inside(char **out, const struct hub_id *id, const char *sn
         st = find_file(&file, id, snapshot, err);
     if (!*id->file && st != PH_EINVAL) st = PH_OK;
     if (st == PH_OK && asprintf(out, "%s%s%s", snapshot, file ? "/" : "", file ? file : "") < 0)
-        st = hub_fail(err, PH_ENOMEM, "no memory");
+        st = fail_with(err, PH_ENOMEM, "no memory");
     free(file);
     return st;
 }
@@ -187,20 +177,20 @@ static ph_status find_snapshot(char **out, const struct hub_id *id, const char *
     char ref[128], *path = NULL;
 
     if (access(model, F_OK) != 0)
-        return hub_fail(err, PH_EIO,
-                        "%s: no such file, nor a model in Hugging Face's cache (looked for %s); "
-                        "phosphene pull fetches it",
-                        id->text, model);
-    if (asprintf(&path, "%s/refs/main", model) < 0) return hub_fail(err, PH_ENOMEM, "no memory");
+        return fail_with(err, PH_EIO,
+                         "%s: no such file, nor a model in Hugging Face's cache (looked for %s); "
+                         "phosphene pull fetches it",
+                         id->text, model);
+    if (asprintf(&path, "%s/refs/main", model) < 0) return fail_with(err, PH_ENOMEM, "no memory");
     read_word(ref, sizeof ref, path);
     free(path);
     if (!is_name(ref, strlen(ref)))
-        return hub_fail(err, PH_EIO, "%s: %s/refs/main names no snapshot", id->text, model);
+        return fail_with(err, PH_EIO, "%s: %s/refs/main names no snapshot", id->text, model);
     if (asprintf(&path, "%s/snapshots/%s", model, ref) < 0)
-        return hub_fail(err, PH_ENOMEM, "no memory");
+        return fail_with(err, PH_ENOMEM, "no memory");
     ph_status st = PH_OK;
     if (access(path, F_OK) != 0)
-        st = hub_fail(err, PH_EIO, "%s: %s is not there", id->text, path);
+        st = fail_with(err, PH_EIO, "%s: %s is not there", id->text, path);
     else
         st = find_inside(out, id, path, err);
     free(path);
@@ -217,7 +207,7 @@ ph_status hub_resolve(char **path, ph_error *err)
     cache = hub_cache();
     model = cache ? hub_folder(cache, &id) : NULL;
     if (!model)
-        st = hub_fail(err, PH_ENOMEM, "no memory");
+        st = fail_with(err, PH_ENOMEM, "no memory");
     else if (id.org || access(model, F_OK) == 0)
         st = find_snapshot(&found, &id, model, err);
     if (found) {

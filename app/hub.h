@@ -29,7 +29,5 @@ const char *hub_variable(const char *name);
 ph_status hub_resolve(char **path, ph_error *err);
 
 /* Fill *err; returns code. */
-__attribute__((format(printf, 3, 4))) ph_status hub_fail(ph_error *err, ph_status code,
-                                                         const char *fmt, ...);
 
 #endif

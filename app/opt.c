@@ -408,6 +408,27 @@ static void print_caret(const char *source, int64_t pos)
     ph_free(clean);
 }
 
+ph_status fail_with(ph_error *err, ph_status code, const char *format, ...)
+{
+    va_list ap;
+    *err = (ph_error){.code = code, .pos = -1};
+    va_start(ap, format);
+    vsnprintf(err->msg, sizeof err->msg, format, ap);
+    va_end(ap);
+    return code;
+}
+
+char *join_words(char **words, int n)
+{
+    char *out = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&out, &size);
+    if (!f) return NULL;
+    for (int i = 0; i < n; i++) fprintf(f, "%s%s", i ? ", " : "", words[i]);
+    fclose(f);
+    return out;
+}
+
 void print_error(const struct common *c, const ph_error *err, const char *source)
 {
     fprintf(stderr, "phosphene %s: %s\n", c->command, err->msg);

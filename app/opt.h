@@ -93,6 +93,11 @@ void add_model(struct common *c, const char *arg, struct argp_state *state);
 /* A usage error where no word is left that could be a spec; for ARGP_KEY_END. */
 void need_specs(const struct common *c, struct argp_state *state);
 
+/* Fill an error of the program's own, and return its code. */
+__attribute__((format(printf, 3, 4))) ph_status fail_with(ph_error *err, ph_status code,
+                                                          const char *format, ...);
+/* Words, comma-joined, to be freed; NULL: no memory. */
+char *join_words(char **words, int n);
 /* Print an error; pos is shown by a caret under `source` where that is not NULL. */
 void print_error(const struct common *c, const ph_error *err, const char *source);
 /* The exit status of a finished command: prints the error if there is one, notices a stdout that

@@ -1,5 +1,6 @@
 /* pick.c — which files of a repository a name means. Knows names only. */
 #include "pick.h"
+#include "opt.h"
 
 #include "hub.h"
 
@@ -66,8 +67,8 @@ static ph_status want_model(struct pick *p, size_t i, ph_error *err)
         found++;
     }
     if (found >= parts) return PH_OK;
-    return hub_fail(err, PH_EIO, "%s: %d of the %d parts of %.80s are there", p->repository, found,
-                    parts, p->names[i]);
+    return fail_with(err, PH_EIO, "%s: %d of the %d parts of %.80s are there", p->repository, found,
+                     parts, p->names[i]);
 }
 
 /* How many models the wanted files are; *first is a file of the first one. */
@@ -140,9 +141,9 @@ static ph_status refuse(const struct pick *p, const char *what, size_t count, bo
     if (count == 0)
         for (size_t i = 0; i < p->n; i++) of[i] = is_model(p->names[i]);
     list_names(list, sizeof list, p, of);
-    if (count) return hub_fail(err, PH_EIO, "%s: \"%s\" may mean %s", p->repository, what, list);
-    return hub_fail(err, PH_EIO, "%s: no file is meant by \"%s\"%s%s", p->repository, what,
-                    *list ? "; there are " : ", and no GGUF file is there", list);
+    if (count) return fail_with(err, PH_EIO, "%s: \"%s\" may mean %s", p->repository, what, list);
+    return fail_with(err, PH_EIO, "%s: no file is meant by \"%s\"%s%s", p->repository, what,
+                     *list ? "; there are " : ", and no GGUF file is there", list);
 }
 
 ph_status pick_named(struct pick *p, const char *what, ph_error *err)
@@ -151,7 +152,7 @@ ph_status pick_named(struct pick *p, const char *what, ph_error *err)
     size_t first = 0, count = 0;
     ph_status st;
 
-    if (!of) return hub_fail(err, PH_ENOMEM, "no memory");
+    if (!of) return fail_with(err, PH_ENOMEM, "no memory");
     for (size_t i = 0; i < p->n && !count; i++)
         if (strcmp(p->names[i], what) == 0) {
             first = i;
@@ -203,15 +204,16 @@ static ph_status pick_only(struct pick *p, ph_error *err)
     const size_t count = count_models(p, p->wanted, &first);
     if (count == 1) return want_model(p, first, err);
     if (count > 1)
-        return hub_fail(err, PH_EINVAL, "%s holds %zu GGUF models: name one, as in %s:%.100s",
-                        p->repository, count, p->repository, p->names[first]);
+        return fail_with(err, PH_EINVAL, "%s holds %zu GGUF models: name one, as in %s:%.100s",
+                         p->repository, count, p->repository, p->names[first]);
     for (size_t i = 0; i < p->n; i++)
         if (ends_with(p->names[i], ".bin") || ends_with(p->names[i], ".pth"))
-            return hub_fail(err, PH_EUNSUPPORTED,
-                            "%s holds its weights as %.60s only, not yet supported: safetensors or "
-                            "GGUF",
-                            p->repository, p->names[i]);
-    return hub_fail(err, PH_EIO, "%s holds neither safetensors nor GGUF", p->repository);
+            return fail_with(
+                err, PH_EUNSUPPORTED,
+                "%s holds its weights as %.60s only, not yet supported: safetensors or "
+                "GGUF",
+                p->repository, p->names[i]);
+    return fail_with(err, PH_EIO, "%s holds neither safetensors nor GGUF", p->repository);
 }
 
 ph_status pick_folder(struct pick *p, ph_error *err)

@@ -8,6 +8,7 @@
  */
 #include "pull.h"
 
+#include "opt.h"
 #include "pick.h"
 #include "progress.h"
 
@@ -39,8 +40,8 @@ __attribute__((format(printf, 2, 3))) static char *place(const struct pull *p, c
 static ph_status fail_at(ph_error *err, const char *path)
 {
     const int cause = errno;
-    if (!path) return hub_fail(err, PH_ENOMEM, "no memory");
-    return hub_fail(err, PH_EIO, "%.150s: %s", path, strerror(cause));
+    if (!path) return fail_with(err, PH_ENOMEM, "no memory");
+    return fail_with(err, PH_EIO, "%.150s: %s", path, strerror(cause));
 }
 
 /* Make the folders above a file. */
@@ -82,15 +83,15 @@ ph_status pull_head(struct pull *p, struct pull_file *f, ph_error *err)
         st = fail_at(err, NULL);
     if (st == PH_OK) st = web_head(&p->web, path, f->name, err);
     if (st == PH_OK && *a->commit && strcmp(a->commit, p->commit) != 0)
-        st = hub_fail(err, PH_EIO, "%s: the hub answers for commit %.40s, not %.40s", f->name,
-                      a->commit, p->commit);
+        st = fail_with(err, PH_EIO, "%s: the hub answers for commit %.40s, not %.40s", f->name,
+                       a->commit, p->commit);
     if (st == PH_OK) {
         const bool linked = *a->linked_etag != 0, moved = a->status >= 300;
         snprintf(f->etag, sizeof f->etag, "%s", linked ? a->linked_etag : moved ? "" : a->etag);
         f->size = a->linked_size >= 0 ? a->linked_size : moved ? -1 : a->length;
         f->checked = is_hex(f->etag, 64) || is_hex(f->etag, 40);
         if (!is_etag(f->etag))
-            st = hub_fail(err, PH_EIO, "%s: the hub gives no etag that names it", f->name);
+            st = fail_with(err, PH_EIO, "%s: the hub gives no etag that names it", f->name);
     }
     free(path);
     free(name);
@@ -184,8 +185,8 @@ static ph_status transfer(struct part *part, ph_error *err)
         st = fail_at(err, NULL);
     if (st == PH_OK) st = web_get(&p->web, path, f->name, &part->sink, err);
     if (st == PH_OK && f->size >= 0 && part->sink.have < f->size)
-        st = hub_fail(err, PH_EIO, "%s: %lld of %lld bytes came", f->name,
-                      (long long)part->sink.have, (long long)f->size);
+        st = fail_with(err, PH_EIO, "%s: %lld of %lld bytes came", f->name,
+                       (long long)part->sink.have, (long long)f->size);
 done:
     free(path);
     free(name);
@@ -207,7 +208,7 @@ static ph_status feed(EVP_MD_CTX *ctx, struct part *part, ph_error *err)
         if (n <= 0) st = fail_at(err, part->path);
         if (n > 0) EVP_DigestUpdate(ctx, buffer, (size_t)n);
         at += n;
-        if (progress_interrupted()) st = hub_fail(err, PH_ECANCELED, "interrupted");
+        if (progress_interrupted()) st = fail_with(err, PH_ECANCELED, "interrupted");
         pull_draw(part->pull, "check", part->file->name, part->sink.have);
     }
     free(buffer);
@@ -225,7 +226,7 @@ static ph_status hash(char out[2 * EVP_MAX_MD_SIZE + 1], struct part *part, ph_e
     ph_status st = PH_OK;
 
     if (!ctx || !EVP_DigestInit_ex(ctx, git ? EVP_sha1() : EVP_sha256(), NULL))
-        st = hub_fail(err, PH_ENOMEM, "no hash");
+        st = fail_with(err, PH_ENOMEM, "no hash");
     if (st == PH_OK && git) {
         const int size = snprintf(head, sizeof head, "blob %lld", (long long)part->sink.have);
         EVP_DigestUpdate(ctx, head, (size_t)size + 1);
@@ -248,9 +249,9 @@ static ph_status check(bool *fine, struct part *part, ph_error *err)
     st = hash(sum, part, err);
     *fine = strcmp(sum, part->file->etag) == 0;
     if (st == PH_OK && !*fine)
-        hub_fail(err, PH_EIO, "%.60s: wrong %s: %.16s…, expected %.16s…; what came is removed",
-                 part->file->name, strlen(sum) == 40 ? "git hash" : "sha256", sum,
-                 part->file->etag);
+        fail_with(err, PH_EIO, "%.60s: wrong %s: %.16s…, expected %.16s…; what came is removed",
+                  part->file->name, strlen(sum) == 40 ? "git hash" : "sha256", sum,
+                  part->file->etag);
     return st;
 }
 
@@ -294,7 +295,7 @@ static ph_status take_lock(int *fd, struct pull *p, const struct pull_file *f, p
            (errno == EWOULDBLOCK || errno == EINTR)) {
         pull_draw(p, "wait", f->name, 0);
         nanosleep(&little, NULL);
-        if (progress_interrupted()) st = hub_fail(err, PH_ECANCELED, "interrupted");
+        if (progress_interrupted()) st = fail_with(err, PH_ECANCELED, "interrupted");
     }
     free(path);
     return st;

@@ -6,17 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char *join(char **words, int n)
-{
-    char *out = NULL;
-    size_t size = 0;
-    FILE *f = open_memstream(&out, &size);
-    if (!f) return NULL;
-    for (int i = 0; i < n; i++) fprintf(f, "%s%s", i ? ", " : "", words[i]);
-    fclose(f);
-    return out;
-}
-
 ph_status subject_parse(struct subject *s, const struct common *c, char **specs, int n,
                         ph_error *err)
 {
@@ -27,7 +16,7 @@ ph_status subject_parse(struct subject *s, const struct common *c, char **specs,
     ph_free(s->context);
     s->context = NULL;
     free(s->specs);
-    s->specs = join(specs, n);
+    s->specs = join_words(specs, n);
     if (n) st = ph_features_parse(&s->features, ph_model_get_info(s->model), s->specs, err);
     if (st == PH_OK) st = ph_features_run(&run, s->features, &c->run, err);
     if (st == PH_OK) st = ph_context(&s->context, &s->n_context, s->model, &run, err);

@@ -6,6 +6,7 @@
 #include "web.h"
 
 #include "hub.h"
+#include "opt.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -38,12 +39,12 @@ static bool is_token(const char *token)
 ph_status web_open(struct web *w, ph_error *err)
 {
     if (w->token && !is_token(w->token))
-        return hub_fail(err, PH_EINVAL,
-                        "the token ($HF_TOKEN or its file) holds what no token has");
+        return fail_with(err, PH_EINVAL,
+                         "the token ($HF_TOKEN or its file) holds what no token has");
     if (strncmp(w->endpoint, "https://", 8) != 0 && strncmp(w->endpoint, "http://", 7) != 0)
-        return hub_fail(err, PH_EINVAL, "HF_ENDPOINT %.100s: expected https://HOST", w->endpoint);
+        return fail_with(err, PH_EINVAL, "HF_ENDPOINT %.100s: expected https://HOST", w->endpoint);
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || !(w->curl = curl_easy_init()))
-        return hub_fail(err, PH_ENOMEM, "libcurl does not start");
+        return fail_with(err, PH_ENOMEM, "libcurl does not start");
     return PH_OK;
 }
 
@@ -107,15 +108,15 @@ static ph_status follow(char **url, const struct web *w, const char *what, ph_er
     if (!u || curl_url_set(u, CURLUPART_URL, *url, 0) != CURLUE_OK ||
         curl_url_set(u, CURLUPART_URL, w->answer.location, 0) != CURLUE_OK ||
         curl_url_get(u, CURLUPART_URL, &next, 0) != CURLUE_OK)
-        st = hub_fail(err, PH_EIO, "%s: the hub redirects to no address", what);
+        st = fail_with(err, PH_EIO, "%s: the hub redirects to no address", what);
     else if (strncmp(next, "https://", 8) != 0 &&
              (strncmp(next, "http://", 7) != 0 || strncmp(*url, "https://", 8) == 0))
-        st = hub_fail(err, PH_EIO, "%s: the hub redirects to %.100s, which is not https", what,
-                      next);
+        st = fail_with(err, PH_EIO, "%s: the hub redirects to %.100s, which is not https", what,
+                       next);
     if (st == PH_OK) {
         free(*url);
         *url = strdup(next);
-        if (!*url) st = hub_fail(err, PH_ENOMEM, "no memory");
+        if (!*url) st = fail_with(err, PH_ENOMEM, "no memory");
     }
     curl_free(next);
     curl_url_cleanup(u);
@@ -202,7 +203,7 @@ static bool begin(struct transfer *t)
     t->begun = true;
     if (a->status == 206 && a->from == s->have) return true;
     if (a->status == 206) {
-        hub_fail(t->err, PH_EIO, "the hub sends another part than was asked for");
+        fail_with(t->err, PH_EIO, "the hub sends another part than was asked for");
         return false;
     }
     return s->have == 0 || s->rewind(s, t->err);
@@ -217,8 +218,8 @@ static size_t on_body(char *bytes, size_t one, size_t n, void *payload)
     if (!s || status < 200 || status >= 300) return one * n; /* says why not, to people */
     t->failed = !t->begun && !begin(t);
     if (!t->failed && s->most >= 0 && s->have + (int64_t)n > s->most) {
-        hub_fail(t->err, PH_EIO, "the hub sends more than the %lld bytes it spoke of",
-                 (long long)s->most);
+        fail_with(t->err, PH_EIO, "the hub sends more than the %lld bytes it spoke of",
+                  (long long)s->most);
         t->failed = true;
     }
     if (!t->failed) t->failed = !s->take(s, bytes, n, t->err);
@@ -242,13 +243,13 @@ static ph_status explain_curl(struct transfer *t, CURLcode code, const char *url
                       code == CURLE_OPERATION_TIMEDOUT || code == CURLE_COULDNT_RESOLVE_PROXY;
 
     if (t->failed) return t->err->code;
-    if (code == CURLE_ABORTED_BY_CALLBACK) return hub_fail(t->err, PH_ECANCELED, "interrupted");
-    if (code == CURLE_OUT_OF_MEMORY) return hub_fail(t->err, PH_ENOMEM, "no memory");
+    if (code == CURLE_ABORTED_BY_CALLBACK) return fail_with(t->err, PH_ECANCELED, "interrupted");
+    if (code == CURLE_OUT_OF_MEMORY) return fail_with(t->err, PH_ENOMEM, "no memory");
     w->again = code != CURLE_PEER_FAILED_VERIFICATION && code != CURLE_UNSUPPORTED_PROTOCOL &&
                code != CURLE_URL_MALFORMAT && code != CURLE_SSL_CACERT_BADFILE && w->reached;
-    return hub_fail(t->err, PH_EIO, "%.*s: %s%s", host < 100 ? host : 100, url,
-                    *t->why ? t->why : curl_easy_strerror(code),
-                    !w->reached && away ? " (is there a network?)" : "");
+    return fail_with(t->err, PH_EIO, "%.*s: %s%s", host < 100 ? host : 100, url,
+                     *t->why ? t->why : curl_easy_strerror(code),
+                     !w->reached && away ? " (is there a network?)" : "");
 }
 
 static struct curl_slist *headers(const struct web *w, const char *url)
@@ -299,7 +300,7 @@ static ph_status request(struct web *w, const char *url, struct sink *sink, ph_e
     char range[32];
 
     w->answer = (struct answer){.length = -1, .from = -1, .wait = -1, .linked_size = -1};
-    if (!list) return hub_fail(err, PH_ENOMEM, "no memory");
+    if (!list) return fail_with(err, PH_ENOMEM, "no memory");
     snprintf(range, sizeof range, "%lld-", sink ? (long long)sink->have : 0);
     set_all(&t, url, list, sink && sink->have ? range : NULL);
     const CURLcode code = curl_easy_perform(w->curl);
@@ -318,26 +319,26 @@ static ph_status explain(struct web *w, const char *what, ph_error *err)
 
     w->again = a->status == 408 || a->status == 429 || a->status >= 500;
     if (gated)
-        return hub_fail(err, PH_EIO, "%s is gated: accept its terms on its page of %s first%s",
-                        what, w->endpoint, w->token ? "" : ", and set HF_TOKEN");
+        return fail_with(err, PH_EIO, "%s is gated: accept its terms on its page of %s first%s",
+                         what, w->endpoint, w->token ? "" : ", and set HF_TOKEN");
     if (strcmp(a->code, "RevisionNotFound") == 0)
-        return hub_fail(err, PH_EIO, "%s: the hub has no such revision", what);
+        return fail_with(err, PH_EIO, "%s: the hub has no such revision", what);
     if (strcmp(a->code, "EntryNotFound") == 0)
-        return hub_fail(err, PH_EIO, "%s: the hub has no such file", what);
+        return fail_with(err, PH_EIO, "%s: the hub has no such file", what);
     if (a->status == 401 && w->token && !*a->code)
-        return hub_fail(err, PH_EIO,
-                        "%s: the hub does not accept the token ($HF_TOKEN, or its file)", what);
+        return fail_with(err, PH_EIO,
+                         "%s: the hub does not accept the token ($HF_TOKEN, or its file)", what);
     if (a->status == 401)
-        return hub_fail(err, PH_EIO, "%s: not on the hub, or private: %s", what, own);
+        return fail_with(err, PH_EIO, "%s: not on the hub, or private: %s", what, own);
     if (a->status == 403)
-        return hub_fail(err, PH_EIO, "%s: the hub forbids it%s%s; %s", what,
-                        *a->message ? ": " : "", a->message, own);
+        return fail_with(err, PH_EIO, "%s: the hub forbids it%s%s; %s", what,
+                         *a->message ? ": " : "", a->message, own);
     if (a->status == 404)
-        return hub_fail(err, PH_EIO, "%s: the hub has nothing of that name", what);
+        return fail_with(err, PH_EIO, "%s: the hub has nothing of that name", what);
     if (a->status == 429)
-        return hub_fail(err, PH_EIO, "%s: the hub asks to come more slowly", what);
-    return hub_fail(err, PH_EIO, "%s: the hub answers %ld%s%s", what, a->status,
-                    *a->message ? ": " : "", a->message);
+        return fail_with(err, PH_EIO, "%s: the hub asks to come more slowly", what);
+    return fail_with(err, PH_EIO, "%s: the hub answers %ld%s%s", what, a->status,
+                     *a->message ? ": " : "", a->message);
 }
 
 /* ---- several requests ---- */
@@ -351,11 +352,12 @@ static ph_status attempt(struct web *w, const char *path, const char *what, stru
     int hops = 0;
 
     w->again = false;
-    if (asprintf(&url, "%s%s", w->endpoint, path) < 0) return hub_fail(err, PH_ENOMEM, "no memory");
+    if (asprintf(&url, "%s%s", w->endpoint, path) < 0)
+        return fail_with(err, PH_ENOMEM, "no memory");
     for (; (st = request(w, url, sink, err)) == PH_OK; hops++) {
         if (w->answer.status < 300 || w->answer.status >= 400 || !*w->answer.location) break;
         if (hops == HOPS) {
-            st = hub_fail(err, PH_EIO, "%s: the hub redirects in circles", what);
+            st = fail_with(err, PH_EIO, "%s: the hub redirects in circles", what);
             break;
         }
         if ((st = follow(&url, w, what, err)) != PH_OK) break;
@@ -393,7 +395,7 @@ static ph_status ask(struct web *w, const char *path, const char *what, struct s
         double pause = 0.5 * (1 << (tries < 6 ? tries : 6));
         if (w->answer.wait > 0)
             pause = w->answer.wait < LONGEST_WAIT ? (double)w->answer.wait : LONGEST_WAIT;
-        if (!rest(w, pause)) return hub_fail(err, PH_ECANCELED, "interrupted");
+        if (!rest(w, pause)) return fail_with(err, PH_ECANCELED, "interrupted");
     }
 }
 

@@ -7,7 +7,6 @@
 #include "moment.h"
 #include "wish.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -18,17 +17,6 @@
 #define BETWEEN 0.1 /* seconds between two reports of the same kind */
 
 const char *const job_states[] = {"queued", "running", "done", "cancelled", "failed"};
-
-__attribute__((format(printf, 3, 4))) static ph_status fail(ph_error *err, ph_status code,
-                                                            const char *format, ...)
-{
-    va_list ap;
-    *err = (ph_error){.code = code, .pos = -1};
-    va_start(ap, format);
-    vsnprintf(err->msg, sizeof err->msg, format, ap);
-    va_end(ap);
-    return code;
-}
 
 /* ---- what is found ---- */
 
@@ -77,16 +65,17 @@ static ph_status join_specs(char **out, const json_t *features, ph_error *err)
     char *text = NULL;
     FILE *f = open_memstream(&text, &bytes);
 
-    if (!f) return fail(err, PH_ENOMEM, "out of memory");
+    if (!f) return fail_with(err, PH_ENOMEM, "out of memory");
     if (json_is_string(features)) fputs(json_string_value(features), f);
     json_array_foreach((json_t *)(uintptr_t)features, i, spec)
     {
         const char *s = json_string_value(spec);
         fprintf(f, "%s%s", i ? ", " : "", s ? s : "?");
     }
-    if (fclose(f) != 0) return fail(err, PH_ENOMEM, "out of memory");
+    if (fclose(f) != 0) return fail_with(err, PH_ENOMEM, "out of memory");
     *out = text;
-    return bytes ? PH_OK : fail(err, PH_EINVAL, "features: expected a spec, or an array of them");
+    return bytes ? PH_OK
+                 : fail_with(err, PH_EINVAL, "features: expected a spec, or an array of them");
 }
 
 /* Whether every spec may be asked for: see archive_allows. */
@@ -111,13 +100,13 @@ static ph_status name_features(struct job *j, const ph_features *features, ph_er
     const ph_feature *f;
     const size_t n = ph_features_count(features);
     if (n > WISH_FEATURES)
-        return fail(err, PH_EINVAL, "features: these are %zu, at most %d in one search", n,
-                    WISH_FEATURES);
+        return fail_with(err, PH_EINVAL, "features: these are %zu, at most %d in one search", n,
+                         WISH_FEATURES);
     j->features = json_array();
     for (size_t i = 0; (f = ph_features_at(features, i)); i++)
         json_array_append_new(j->features, json_string(f->text));
     j->glimpsed = calloc(n, sizeof *j->glimpsed);
-    return j->features && j->glimpsed ? PH_OK : fail(err, PH_ENOMEM, "out of memory");
+    return j->features && j->glimpsed ? PH_OK : fail_with(err, PH_ENOMEM, "out of memory");
 }
 
 static ph_status check(struct jobs *q, struct job *j, ph_error *err)
@@ -156,11 +145,11 @@ ph_status hired_new(struct job **out, struct jobs *q, const json_t *wish, ph_err
     const json_t *model = json_object_get(wish, "model");
     ph_status st = PH_OK;
 
-    if (!j) return fail(err, PH_ENOMEM, "out of memory");
+    if (!j) return fail_with(err, PH_ENOMEM, "out of memory");
     j->wish = json_deep_copy(wish);
     j->model = models_key(q->models, json_string_value(model));
-    if (!j->wish || !draw_id(j->id)) st = fail(err, PH_ENOMEM, "out of memory");
-    if (st == PH_OK && !j->model) st = fail(err, PH_EINVAL, "model: which one?");
+    if (!j->wish || !draw_id(j->id)) st = fail_with(err, PH_ENOMEM, "out of memory");
+    if (st == PH_OK && !j->model) st = fail_with(err, PH_EINVAL, "model: which one?");
     if (st == PH_OK) st = check(q, j, err);
     if (st == PH_OK)
         *out = j;
@@ -296,7 +285,7 @@ static ph_status say_run(struct work *w, ph_error *err)
     struct subject *s = &w->subject;
     const ph_status st = run_line(&line, s->run, &w->common, s->model, s->context, s->n_context,
                                   s->specs, dream_settings(&w->j->o, &w->common, &allow), err);
-    if (st == PH_OK && !add_line(w, line)) return fail(err, PH_ENOMEM, "out of memory");
+    if (st == PH_OK && !add_line(w, line)) return fail_with(err, PH_ENOMEM, "out of memory");
     return st;
 }
 
@@ -316,7 +305,7 @@ static ph_status search(struct work *w, ph_error *err)
         st = ph_dream(w->subject.model, w->subject.features, &o, on_result, w, NULL, err);
     ph_corpus_close(&w->corpus);
     if (st != PH_OK && w->full)
-        st = fail(err, PH_EINVAL, "the results are more than %d bytes", JOBS_LINE_BYTES);
+        st = fail_with(err, PH_EINVAL, "the results are more than %d bytes", JOBS_LINE_BYTES);
     return st;
 }
 

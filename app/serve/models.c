@@ -2,7 +2,6 @@
 #include "models.h"
 
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,17 +27,6 @@ struct models {
     int n;
     unsigned long clock;
 };
-
-__attribute__((format(printf, 3, 4))) static ph_status fail(ph_error *err, ph_status code,
-                                                            const char *format, ...)
-{
-    va_list ap;
-    *err = (ph_error){.code = code, .pos = -1};
-    va_start(ap, format);
-    vsnprintf(err->msg, sizeof err->msg, format, ap);
-    va_end(ap);
-    return code;
-}
 
 /* ---- keys ---- */
 
@@ -92,7 +80,7 @@ ph_status models_open(struct models **out, const struct common *c, bool named,
                       struct archive *archive, ph_error *err)
 {
     struct models *m = calloc(1, sizeof *m);
-    if (!m) return fail(err, PH_ENOMEM, "out of memory");
+    if (!m) return fail_with(err, PH_ENOMEM, "out of memory");
     m->common = c;
     m->archive = archive;
     pthread_mutex_init(&m->lock, NULL);
@@ -101,7 +89,7 @@ ph_status models_open(struct models **out, const struct common *c, bool named,
         const struct model_choice *choice = &c->models[i];
         if (access(choice->path, R_OK) != 0) {
             if (!named) continue;
-            return fail(err, PH_EIO, "%.180s: no such model", choice->path);
+            return fail_with(err, PH_EIO, "%.180s: no such model", choice->path);
         }
         m->all[m->n++] =
             (struct held){.path = strdup(choice->path), .options = choice->options, .mine = true};
@@ -131,7 +119,8 @@ static ph_status make_room(struct models *m, ph_error *err)
             if (h->model && !h->users && (!oldest || h->used < oldest->used)) oldest = h;
         }
         if (open < MODELS_OPEN) return PH_OK;
-        if (!oldest) return fail(err, PH_ENOMEM, "%d models are in use; ask again later", open);
+        if (!oldest)
+            return fail_with(err, PH_ENOMEM, "%d models are in use; ask again later", open);
         ph_model_close(&oldest->model);
     }
 }
@@ -151,13 +140,14 @@ static ph_status open_held(struct models *m, struct held *h, ph_error *err)
     ph_status st = make_room(m, err);
 
     if (st == PH_OK && access(h->path, R_OK) != 0)
-        st = fail(err, PH_EIO, "%.180s: the model's file is not there", h->path);
+        st = fail_with(err, PH_EIO, "%.180s: the model's file is not there", h->path);
     if (st == PH_OK) st = ph_model_open(&h->model, h->path, &h->options, err);
     if (st == PH_OK) st = ph_model_sha256(h->model, sha, err);
     if (st == PH_OK && !(key = key_of(ph_model_get_info(h->model), sha)))
-        st = fail(err, PH_ENOMEM, "out of memory");
+        st = fail_with(err, PH_ENOMEM, "out of memory");
     if (st == PH_OK && h->key && strcmp(h->key, key) != 0)
-        st = fail(err, PH_EFORMAT, "%.150s: is no longer the model that the runs are of", h->path);
+        st = fail_with(err, PH_EFORMAT, "%.150s: is no longer the model that the runs are of",
+                       h->path);
     if (st != PH_OK) {
         ph_model_close(&h->model);
         free(key);
@@ -188,11 +178,12 @@ static ph_status from_store(struct models *m, struct held **out, const char *key
 
     q.view = "models";
     q.model = key;
-    if (m->n == MOST) return fail(err, PH_ENOMEM, "too many models");
-    if (!read_key(&h, key)) return fail(err, PH_EIO, "no model has that key");
+    if (m->n == MOST) return fail_with(err, PH_ENOMEM, "too many models");
+    if (!read_key(&h, key)) return fail_with(err, PH_EIO, "no model has that key");
     st = archive_list(m->archive, &list, &q, err);
     const char *file = json_string_value(json_object_get(json_array_get(list, 0), "file"));
-    if (st == PH_EINVAL || (st == PH_OK && !file)) st = fail(err, PH_EIO, "no model has that key");
+    if (st == PH_EINVAL || (st == PH_OK && !file))
+        st = fail_with(err, PH_EIO, "no model has that key");
     if (st == PH_OK) {
         h.key = strdup(key);
         h.path = strdup(file);

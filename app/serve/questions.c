@@ -98,20 +98,13 @@ static int on_progress(const char *stage, double done, void *payload)
     return q->s->stopping || moment_now() > q->until;
 }
 
-static ph_status fail(ph_error *err, ph_status code, const char *msg)
-{
-    *err = (ph_error){.code = code, .pos = -1};
-    snprintf(err->msg, sizeof err->msg, "%s", msg);
-    return code;
-}
-
 static ph_status open_model(struct question *q)
 {
     const char *asked = json_string_value(json_object_get(q->body, "model"));
     const char *spec = json_string_value(json_object_get(q->body, "feature"));
     char *key = models_key(q->s->models, asked);
     ph_status st = key ? models_take(q->s->models, &q->held, key, &q->err)
-                       : fail(&q->err, PH_EINVAL, "model: which one?");
+                       : fail_with(&q->err, PH_EINVAL, "model: which one?");
     if (st == PH_OK) st = archive_allows(q->s->archive, key, spec, &q->err);
     free(key);
     return st;
@@ -129,13 +122,13 @@ static char *in_every_block(struct question *q, const ph_feature *f, int64_t blo
     if (rest) rest += strspn(rest, "0123456789");
     if (!rest || f->n_terms || f->tap.only || f->tap.block < 1 ||
         !(out = open_memstream(&specs, &bytes))) {
-        fail(&q->err, PH_EINVAL, "feature: expected one of a block, as \"block 8 [:, :, 5]\"");
+        fail_with(&q->err, PH_EINVAL, "feature: expected one of a block, as \"block 8 [:, :, 5]\"");
         return NULL;
     }
     for (int64_t b = 1; b <= blocks; b++)
         fprintf(out, "%sblock %lld%s", b > 1 ? ", " : "", (long long)b, rest);
     if (fclose(out) == 0) return specs;
-    fail(&q->err, PH_ENOMEM, "out of memory");
+    fail_with(&q->err, PH_ENOMEM, "out of memory");
     return NULL;
 }
 
@@ -148,10 +141,10 @@ static ph_status open_features(struct question *q)
 
     if (st != PH_OK) return st;
     if (ph_features_count(s->features) != 1)
-        return fail(&q->err, PH_EINVAL, "feature: expected a single one");
+        return fail_with(&q->err, PH_EINVAL, "feature: expected a single one");
     if (!q->across) {
         s->specs = strdup(spec);
-        return s->specs ? PH_OK : fail(&q->err, PH_ENOMEM, "out of memory");
+        return s->specs ? PH_OK : fail_with(&q->err, PH_ENOMEM, "out of memory");
     }
     if (!(s->specs = in_every_block(q, ph_features_at(s->features, 0), info->blocks)))
         return q->err.code;

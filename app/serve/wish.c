@@ -2,7 +2,6 @@
 #include "wish.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -54,23 +53,14 @@ static const struct wish wishes[] = {
     {"contains", TEXT, ALLOW(contains), 0, 256, NULL},
 };
 
-__attribute__((format(printf, 2, 3))) static ph_status fail(ph_error *err, const char *format, ...)
-{
-    va_list ap;
-    *err = (ph_error){.code = PH_EINVAL, .pos = -1};
-    va_start(ap, format);
-    vsnprintf(err->msg, sizeof err->msg, format, ap);
-    va_end(ap);
-    return PH_EINVAL;
-}
-
 /* ---- one value ---- */
 
 static ph_status take_whole(int64_t *out, const struct wish *w, const json_t *v, ph_error *err)
 {
     const json_int_t n = json_integer_value(v);
     if (!json_is_integer(v) || (double)n < w->min || (double)n > w->max)
-        return fail(err, "%s: expected a whole number from %.0f to %.0f", w->name, w->min, w->max);
+        return fail_with(err, PH_EINVAL, "%s: expected a whole number from %.0f to %.0f", w->name,
+                         w->min, w->max);
     *out = n;
     return PH_OK;
 }
@@ -79,7 +69,8 @@ static ph_status take_real(double *out, const struct wish *w, const json_t *v, p
 {
     const double x = json_number_value(v);
     if (!json_is_number(v) || !(x >= w->min && x <= w->max))
-        return fail(err, "%s: expected a number from %g to %g", w->name, w->min, w->max);
+        return fail_with(err, PH_EINVAL, "%s: expected a number from %g to %g", w->name, w->min,
+                         w->max);
     *out = x;
     return PH_OK;
 }
@@ -88,8 +79,9 @@ static ph_status take_text(const char **out, const struct wish *w, const json_t 
 {
     const char *s = json_string_value(v);
     if (!s || strlen(s) != json_string_length(v) || json_string_length(v) > (size_t)w->max)
-        return fail(err, "%s: expected a text of at most %.0f bytes, none of them 0", w->name,
-                    w->max);
+        return fail_with(err, PH_EINVAL,
+                         "%s: expected a text of at most %.0f bytes, none of them 0", w->name,
+                         w->max);
     *out = *s ? s : NULL;
     return PH_OK;
 }
@@ -108,7 +100,8 @@ static ph_status take_name(const char **out, const struct wish *w, const json_t 
     char list[160] = "";
     for (size_t i = 0, n = 0; (name = w->names(i)) && n < sizeof list; i++)
         n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", name);
-    if (!is_name(s, w->names)) return fail(err, "%s: expected one of %s", w->name, list);
+    if (!is_name(s, w->names))
+        return fail_with(err, PH_EINVAL, "%s: expected one of %s", w->name, list);
     *out = s;
     return PH_OK;
 }
@@ -124,7 +117,7 @@ static ph_status take_lengths(ph_dream_options *o, const struct wish *w, const j
     const int n = strlen(s) < 16 ? sscanf(s, "%lld:%lld%c", &a, &b, &rest) : 0;
     if ((n != 2 && !(n == 1 && !strchr(s, ':'))) || a < 1 || a > 64 ||
         (n == 2 && (b < a || b > 64)))
-        return fail(err, "tokens: expected 1 to 64, or two of them as in \"3:8\"");
+        return fail_with(err, PH_EINVAL, "tokens: expected 1 to 64, or two of them as in \"3:8\"");
     o->tokens = a;
     o->tokens_to = n == 2 ? b : 0;
     return PH_OK;
@@ -133,10 +126,11 @@ static ph_status take_lengths(ph_dream_options *o, const struct wish *w, const j
 /* [first, last]; units are the embedding's own. */
 static ph_status take_eta(ph_dream_options *o, const struct wish *w, const json_t *v, ph_error *err)
 {
-    if (json_array_size(v) != 2) return fail(err, "eta: expected [first, last]");
+    if (json_array_size(v) != 2) return fail_with(err, PH_EINVAL, "eta: expected [first, last]");
     ph_status st = take_real(&o->eta_first, w, json_array_get(v, 0), err);
     if (st == PH_OK) st = take_real(&o->eta_last, w, json_array_get(v, 1), err);
-    if (st == PH_OK && o->eta_first == 0 && o->eta_last == 0) return fail(err, "eta: no step");
+    if (st == PH_OK && o->eta_first == 0 && o->eta_last == 0)
+        return fail_with(err, PH_EINVAL, "eta: no step");
     return st;
 }
 
@@ -147,7 +141,7 @@ static ph_status choose_one(int *out, const struct wish *w, const json_t *v,
     const char *s = json_string_value(v);
     for (*out = 0; s && list[*out]; ++*out)
         if (strcmp(s, list[*out]) == 0) return PH_OK;
-    return fail(err, "%s: expected %s", w->name, expected);
+    return fail_with(err, PH_EINVAL, "%s: expected %s", w->name, expected);
 }
 
 static ph_status take_context(ph_run_options *o, const struct wish *w, const json_t *v,
@@ -184,11 +178,12 @@ static ph_status take(ph_dream_options *o, const struct wish *w, const json_t *v
     case ETA: return take_eta(o, w, v, err);
     case SEED:
         if (!json_is_integer(v) || json_integer_value(v) < 0)
-            return fail(err, "seed: expected a whole number, 0 or more");
+            return fail_with(err, PH_EINVAL, "seed: expected a whole number, 0 or more");
         o->run.seed = (uint64_t)json_integer_value(v);
         return PH_OK;
     case YES:
-        if (!json_is_boolean(v)) return fail(err, "%s: expected true or false", w->name);
+        if (!json_is_boolean(v))
+            return fail_with(err, PH_EINVAL, "%s: expected true or false", w->name);
         *(bool *)at = json_is_true(v) != (w->at == AT(alone));
         return PH_OK;
     case START:
@@ -216,11 +211,11 @@ static ph_status take_all(ph_dream_options *o, const json_t *options, bool run_o
     json_t *v;
 
     if (!options || json_is_null(options)) return PH_OK;
-    if (!json_is_object(options)) return fail(err, "options: expected an object");
+    if (!json_is_object(options)) return fail_with(err, PH_EINVAL, "options: expected an object");
     json_object_foreach((json_t *)(uintptr_t)options, name, v)
     {
         const struct wish *w = find(name, run_only);
-        if (!w) return fail(err, "options: there is no \"%.40s\"", name);
+        if (!w) return fail_with(err, PH_EINVAL, "options: there is no \"%.40s\"", name);
         if (json_is_null(v)) continue;
         const ph_status st = take(o, w, v, err);
         if (st != PH_OK) return st;
