@@ -89,7 +89,9 @@ def status(name):
 
 
 def done(name):
-    return status(name)[-1]["done"] if os.path.exists(store(name)) else 0
+    """Units that are done; none while the store is being made."""
+    code, out, _ = run("sweep", "--status", "--json", "--store", store(name), model=None)
+    return lines(out)[-1]["done"] if code == 0 else 0
 
 
 def wait_for(condition, seconds=120):

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,17 @@
 #include <unistd.h>
 
 /* ---- open ---- */
+
+__attribute__((format(printf, 2, 3))) static ph_status refuse(ph_error *err, const char *format,
+                                                              ...)
+{
+    va_list ap;
+    *err = (ph_error){.code = PH_EIO, .pos = -1};
+    va_start(ap, format);
+    vsnprintf(err->msg, sizeof err->msg, format, ap);
+    va_end(ap);
+    return PH_EIO;
+}
 
 /* -1, with errno, if it cannot be had. */
 static int listen_at(const struct sockaddr *address, socklen_t size)
@@ -45,7 +57,7 @@ static ph_status bind_to(int *fd, const char *host, int port, ph_error *err)
 
     snprintf(service, sizeof service, "%d", port);
     const int wrong = getaddrinfo(host, service, &hints, &list);
-    if (wrong) return fail_with(err, PH_EIO, "host %.100s: %s", host, gai_strerror(wrong));
+    if (wrong) return refuse(err, "host %.100s: %s", host, gai_strerror(wrong));
     *fd = -1;
     for (struct addrinfo *a = list; a && *fd < 0; a = a->ai_next)
         *fd = listen_at(a->ai_addr, a->ai_addrlen);
@@ -59,7 +71,7 @@ ph_status guard_draw(char token[33], ph_error *err)
 {
     unsigned char random[16];
     if (getrandom(random, sizeof random, 0) != sizeof random)
-        return fail_with(err, PH_EIO, "no random numbers for a token: %s", strerror(errno));
+        return refuse(err, "no random numbers for a token: %s", strerror(errno));
     for (size_t i = 0; i < sizeof random; i++) snprintf(token + 2 * i, 3, "%02x", random[i]);
     return PH_OK;
 }
@@ -72,11 +84,10 @@ ph_status guard_open(struct guard *g, int *fd, const char *host, int port, bool 
         st = bind_to(fd, host ? host : "127.0.0.1", 0, err);
     if (st != PH_OK) return st;
     if (*fd < 0 && errno == EADDRINUSE)
-        return fail_with(err, PH_EIO,
-                         "port %d: another program has it; --port 0 takes one that is free", port);
+        return refuse(err, "port %d: another program has it; --port 0 takes one that is free",
+                      port);
     if (*fd < 0)
-        return fail_with(err, PH_EIO, "%.100s, port %d: %s", host ? host : "loopback", port,
-                         strerror(errno));
+        return refuse(err, "%.100s, port %d: %s", host ? host : "loopback", port, strerror(errno));
     snprintf(g->host, sizeof g->host, "%s", host ? host : "");
     if (host) gethostname(g->own, sizeof g->own - 1);
     g->port = port_of(*fd);
