@@ -1,4 +1,5 @@
 /* cmd_dream.c — phosphene dream: find the texts a feature responds to. */
+#include "dream_settings.h"
 #include "dreaming.h"
 #include "fluency.h"
 #include "keep.h"
@@ -294,8 +295,8 @@ static ph_status run(struct dream_command *d, ph_cost *sum, ph_error *err)
     ph_status st = keep_begin(&d->common, err);
 
     if (st == PH_OK)
-        st = subject_run_line(d->subject, &d->common, dreaming_settings(&d->dreaming, &d->common),
-                              err);
+        st = subject_run_line(d->subject, &d->common,
+                              dream_settings(&d->dreaming.o, &d->common, &d->dreaming.allow), err);
     if (st == PH_OK)
         st = ordinary_open(&d->corpus, &d->ordinary, d->subject, &d->common, 0, false, NULL, err);
     d->dreaming.o.corpus = d->corpus;

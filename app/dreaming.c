@@ -106,23 +106,3 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static const struct argp_child children[] = {
     {&allow_argp, 0, NULL, 0}, {&among_argp, 0, NULL, 0}, {&fluency_argp, 0, NULL, 0}, {0}};
 const struct argp dreaming_argp = {options, parse, NULL, NULL, children, NULL, NULL};
-
-json_t *dreaming_settings(const struct dreaming *d, const struct common *c)
-{
-    const ph_dream_options *o = &d->o;
-    json_t *s =
-        json_pack("{s:s, s:I, s:I, s:I, s:f, s:s, s:f, s:s, s:f, s:s, s:f, s:s, s:s, s:s, s:I}",
-                  "method", o->method, "tokens", (json_int_t)o->tokens, "steps",
-                  (json_int_t)o->steps, "restarts", (json_int_t)o->restarts, "eta_first",
-                  o->eta_first, "eta_first_unit", o->eta_first_rms ? "rms" : "", "eta_last",
-                  o->eta_last, "eta_last_unit", o->eta_last_rms ? "rms" : "", "target", o->target,
-                  "objective", o->objective, "near_weight", o->near_weight, "optimizer",
-                  o->optimizer, "start", o->start, "decode", o->decode, "top", (json_int_t)o->top);
-    json_t *common = common_settings(c);
-    if (s) json_object_set_new(s, "constraints", allow_json(&d->allow));
-    if (s) among_settings(s, o);
-    if (s) fluency_settings(s, o);
-    if (s && common) json_object_update(s, common);
-    json_decref(common);
-    return s;
-}

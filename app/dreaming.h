@@ -14,7 +14,4 @@ struct dreaming {
  * dreaming. */
 extern const struct argp dreaming_argp;
 
-/* For the run line's settings, those that are common to all commands among them. */
-json_t *dreaming_settings(const struct dreaming *d, const struct common *c);
-
 #endif

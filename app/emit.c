@@ -200,7 +200,7 @@ static void set_sizes(json_t *model, const ph_model_info *info)
     if (info->shape) json_object_set_new(model, "shape", json_string(info->shape));
 }
 
-ph_status make_run(json_t **out, char id[17], const struct common *c, const ph_model *model,
+ph_status run_line(json_t **out, char id[17], const struct common *c, const ph_model *model,
                    const int32_t *context, size_t n_context, const char *what, json_t *settings,
                    ph_error *err)
 {
@@ -244,7 +244,7 @@ ph_status emit_run(char id[17], const struct common *c, const ph_model *model,
                    ph_error *err)
 {
     json_t *line = NULL;
-    const ph_status st = make_run(&line, id, c, model, context, n_context, what, settings, err);
+    const ph_status st = run_line(&line, id, c, model, context, n_context, what, settings, err);
     if (st == PH_OK) deliver(c, line);
     return st;
 }

@@ -13,14 +13,13 @@ int deliver(const struct common *c, json_t *line);
 /* Whether anybody wants lines. */
 bool delivering(const struct common *c);
 
-/* Deliver the run line; *id (17 bytes) names the run in every other line. settings is taken over.
+/* *out = the run line; *id (17 bytes) names the run in every other line. settings is taken over.
  * model may be NULL for a file that holds a vocabulary only. context: see ph_context. */
-ph_status emit_run(char id[17], const struct common *c, const ph_model *model,
+ph_status run_line(json_t **out, char id[17], const struct common *c, const ph_model *model,
                    const int32_t *context, size_t n_context, const char *what, json_t *settings,
                    ph_error *err);
-
-/* The same as an object, owned by the caller. */
-ph_status make_run(json_t **out, char id[17], const struct common *c, const ph_model *model,
+/* … and deliver it. */
+ph_status emit_run(char id[17], const struct common *c, const ph_model *model,
                    const int32_t *context, size_t n_context, const char *what, json_t *settings,
                    ph_error *err);
 

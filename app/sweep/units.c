@@ -4,6 +4,7 @@
  */
 #include "units.h"
 
+#include "dream_settings.h"
 #include "emit.h"
 
 #include <stdlib.h>
@@ -49,7 +50,7 @@ static json_t *settings(const struct plan *p, const struct job *j)
         return s;
     }
     job_dreams(&d, p, j);
-    s = dreaming_settings(&d, &p->common);
+    s = dream_settings(&d.o, &p->common, &d.allow);
     json_object_set_new(s, "unit", json_integer((json_int_t)p->unit));
     return s;
 }
@@ -62,7 +63,7 @@ static ph_status make_lines(struct job *j, const struct making *m, ph_error *err
 
     c.run.seed = j->seed;
     c.command = "sweep";
-    st = make_run(&run, j->run, &c, m->model, m->context, m->n_context, j->features->specs,
+    st = run_line(&run, j->run, &c, m->model, m->context, m->n_context, j->features->specs,
                   settings(m->p, j), err);
     if (st != PH_OK) return st;
     sweep = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:f}", "type", "sweep", "run", j->run,
