@@ -100,7 +100,7 @@ static void add_line(struct plan *p, int line, char *text, const struct argp *ar
 {
     char *key = skip_blanks(text), *equals, *arg = NULL;
 
-    if (*comment(key) == '#' && comment(key) == key) return;
+    if (*key == '#') return;
     cut_blanks(key);
     if (!*key) return;
     equals = key + strcspn(key, "= \t#");
