@@ -56,8 +56,9 @@ void job_print(const struct job *j, const ph_model *model)
     print_seconds(e->step_seconds);
     printf(" a step; ");
     print_seconds(e->scan_seconds);
-    printf(" for the complete search, unless it is kept (%.0f GF/s, %.0f GB/s measured)\n", j->peak,
-           j->bandwidth);
+    printf(" for the complete search, unless it is kept; without a pass over ordinary text (%.0f "
+           "GF/s, %.0f GB/s measured)\n",
+           j->peak, j->bandwidth);
 }
 
 void job_set(json_t *object, const struct job *j, const ph_model *model)

@@ -34,7 +34,7 @@ ph_status ph_estimate_descent(ph_estimate *out, const ph_model *model, int64_t b
                               ph_error *err)
 {
     const ph_arch *a = &model->arch;
-    const double libraries = 115 * MIB, kernels = model->streamed ? 0.76 : 0.88, texts = 520;
+    const double libraries = 190 * MIB, kernels = model->streamed ? 0.76 : 0.88, texts = 520;
     const double weights = (double)(model->info.block_parameters * block);
     const double flops = 2 * weights / (kernels * 1e9 * peak_gflops); /* seconds of a token */
     ph_session_options o = PH_SESSION_OPTIONS_INIT;
