@@ -925,8 +925,8 @@ PH_API ph_status ph_bench(const ph_model *model, const char *work, const ph_benc
                           ph_bench_fn result, void *payload, ph_error *err);
 
 /* What `dream --method descent` takes for one feature of a block's output, before it is run: `rows`
- * restarts of `steps` steps, the complete search and the yardsticks but ordinary text's. peak and bandwidth as measured by
- * the bench. Good to 10 % in bytes and 30 % in seconds on the machines it was tried on. */
+ * restarts of `steps` steps, the complete search and the yardsticks but ordinary text's. peak and
+ * bandwidth as measured by the bench. Good to 10 % in bytes and 30 % in seconds where it was tried. */
 typedef struct ph_estimate {
     size_t weights;    /* bytes: packed for products; 0 where they are streamed */
     size_t session;    /* rows of the descent and what they leave for the gradient */
