@@ -606,6 +606,10 @@ PH_API ph_status ph_dream(const ph_model *model, const ph_features *features,
                           const ph_dream_options *options, ph_dream_fn result, void *payload,
                           ph_cost *cost, ph_error *err);
 
+/* What ph_dream would refuse of these features and options, found at once: nothing is run. */
+PH_API ph_status ph_dream_check(const ph_model *model, const ph_features *features,
+                                const ph_dream_options *options, ph_error *err);
+
 /* scan: complete search. Every token of the vocabulary, alone after the context, exact. */
 typedef struct ph_scan_options {
     size_t size;

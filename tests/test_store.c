@@ -535,14 +535,15 @@ static void test_ranking(void **state)
         "0.5*block 1",           "\"text\":\"sum\"", "block 1 [:, :, 0]",
         "\"text\":\"the best\"", "\"gap\":2.5",      "\"results\":3",
         "\"token\":\"Paris\"",   "\"token_z\":2.0",  "block 1 [:, :, 1]",
-        "\"text\":\"ordinary\"", "\"gap\":3.0",      "\"results\":3"};
+        "\"text\":\"ordinary\"", "\"gap\":3.0",      "\"results\":3",
+        "\"token\":\"x\""}; /* without a scan, from the answer's line */
     ph_store_query q = PH_STORE_QUERY_INIT;
     char *text = view(s, "results");
     (void)state;
     expect_in_order(text, ranked, 9);
     free(text);
     text = view(s, "features");
-    expect_in_order(text, features, 12);
+    expect_in_order(text, features, 13);
     free(text);
     q.view = "results";
     q.sort = "activation";

@@ -381,7 +381,9 @@ def test_mistakes():
     plan_error(head + "features = block 1 [:, :, 0]\ntime = 3\n", r"--time: ")
     plan_error(head, "which features")
     plan_error("model = nowhere.gguf\nfeatures = block 1 [:, :, 0]\n", r"nowhere.gguf", status=1)
-    plan_error(head + "features = block 1 [:, :, 0]\nmethod=descent\nobjective = joy\n", r'objective "?joy')
+    plan_error(head + "features = block 1 [:, :, 0]\nmethod=scan\nmethod=descent\nobjective = joy\n",
+               r'objective "?joy')
+    check(not os.path.exists(store("broken")), "a plan with a mistake in it does nothing")
     expect_error(1, "no-plan.txt: ", "sweep", "no-plan.txt", "--store", store("broken"), model=None)
     expect_error(2, "one plan", "sweep", PLAN, PLAN, model=None)
     expect_error(2, "which features", "sweep", model=None)

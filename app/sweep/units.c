@@ -158,6 +158,14 @@ static ph_status add_job(struct making *m, struct job job, ph_error *err)
     return st == PH_OK ? make_lines(j, m, err) : st;
 }
 
+/* What a search refuses is said before the first unit, not by it. */
+static ph_status check(const struct making *m, const struct job *j, ph_error *err)
+{
+    struct dreaming d;
+    job_dreams(&d, m->p, j);
+    return ph_dream_check(m->model, m->features, &d.o, err);
+}
+
 static ph_status add_methods(struct making *m, struct job job, ph_error *err)
 {
     ph_status st = PH_OK;
@@ -167,7 +175,8 @@ static ph_status add_methods(struct making *m, struct job job, ph_error *err)
         const int seeds = job.scans ? 1 : m->p->n_seeds; /* a scan draws nothing */
         for (int s = 0; s < seeds && st == PH_OK; s++) {
             job.seed = job.scans ? 0 : m->p->seeds[s];
-            st = add_job(m, job, err);
+            if (!job.scans) st = check(m, &job, err);
+            if (st == PH_OK) st = add_job(m, job, err);
         }
     }
     return st;

@@ -154,13 +154,15 @@ static enum source choose(const struct climber *k, ph_rng *r)
     return SOURCES - 1;
 }
 
+/* The last variants of a budget are as many as it pays for. */
 static ph_status vary_line(struct climb *c, int64_t i, ph_error *err)
 {
     struct climber *k = &c->climbers[i];
     ph_quarry *q = &c->hunt.quarries[i];
+    int64_t left = c->task->o->budget - q->spent;
     int32_t made = 0;
 
-    for (int32_t tries = 0; made < WIDTH && tries < 8 * WIDTH; tries++) {
+    for (int32_t tries = 0; made < WIDTH && left > 0 && tries < 8 * WIDTH; tries++) {
         ph_proposal p = {.quarry = i, .parent = i * BEAMS, .keep = -1, .find = k->line->at};
         bool taken;
         p.source = (int32_t)choose(k, &q->rng);
@@ -168,6 +170,7 @@ static ph_status vary_line(struct climb *c, int64_t i, ph_error *err)
         p.same = ph__hunt_same(&p.find, &k->line->at);
         PH_TRY(ph__hunt_propose(&taken, &c->hunt, &p, err));
         made += taken;
+        if (taken) left -= p.find.n - p.same;
     }
     return PH_OK;
 }

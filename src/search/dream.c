@@ -74,17 +74,22 @@ struct batch {
 /* ---- options ---- */
 
 /* The cross-entropy of texts takes the whole model. */
-static ph_status open_fluent(struct dream *d, const ph_features *features, ph_error *err)
+static ph_status check_fluent(const struct dream *d, const ph_feature *f, ph_error *err)
 {
-    if (!d->task.fluent) return PH_OK;
+    if (!d->task.fluent || !f->tap.only) return PH_OK;
+    return ph__fail(err, PH_EUNSUPPORTED, -1,
+                    "%s: a block alone, but the cross-entropy is of the whole model", f->text);
+}
+
+static ph_status check_features(struct dream *d, const ph_features *features, ph_error *err)
+{
     for (size_t i = 0; i < ph_features_count(features); i++) {
         const ph_feature *f = ph_features_at(features, i);
-        if (f->tap.only)
-            return ph__fail(err, PH_EUNSUPPORTED, -1,
-                            "%s: a block alone, but the cross-entropy is of the whole model",
-                            f->text);
+        ph_region r;
+        PH_TRY(check_fluent(d, f, err));
+        PH_TRY(ph__job_region(&r, &d->job, f, d->task.descent.T, err));
     }
-    return ph__fluent_open(&d->fluent, &d->job, d->task.longest, err);
+    return PH_OK;
 }
 
 static ph_status check_options(struct dream *d, ph_error *err)
@@ -109,22 +114,9 @@ static ph_status check_options(struct dream *d, ph_error *err)
     return ph__within("top", o->top, 100000, err);
 }
 
-/* A text to start from gives the number of tokens. */
-static ph_status take_start(struct dream *d, ph_error *err)
-{
-    const char *start = d->o->start;
-    ph_encoded *text = &d->task.text;
-
-    if (!d->method->descends || !ph__text_start(start)) return PH_OK;
-    PH_TRY(ph__job_encode(text, &d->job, start + 5, strlen(start + 5), err));
-    if (text->n == 0)
-        return ph__fail(err, PH_EINVAL, -1, "start \"text:\": the text has no tokens");
-    d->task.descent.T = (int64_t)text->n;
-    return PH_OK;
-}
-
-static ph_status prepare(struct dream *d, const ph_model *model, const ph_features *features,
-                         ph_error *err)
+/* All that can be refused before anything is run. */
+static ph_status settle(struct dream *d, const ph_model *model, const ph_features *features,
+                        ph_error *err)
 {
     const ph_dream_options *o = d->o;
     ph_run_options run;
@@ -140,11 +132,10 @@ static ph_status prepare(struct dream *d, const ph_model *model, const ph_featur
     d->task.o = o;
     d->task.descent = (ph_descent){
         .T = o->tokens, .steps = o->steps, .target = o->target, .near_weight = o->near_weight};
-    PH_TRY(take_start(d, err));
+    PH_TRY(ph__task_start(&d->task, d->method, err));
     d->restarts = d->method->answers ? o->top + SPARE : o->restarts;
     d->task.answers = d->restarts;
     PH_TRY(check_options(d, err));
-    PH_TRY(open_fluent(d, features, err));
     d->order = (ph_order){d->job.run.sign, d->task.round_trip, o->outliers,
                           d->task.fluent ? o->lambda : 0};
     d->candidates = d->method->names;
@@ -152,11 +143,14 @@ static ph_status prepare(struct dream *d, const ph_model *model, const ph_featur
     PH_TRY(
         ph__absolute_eta(&d->task.descent.eta_first, o->eta_first, o->eta_first_rms, model, err));
     PH_TRY(ph__absolute_eta(&d->task.descent.eta_last, o->eta_last, o->eta_last_rms, model, err));
-    for (size_t i = 0; i < ph_features_count(features); i++) {
-        ph_region r;
-        PH_TRY(ph__job_region(&r, &d->job, ph_features_at(features, i), d->task.descent.T, err));
-    }
-    if (d->method->descends || d->method->hunts) PH_TRY(ph__lexicon_open(&d->lexicon, model, err));
+    return check_features(d, features, err);
+}
+
+static ph_status open_tools(struct dream *d, ph_error *err)
+{
+    if (d->task.fluent) PH_TRY(ph__fluent_open(&d->fluent, &d->job, d->task.longest, err));
+    if (d->method->descends || d->method->hunts)
+        PH_TRY(ph__lexicon_open(&d->lexicon, d->job.model, err));
     d->task.descent.lexicon = d->task.lexicon = d->lexicon;
     return ph__scorer_open(&d->task.scorer, &d->job, err);
 }
@@ -551,6 +545,29 @@ static ph_status next_group(struct group *g, const ph_features *features, size_t
     return PH_OK;
 }
 
+static void dream_close(struct dream *d)
+{
+    ph_session_close(&d->task.session);
+    ph__decoder_close(&d->decoder);
+    ph__fluent_close(&d->fluent);
+    ph__lexicon_close(&d->lexicon);
+    ph__scorer_close(&d->task.scorer);
+    ph__encoded_close(&d->task.text);
+    ph__job_close(&d->job);
+}
+
+ph_status ph_dream_check(const ph_model *model, const ph_features *features,
+                         const ph_dream_options *options, ph_error *err)
+{
+    ph_dream_options o = *options;
+    struct dream d = {.o = &o};
+
+    ph_dream_defaults(&o);
+    const ph_status st = settle(&d, model, features, err);
+    dream_close(&d);
+    return st;
+}
+
 ph_status ph_dream(const ph_model *model, const ph_features *features,
                    const ph_dream_options *options, ph_dream_fn result, void *payload,
                    ph_cost *cost, ph_error *err)
@@ -562,7 +579,8 @@ ph_status ph_dream(const ph_model *model, const ph_features *features,
     ph_status st = PH_OK;
 
     ph_dream_defaults(&o);
-    PH_GO(prepare(&d, model, features, err));
+    PH_GO(settle(&d, model, features, err));
+    PH_GO(open_tools(&d, err));
     for (size_t at = 0; at < ph_features_count(features); at += g.count) {
         group_close(&g);
         PH_GO(next_group(&g, features, at, err));
@@ -572,13 +590,7 @@ done:
     d.task.cost.first_step = d.task.first > 0 ? d.task.first - d.began : 0;
     if (cost) *cost = d.task.cost;
     ph__resume_close(&d.task, st == PH_OK && !d.task.late);
-    ph_session_close(&d.task.session);
     group_close(&g);
-    ph__decoder_close(&d.decoder);
-    ph__fluent_close(&d.fluent);
-    ph__lexicon_close(&d.lexicon);
-    ph__scorer_close(&d.task.scorer);
-    ph__encoded_close(&d.task.text);
-    ph__job_close(&d.job);
+    dream_close(&d);
     return st;
 }

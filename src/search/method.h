@@ -64,6 +64,8 @@ bool ph__text_start(const char *start);
 /* Points of a row's curve. */
 size_t ph__method_points(const ph_method *m, const ph_descent *d);
 
+/* A text to start from gives the number of tokens. */
+ph_status ph__task_start(ph_task *task, const ph_method *m, ph_error *err);
 /* Fill in lengths, round trip, top_k and fluent from the options, which are checked where they are of
  * searches among tokens; longest: what the model has room for. */
 ph_status ph__task_limits(ph_task *task, const ph_method *m, int64_t longest, ph_error *err);

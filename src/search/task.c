@@ -1,8 +1,21 @@
-/* task.c — what options say of searches among tokens: lengths, proposals, budgets. */
+/* task.c — what options say of texts: lengths, proposals, budgets. */
 #include "search/hunt.h"
 #include "search/options.h"
 
 #include <math.h>
+#include <string.h>
+
+ph_status ph__task_start(ph_task *t, const ph_method *m, ph_error *err)
+{
+    const char *start = t->o->start;
+
+    if (!m->descends || !ph__text_start(start)) return PH_OK;
+    PH_TRY(ph__job_encode(&t->text, t->job, start + 5, strlen(start + 5), err));
+    if (t->text.n == 0)
+        return ph__fail(err, PH_EINVAL, -1, "start \"text:\": the text has no tokens");
+    t->descent.T = (int64_t)t->text.n;
+    return PH_OK;
+}
 
 static ph_status check_numbers(const ph_dream_options *o, ph_error *err)
 {

@@ -13,10 +13,18 @@
 #define OUTLIER    "'outlier', " BOOLEAN("(r.class & 1) = 0")
 #define ROUND_TRIP "'round_trip', " BOOLEAN("(r.class & 2) <> 0")
 #define SIGN       "'sign', CASE r.sign WHEN 1 THEN '+' WHEN -1 THEN '-' END"
-/* Of a feature: its scan's highest token. */
+/* Of a feature: its highest token by its scan; without one, that which its answer's line knows. */
+#define FIRST(scan, line)                                                                          \
+    "ifnull(" scan ", (SELECT json_extract(b.line, '$.best_token." line "') FROM body b "          \
+    "WHERE b.result = r.id AND r.sign = 1))"
 #define TOP                                                                                        \
-    "'token', t.text, 'token_activation', l.activation, "                                          \
-    "'token_z', round((l.activation - s.mean) / s.sd, 6), 'mean', s.mean, 'sd', s.sd"
+    "'token', " FIRST("t.text",                                                                    \
+                      "token") ", "                                                                \
+                               "'token_activation', " FIRST(                                       \
+                                   "l.activation",                                                 \
+                                   "activation") ", "                                              \
+                                                 "'token_z', round((l.activation - s.mean) / "     \
+                                                 "s.sd, 6), 'mean', s.mean, 'sd', s.sd"
 #define SUMMARY                                                                                    \
     "FROM feature f JOIN model m ON m.id = f.model "                                               \
     "LEFT JOIN result r ON r.id = f.best LEFT JOIN run u ON u.id = r.run "                         \
