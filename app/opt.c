@@ -54,8 +54,7 @@ static const struct argp_option options[] = {
     {"blocks", KEY_BLOCKS, "N", 0, "Blocks of an untrained model (as many as its sizes have)", 90},
     {"threads", KEY_THREADS, "N", 0, "Threads (all processors)", 90},
     {"backend", KEY_BACKEND, "NAME", 0,
-     "What computes: onednn, cpu, ref, ref64 (else $PHOSPHENE_BACKEND, else the first there is)",
-     90},
+     "What computes: cpu, onednn, ref, ref64 (else $PHOSPHENE_BACKEND, else cpu)", 90},
     {"plan", KEY_PLAN, "auto|packed|streamed", 0,
      "Weights packed and kept, or read from the file whenever they are used: less memory, slower "
      "for "

@@ -92,8 +92,9 @@ PH_API void ph_free(void *p);
 
 typedef struct ph_model ph_model;
 
-/* backend  "onednn" (fast, if the library was built with it), "cpu" (plain C), "ref" (float
- *          reference), "ref64" (the same in double); NULL: the first of these that is there
+/* backend  "cpu" (vectors of what the processor has), "onednn" (the same with oneDNN's products, if
+ *          the library was built with it), "ref" (float reference), "ref64" (the same in double);
+ *          NULL: cpu
  * threads  0: one for each processor this process may use
  * untrained  the weights are drawn at random as the family initialises them before training, with
  *          this seed; the file gives the sizes and the vocabulary

@@ -115,7 +115,7 @@ class Model:
     path $PHOSPHENE_MODEL, else the model that script/fetch-model fetched.
 
     threads     0: one for each processor
-    backend     "onednn", "cpu", "ref", "ref64"; None: $PHOSPHENE_BACKEND, else the first there is
+    backend     "cpu", "onednn", "ref", "ref64"; None: $PHOSPHENE_BACKEND, else cpu
     untrained   random weights, as the family initialises them, with init_seed; shape, blocks: of other
                 sizes ("llama-7b"), always untrained
     cache       a folder that keeps complete searches; True: the tool's own; False: none

@@ -1,4 +1,4 @@
-/* backend.c — the list of backends that were built in, fastest first. */
+/* backend.c — the list of backends that were built in; the first is taken where none is named. */
 #include "kernels/host.h"
 
 #include <omp.h>
@@ -9,10 +9,10 @@ static const struct {
     const char *name;
     ph_status (*open)(ph_backend **out, int threads, ph_error *err);
 } backends[] = {
+    {"cpu", ph__cpu_open},
 #ifdef PH_HAVE_ONEDNN
     {"onednn", ph__onednn_open},
 #endif
-    {"cpu", ph__cpu_open},
     {"ref", ph__ref_open},
     {"ref64", ph__ref64_open},
 };
@@ -38,12 +38,10 @@ ph_status ph__backend_open(ph_backend **out, const char *name, int threads, ph_e
         return ph__fail(err, PH_EINVAL, -1, "%d threads: a number of 1 or more, or 0 for all",
                         threads);
     if (threads == 0) threads = omp_get_num_procs();
-    for (size_t i = 0; i < BACKENDS; i++) {
-        if (name && strcmp(name, backends[i].name) != 0) continue;
-        const ph_status st = backends[i].open(out, threads, err);
-        if (name || st != PH_EUNSUPPORTED) return st; /* else the next may suit this processor */
-    }
-    return fail_name(name ? name : "", err);
+    for (size_t i = 0; i < BACKENDS; i++)
+        if (!name || strcmp(name, backends[i].name) == 0)
+            return backends[i].open(out, threads, err);
+    return fail_name(name, err);
 }
 
 void ph__backend_close(ph_backend **be)

@@ -1,8 +1,8 @@
 /* fed_template.h — the product with a matrix that is read in pieces. A part of cpu_template.h.
  *
  * A thread takes PH_FEED_COLUMNS columns of y. For each PH_FEED_DEPTH of k it has the piece of W read,
- * packs it into panels, which then lie in its second cache, and sends all rows past them: an element
- * of y is the sum over these parts of k, in order, of sums in order of k.
+ * packs it into panels, which then lie in its second cache, and sends all rows past them. The sums are
+ * those of a packed matrix, bit for bit.
  */
 _Static_assert(PH_FEED_COLUMNS % PANEL == 0, "whole panels in a piece");
 
@@ -19,7 +19,7 @@ static void pack_piece(float *to, const float *piece, const ph_matrix *M, int64_
     }
 }
 
-static void matmul_fed(float *y, float beta, const float *x, const ph_matrix *M, int64_t N,
+static void matmul_fed(float *y, bool add, const float *x, const ph_matrix *M, int64_t N,
                        ph_stream *s)
 {
     const int64_t K = M->K, J = M->J;
@@ -34,8 +34,8 @@ static void matmul_fed(float *y, float beta, const float *x, const ph_matrix *M,
             pack_piece(packed, piece, M, depth, columns);
             for (int64_t n = 0; n < N; n += ROWS)
                 for (int64_t p = 0; p < columns; p += PANEL)
-                    tiles(y + n * J + j + p, k ? 1 : beta, x + n * K + k, K, packed + p * depth,
-                          depth, J, columns - p, N - n < ROWS ? N - n : ROWS, false);
+                    tiles(y + n * J + j + p, J, add || k, x + n * K + k, K, packed + p * depth,
+                          depth, columns - p, N - n < ROWS ? N - n : ROWS, NULL);
         }
     }
 }

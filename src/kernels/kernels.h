@@ -194,7 +194,7 @@ struct ph_backend {
     ph_status (*matrix_new)(ph_matrix **out, const float *w, int64_t rows, int64_t columns,
                             bool transpose, ph_backend *be, ph_error *err);
     /* The same right operand, kept nowhere: every product reads the matrix anew, which a product of
-     * many rows hardly notices. Its sums go by parts of k; else the contract of matmul is the same. */
+     * many rows hardly notices. The contract of matmul is the same. */
     ph_status (*matrix_feed)(ph_matrix **out, const ph_feed *feed, int64_t rows, int64_t columns,
                              bool transpose, ph_backend *be, ph_error *err);
     void (*matrix_close)(ph_matrix **m, ph_backend *be);
@@ -211,11 +211,11 @@ struct ph_backend {
     void (*close)(ph_backend *be);
 };
 
-/* Open a backend by name ("onednn", "cpu", "ref", "ref64"); NULL: the first that was built in.
+/* Open a backend by name ("cpu", "onednn", "ref", "ref64"); NULL: the first.
  * threads 0: one for each processor this process may use. Unknown name: PH_EINVAL that lists them. */
 ph_status ph__backend_open(ph_backend **out, const char *name, int threads, ph_error *err);
 void ph__backend_close(ph_backend **be);
-/* i-th built-in backend's name, fastest first; NULL past the last. */
+/* i-th built-in backend's name; NULL past the last. */
 const char *ph__backend_name(size_t i);
 
 /* The address of element i. */
