@@ -193,6 +193,8 @@ def report(args, load, found, done):
         yield f"- **the machine was not idle** (load {load:.1f} before the first run): figures show that all works, no more"
     if args.quick:
         yield "- **a quick run**: few turns and figures"
+    elif not args.compile:
+        yield "- PyTorch without torch.compile (`--no-compile`)"
     yield from ("", "## Shares of this machine's limits", "", *own_table(found))
     yield from ("", f"Where a step of 32 rows × {TOKENS} tokens to block {BLOCK} goes:", "", *parts_table(found, 32))
     yield from ("", "## Beside PyTorch", "")

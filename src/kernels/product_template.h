@@ -114,9 +114,12 @@ static int64_t depth_of(int64_t K)
     return parts ? (K + parts - 1) / parts : 1;
 }
 
-static int64_t rows_at_once(int64_t depth)
+/* Whole tiles, as many rows in every call as in the others. */
+static int64_t rows_at_once(int64_t N, int64_t depth)
 {
-    return ROWS_FLOATS / depth / ROWS * ROWS; /* 128 or more */
+    const int64_t most = ROWS_FLOATS / depth / ROWS * ROWS; /* 128 or more */
+    const int64_t calls = (N + most - 1) / most;
+    return calls ? ((N + calls - 1) / calls + ROWS - 1) / ROWS * ROWS : ROWS;
 }
 
 /* Some rows past the panels from p to `end`. */
@@ -141,7 +144,7 @@ static void matmul(ph_real *y_, float beta, const ph_real *x_, const ph_matrix *
                    ph_stream *s)
 {
     const int64_t K = M->K, J = M->J, panels = (J + PANEL - 1) / PANEL;
-    const int64_t most = rows_at_once(depth_of(K)), tasks = (N + most - 1) / most * panels;
+    const int64_t most = rows_at_once(N, depth_of(K)), tasks = (N + most - 1) / most * panels;
     float *y = (float *)y_;
     const float *x = (const float *)x_;
     if (M->feed.read) {

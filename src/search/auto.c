@@ -154,12 +154,12 @@ static enum source choose(const struct climber *k, ph_rng *r)
     return SOURCES - 1;
 }
 
-/* The last variants of a budget are as many as it pays for. */
+/* No more variants than the rest of this round pays for. */
 static ph_status vary_line(struct climb *c, int64_t i, ph_error *err)
 {
     struct climber *k = &c->climbers[i];
     ph_quarry *q = &c->hunt.quarries[i];
-    int64_t left = c->task->o->budget - q->spent;
+    int64_t left = ph__hunt_left(&c->hunt, i);
     int32_t made = 0;
 
     for (int32_t tries = 0; made < WIDTH && left > 0 && tries < 8 * WIDTH; tries++) {

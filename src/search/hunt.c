@@ -382,10 +382,15 @@ bool ph__hunt_round(ph_hunt *h)
     return true;
 }
 
-bool ph__hunt_live(const ph_hunt *h, int64_t quarry)
+int64_t ph__hunt_left(const ph_hunt *h, int64_t quarry)
 {
     const int64_t budget = h->task->o->budget;
-    return h->quarries[quarry].spent < (h->allowed < budget ? h->allowed : budget);
+    return (h->allowed < budget ? h->allowed : budget) - h->quarries[quarry].spent;
+}
+
+bool ph__hunt_live(const ph_hunt *h, int64_t quarry)
+{
+    return ph__hunt_left(h, quarry) > 0;
 }
 
 /* Sums of values and squares become mean and standard deviation. */

@@ -98,7 +98,8 @@ void ph__hunt_charge(ph_hunt *h, int64_t quarry, int64_t tokens);
 /* A search goes in rounds: in each, every quarry spends up to the same allowance, so that a search
  * that time ended can be repeated by its budget. Begin the next round; false: that was the last. */
 bool ph__hunt_round(ph_hunt *h);
-/* Whether a quarry may spend more in this round. */
+/* What a quarry may still spend in this round, and whether that is anything. */
+int64_t ph__hunt_left(const ph_hunt *h, int64_t quarry);
 bool ph__hunt_live(const ph_hunt *h, int64_t quarry);
 /* Report progress; *go_on = false: the caller cancels, which ends the search (task->stopped) with
  * what was found so far. */
