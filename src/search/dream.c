@@ -559,7 +559,8 @@ static void dream_close(struct dream *d)
 ph_status ph_dream_check(const ph_model *model, const ph_features *features,
                          const ph_dream_options *options, ph_error *err)
 {
-    ph_dream_options o = *options;
+    const ph_dream_options defaults = PH_DREAM_OPTIONS_INIT;
+    ph_dream_options o = options ? *options : defaults;
     struct dream d = {.o = &o};
 
     ph_dream_defaults(&o);
