@@ -33,6 +33,7 @@ static void test_errors(void **state)
     (void)state;
     assert_int_equal(ph__backend_open(&be, "abacus", 1, &err), PH_EINVAL);
     assert_non_null(strstr(err.msg, "backend abacus: this build has cpu, "));
+    assert_non_null(strstr(err.msg, ", ref, ref64"));
     assert_int_equal(ph__backend_open(&be, "cpu", -1, &err), PH_EINVAL);
     assert_string_equal(err.msg, "-1 threads: a number of 1 or more, or 0 for all");
     assert_int_equal(ph__backend_open(&be, "abacus", 1, NULL), PH_EINVAL);

@@ -169,14 +169,14 @@ static ph_status check(const struct making *m, const struct job *j, ph_error *er
 static ph_status add_methods(struct making *m, struct job job, ph_error *err)
 {
     ph_status st = PH_OK;
-    for (int k = 0; k < m->p->n_methods; k++) {
+    for (int k = 0; k < m->p->n_methods && st == PH_OK; k++) {
         job.method = m->p->methods[k];
         job.scans = strcmp(job.method, "scan") == 0;
+        if (!job.scans) st = check(m, &job, err);
         const int seeds = job.scans ? 1 : m->p->n_seeds; /* a scan draws nothing */
         for (int s = 0; s < seeds && st == PH_OK; s++) {
             job.seed = job.scans ? 0 : m->p->seeds[s];
-            if (!job.scans) st = check(m, &job, err);
-            if (st == PH_OK) st = add_job(m, job, err);
+            st = add_job(m, job, err);
         }
     }
     return st;

@@ -14,17 +14,14 @@
 #define ROUND_TRIP "'round_trip', " BOOLEAN("(r.class & 2) <> 0")
 #define SIGN       "'sign', CASE r.sign WHEN 1 THEN '+' WHEN -1 THEN '-' END"
 /* Of a feature: its highest token by its scan; without one, that which its answer's line knows. */
-#define FIRST(scan, line)                                                                          \
-    "ifnull(" scan ", (SELECT json_extract(b.line, '$.best_token." line "') FROM body b "          \
-    "WHERE b.result = r.id AND r.sign = 1))"
+#define KNOWN(what)                                                                                \
+    "(SELECT json_extract(b.line, '$.best_token." #what "') FROM body b "                          \
+    "WHERE b.result = r.id AND r.sign = 1)"
+#define TOKEN  "'token', ifnull(t.text, " KNOWN(token) ")"
+#define HEIGHT "'token_activation', ifnull(l.activation, " KNOWN(activation) ")"
 #define TOP                                                                                        \
-    "'token', " FIRST("t.text",                                                                    \
-                      "token") ", "                                                                \
-                               "'token_activation', " FIRST(                                       \
-                                   "l.activation",                                                 \
-                                   "activation") ", "                                              \
-                                                 "'token_z', round((l.activation - s.mean) / "     \
-                                                 "s.sd, 6), 'mean', s.mean, 'sd', s.sd"
+    TOKEN ", " HEIGHT ", 'token_z', round((l.activation - s.mean) / s.sd, 6), "                    \
+          "'mean', s.mean, 'sd', s.sd"
 #define SUMMARY                                                                                    \
     "FROM feature f JOIN model m ON m.id = f.model "                                               \
     "LEFT JOIN result r ON r.id = f.best LEFT JOIN run u ON u.id = r.run "                         \
