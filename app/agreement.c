@@ -1,18 +1,13 @@
 /* agreement.c — two models on the same features: what each finds, and how far they agree. */
 #include "agreement.h"
 
+#include "output.h"
 #include "stats.h"
 #include "table.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static ph_status no_memory(ph_error *err)
-{
-    *err = (ph_error){PH_ENOMEM, -1, "out of memory"};
-    return PH_ENOMEM;
-}
 
 /* ---- the same shape ---- */
 

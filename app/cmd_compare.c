@@ -1,10 +1,12 @@
 /* cmd_compare.c — phosphene compare: methods side by side, on the same features at the same budget.
  *
- * Runs one dream for every seed, feature, budget and method, each on its own; contest.c counts and
- * scoreboard.c prints.
+ * Runs one dream for every seed, feature, budget and method, each on its own; contest.c counts,
+ * scoreboard.c prints, record.c keeps.
  */
 #include "allow.h"
+#include "output.h"
 #include "progress.h"
+#include "record.h"
 #include "scoreboard.h"
 #include "stats.h"
 
@@ -23,16 +25,18 @@ struct compare_command {
     size_t n_budgets;
     bool curve;
     int64_t seeds, tokens;
+    struct record record;
+    const char *runs;        /* its file */
     struct subject *subject; /* the model at work: */
     ph_run_options run;      /* as all its features want it */
     ph_features **one;       /* (features) each alone … */
     const char **names;      /* … and what it is called */
     struct scoreboard board;
     double beside[MOST]; /* tokens of a method's row besides its steps */
-    double spent, total; /* budgets of the runs that are done, and of all */
+    double spent, total; /* budgets of the runs that were done here, and of all that are to be */
 };
 
-enum { KEY_METHODS = 2000, KEY_BUDGET, KEY_BUDGETS, KEY_CURVE, KEY_SEEDS, KEY_TOKENS };
+enum { KEY_METHODS = 2000, KEY_BUDGET, KEY_BUDGETS, KEY_CURVE, KEY_SEEDS, KEY_TOKENS, KEY_RUNS };
 
 static const struct argp_option options[] = {
     {"methods", KEY_METHODS, "NAME,…", 0, "Which methods (all of dream's)", 0},
@@ -42,6 +46,10 @@ static const struct argp_option options[] = {
     {"curve", KEY_CURVE, NULL, 0, "The same as --budgets N/10,N/3,N with the N of --budget", 0},
     {"seeds", KEY_SEEDS, "N", 0, "Runs of each method, with N seeds from --seed on (5)", 0},
     {"tokens", KEY_TOKENS, "N", 0, "Length of the searched text (5)", 0},
+    {"runs", KEY_RUNS, "FILE", 0,
+     "Add every run to FILE when it is done, and do not run again what FILE has: an interrupted "
+     "comparison goes on, a wider one builds on it",
+     0},
     {0}};
 
 /* ---- options ---- */
@@ -114,6 +122,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_CURVE: c->curve = true; break;
     case KEY_SEEDS: c->seeds = parse_integer(state, "seeds", arg, 1, 10000); break;
     case KEY_TOKENS: c->tokens = parse_integer(state, "tokens", arg, 1, INT64_MAX); break;
+    case KEY_RUNS: c->runs = arg; break;
     case ARGP_KEY_END: settle(c, state); break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -152,7 +161,8 @@ static const struct argp argp = {
     "Examples:\n"
     "  phosphene compare 'block 8 [:, :, 0-4]'\n"
     "  phosphene compare --methods swap,auto --seeds 3 'block 8 [:, :, 0-4]'\n"
-    "  phosphene compare --curve --json 'block 4 [:, :, 0-1]' > out.jsonl\n",
+    "  phosphene compare --curve --json 'block 4 [:, :, 0-1]' > out.jsonl\n"
+    "  phosphene compare --runs overnight.jsonl 'block 8 [:, :, 0-19]'\n",
     children,
     NULL,
     NULL};
@@ -193,12 +203,6 @@ static int on_answer(const ph_dream_result *r, void *payload)
     f->random_mean = r->random_mean;
     f->random_sd = r->random_sd;
     return 0;
-}
-
-static ph_status no_memory(ph_error *err)
-{
-    *err = (ph_error){PH_ENOMEM, -1, "out of memory"};
-    return PH_ENOMEM;
 }
 
 /* *out (text owned) = what the method finds for a feature. */
@@ -339,7 +343,14 @@ static json_t *settings(const struct compare_command *c)
 
 static ph_status begin(struct compare_command *c, ph_error *err)
 {
-    if (c->common.json) return subject_run_line(c->subject, &c->common, settings(c), err);
+    struct subject *s = c->subject;
+    json_t *line = NULL;
+    ph_status st = run_line(&line, s->run, &c->common, s->model, s->context, s->n_context, s->specs,
+                            settings(c), err);
+
+    if (st == PH_OK && c->common.json) emit(json_incref(line));
+    if (st == PH_OK) st = record_begin(&c->record, line, err);
+    if (st != PH_OK || c->common.json) return st;
     if (c->subject->letter[0] > 'A') printf("\n");
     subject_title(c->subject);
     printf(" · %lld tokens", (long long)c->tokens);
@@ -398,30 +409,57 @@ static ph_status run_cell(struct compare_command *c, size_t seed, size_t feature
                           ph_error *err)
 {
     for (size_t m = 0; m < c->n_methods; m++) {
-        const ph_status st = run_one(c, seed, feature, budget, m, err);
-        if (st != PH_OK) return st;
-        c->spent += (double)c->budgets[budget];
+        if (!contest_at(&c->board.contest, seed, feature, budget, m)->done) {
+            ph_status st = run_one(c, seed, feature, budget, m, err);
+            if (st != PH_OK) return st;
+            c->spent += (double)c->budgets[budget];
+            st = record_add(&c->record, scoreboard_line(&c->board, seed, feature, budget, m), err);
+            if (st != PH_OK) return st;
+        }
         progress_clear();
-        if (c->common.json) scoreboard_emit(&c->board, seed, feature, budget, m);
+        if (c->common.json) emit(scoreboard_line(&c->board, seed, feature, budget, m));
     }
     if (!c->common.json && !c->common.quiet)
         scoreboard_cell(&c->board, seed, feature, budget, c->common.verbose);
     return PH_OK;
 }
 
-/* Seed after seed: one that is interrupted has looked at every feature. */
-static ph_status run_cells(struct compare_command *c, ph_error *err)
+/* What the record has of a cell; the rest is to be done. */
+static ph_status recall(struct compare_command *c, size_t seed, size_t feature, size_t budget,
+                        ph_error *err)
+{
+    for (size_t m = 0; m < c->n_methods; m++) {
+        struct outcome *out = contest_at(&c->board.contest, seed, feature, budget, m);
+        const struct run_name name = {c->names[feature], c->methods[m],
+                                      (int64_t)scoreboard_seed(&c->board, seed),
+                                      c->budgets[budget]};
+        const ph_status st = record_find(out, &c->record, &name, err);
+        if (st != PH_OK) return st;
+        if (!out->done) c->total += (double)c->budgets[budget];
+    }
+    return PH_OK;
+}
+
+static ph_status each_cell(struct compare_command *c,
+                           ph_status (*work)(struct compare_command *c, size_t seed, size_t feature,
+                                             size_t budget, ph_error *err),
+                           ph_error *err)
 {
     const struct contest *k = &c->board.contest;
     ph_status st = PH_OK;
 
-    c->spent = c->total = 0;
-    for (size_t b = 0; b < k->budgets; b++)
-        c->total += (double)c->budgets[b] * (double)(k->methods * k->features * k->seeds);
     for (size_t s = 0; s < k->seeds; s++)
         for (size_t f = 0; f < k->features; f++)
-            for (size_t b = 0; st == PH_OK && b < k->budgets; b++) st = run_cell(c, s, f, b, err);
+            for (size_t b = 0; st == PH_OK && b < k->budgets; b++) st = work(c, s, f, b, err);
     return st;
+}
+
+/* Seed after seed: one that is interrupted has looked at every feature. */
+static ph_status run_cells(struct compare_command *c, ph_error *err)
+{
+    c->spent = c->total = 0;
+    const ph_status st = each_cell(c, recall, err);
+    return st == PH_OK ? each_cell(c, run_cell, err) : st;
 }
 
 /* One model. */
@@ -449,6 +487,7 @@ int cmd_compare(int argc, char **argv)
 
     parse_options(&c.common, &argp, argc, argv);
     ph_status st = allow_open(&c.allow, &err);
+    if (st == PH_OK) st = record_open(&c.record, c.runs, &err);
     if (st == PH_OK) st = subjects_open(&all, &c.common, &err);
     for (int i = 0; st == PH_OK && i < all.n; i++) {
         c.subject = &all.at[i];
@@ -456,6 +495,7 @@ int cmd_compare(int argc, char **argv)
     }
     const int status = finish(&c.common, st, &err, all.at[0].specs);
     subjects_close(&all);
+    record_close(&c.record);
     allow_free(&c.allow);
     common_free(&c.common);
     return status;

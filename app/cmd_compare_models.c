@@ -1,6 +1,7 @@
 /* cmd_compare_models.c — phosphene compare-models: the same features in two files of one shape. */
 #include "agreement.h"
 #include "ordinary.h"
+#include "output.h"
 #include "progress.h"
 #include "stats.h"
 #include "table.h"
@@ -92,12 +93,6 @@ static const struct argp argp = {
     children,
     NULL,
     NULL};
-
-static ph_status no_memory(ph_error *err)
-{
-    *err = (ph_error){PH_ENOMEM, -1, "out of memory"};
-    return PH_ENOMEM;
-}
 
 static const ph_feature *feature(const struct compare_models *s, size_t i)
 {

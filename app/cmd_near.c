@@ -1,5 +1,6 @@
 /* cmd_near.c — phosphene near: neighbours of tokens and of found embeddings, and pairs of them. */
 #include "given.h"
+#include "output.h"
 #include "progress.h"
 #include "search.h"
 #include "table.h"
@@ -73,12 +74,6 @@ static const struct argp argp = {
     children,
     NULL,
     NULL};
-
-static ph_status no_memory(ph_error *err)
-{
-    *err = (ph_error){PH_ENOMEM, -1, "out of memory"};
-    return PH_ENOMEM;
-}
 
 /* ---- words to tokens ---- */
 

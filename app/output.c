@@ -61,3 +61,9 @@ ph_status output_error(ph_error *err, const char *path, const char *why)
     snprintf(err->msg, sizeof err->msg, "%s: %s", path, why);
     return PH_EIO;
 }
+
+ph_status no_memory(ph_error *err)
+{
+    *err = (ph_error){PH_ENOMEM, -1, "out of memory"};
+    return PH_ENOMEM;
+}

@@ -1,4 +1,5 @@
-/* output.h — --output FILE: results go to a file in place of stdout, whole or not at all. */
+/* output.h — --output FILE: results go to a file in place of stdout, whole or not at all; and the errors
+ * that commands make themselves. */
 #ifndef OUTPUT_H
 #define OUTPUT_H
 
@@ -16,5 +17,7 @@ bool output_end(const char *path, bool keep);
 void csv_text(const char *text, size_t n);
 /* PH_EIO: "path: why". */
 ph_status output_error(ph_error *err, const char *path, const char *why);
+/* PH_ENOMEM: "out of memory". */
+ph_status no_memory(ph_error *err);
 
 #endif

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static unsigned long long seed_number(const struct scoreboard *b, size_t seed)
+uint64_t scoreboard_seed(const struct scoreboard *b, size_t seed)
 {
     return b->seed + seed;
 }
@@ -30,22 +30,22 @@ static json_t *count_or_null(int64_t n)
     return n ? json_integer((json_int_t)n) : json_null();
 }
 
-void scoreboard_emit(const struct scoreboard *b, size_t seed, size_t feature, size_t budget,
-                     size_t method)
+json_t *scoreboard_line(const struct scoreboard *b, size_t seed, size_t feature, size_t budget,
+                        size_t method)
 {
     const struct outcome *o = outcome_at(b, seed, feature, budget, method);
     const double mean = b->contest.random_mean[feature], sd = b->contest.random_sd[feature];
 
-    emit(json_pack(
+    return json_pack(
         "{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:b, s:b, s:o}",
         "type", "compare", "run", b->run, "feature", b->features[feature], "method",
-        b->methods[method], "seed", (json_int_t)seed_number(b, seed), "budget",
+        b->methods[method], "seed", (json_int_t)scoreboard_seed(b, seed), "budget",
         (json_int_t)b->budgets[budget], "activation", number(o->activation), "z",
         number(sd > 0 ? (o->activation - mean) / sd : (double)NAN), "random_mean", number(mean),
         "token_forwards", (json_int_t)o->forwards, "scan_forwards", (json_int_t)o->scan, "steps",
         count_or_null(o->steps), "restarts", count_or_null(o->restarts), "text",
         utf8(o->text, strlen(o->text)), "round_trip", o->round_trip, "outlier", o->outlier,
-        "seconds", number(o->seconds)));
+        "seconds", number(o->seconds));
 }
 
 static void emit_standing(const struct scoreboard *b, size_t budget, const struct standing *s)
@@ -130,7 +130,7 @@ void scoreboard_cell(const struct scoreboard *b, size_t seed, size_t feature, si
     for (size_t m = 0; m < b->contest.methods; m++)
         best = fmax(best, value(b, feature, outcome_at(b, seed, feature, budget, m)));
     cell(b->features[feature], b->width);
-    printf("%6llu", seed_number(b, seed));
+    printf("%6llu", (unsigned long long)scoreboard_seed(b, seed));
     cell_thousands((double)b->budgets[budget], 12);
     for (size_t m = 0; m < b->contest.methods; m++) {
         const struct outcome *o = outcome_at(b, seed, feature, budget, m);
@@ -201,7 +201,7 @@ static bool print_loss(const struct scoreboard *b, size_t seed, size_t feature, 
         if (v <= own) continue;
         if (!between)
             printf("%s lost  %s, seed %llu, budget %s: %.2f against ", b->methods[b->rival],
-                   b->features[feature], seed_number(b, seed),
+                   b->features[feature], (unsigned long long)scoreboard_seed(b, seed),
                    thousands(text, (double)b->budgets[budget]), c->sign * own);
         printf("%s%s %.2f", between ? between : "", b->methods[m], c->sign * v);
         between = ", ";

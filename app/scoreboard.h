@@ -20,8 +20,11 @@ void scoreboard_head(const struct scoreboard *b);
 /* What every method reached in a cell that counts; with their texts. */
 void scoreboard_cell(const struct scoreboard *b, size_t seed, size_t feature, size_t budget,
                      bool texts);
-void scoreboard_emit(const struct scoreboard *b, size_t seed, size_t feature, size_t budget,
-                     size_t method);
+/* A run's line, owned by the caller. */
+json_t *scoreboard_line(const struct scoreboard *b, size_t seed, size_t feature, size_t budget,
+                        size_t method);
+/* The number of a seed as options and lines have it. */
+uint64_t scoreboard_seed(const struct scoreboard *b, size_t seed);
 /* How the methods stand, from the cells that count. false: no memory. */
 bool scoreboard_conclude(const struct scoreboard *b, bool json);
 

@@ -677,6 +677,47 @@ def test_compare():
 
 # ---- errors ----
 
+
+def test_compare_runs():
+    """A comparison that is kept: stopped anywhere, it goes on to the same end; what is there is not run again."""
+    spec, kept = "block 2 [:, :, 0-1]", os.path.join(tempfile.mkdtemp(dir=WORK), "runs.jsonl")
+    args = ["compare", spec, "--methods", "auto,swap,greedy,pez", "--budget", "300", "--seeds", "2", "--json"]
+    _, plain, _ = run(*args)
+    code, first, err = run(*args, "--runs", kept)
+    check(code == 0 and strip_times(first) == strip_times(plain), f"compare --runs: {code} {err}")
+    with open(kept) as f:
+        whole = f.read()
+    check([r["type"] for r in lines(whole)] == ["run"] + 16 * ["compare"], "compare --runs: what the file has")
+    code, again, err = run(*args, "--runs", kept)
+    check(again == first, f"compare --runs: nothing is run again, times and all: {err}")
+    rows = whole.splitlines(keepends=True)
+    for n, torn in ((0, 1), (1, 30), (6, 1), (6, len(rows[6]) - 1), (16, 40), (17, 0)):
+        with open(kept, "w") as f:
+            f.write("".join(rows[:n]) + (rows[n][:torn] if torn else ""))
+        code, again, err = run(*args, "--runs", kept)
+        check(code == 0 and strip_times(again) == strip_times(plain), f"compare --runs, {n} lines and {torn} bytes: {code} {err}")
+        done = [x for x in lines(first) if x["type"] == "compare"][: max(n - 1, 0)]
+        check([x for x in lines(again) if x["type"] == "compare"][: len(done)] == done, f"compare --runs, {n} lines: kept")
+        with open(kept) as f:
+            check(sum(r["type"] == "compare" for r in lines(f.read())) == 16, f"compare --runs, {n} lines and {torn} bytes: completed")
+    wider = args[:]
+    wider[wider.index("--seeds") + 1] = "3"
+    code, out, err = run(*wider, "--runs", kept)
+    cells = [r for r in lines(out) if r["type"] == "compare"]
+    check(code == 0 and len(cells) == 24 and cells[:16] == [{**r, "run": cells[0]["run"]} for r in lines(again) if r["type"] == "compare"],
+          f"compare --runs: a wider one builds on it: {err}")
+    code, out, err = run(*args, "--runs", kept, "--tokens", "2")
+    check(code == 0 and all(len(r["text"].encode()) and r["token_forwards"] for r in lines(out) if r["type"] == "compare") and
+          not {r["text"] for r in lines(out) if r["type"] == "compare"} & {r["text"] for r in cells}, "compare --runs: other settings")
+    with open(kept) as f:
+        check(len(lines(f.read())) > 24 + 16, "compare --runs: … are runs of their own")
+    with open(kept, "w") as f:
+        f.write(rows[0] + "some text\n" + rows[1])
+    expect_error(1, "runs.jsonl: line 2: ", *args, "--runs", kept)
+    with open(kept) as f:
+        check(f.read() == rows[0] + "some text\n" + rows[1], "compare --runs: a file that is none is left alone")
+    expect_error(1, "runs.jsonl: Not a directory", *args, "--runs", kept + "/runs.jsonl")
+
 def test_errors():
     expect_error(2, "feature 9999: block 1 of this model has 0 to 59", "dream", "block 1 [:, :, 9999]")
     expect_error(2, "block 3", "dream", "block 3 [:, :, 1]")
@@ -967,5 +1008,5 @@ def test_interrupt():
 
 
 run_tests(test_dream, test_dream_options, test_methods, test_fluent, test_constraints, test_hidden, test_near, test_effect,
-          test_recover, test_compare, test_bench, test_plans, test_others,
+          test_recover, test_compare, test_compare_runs, test_bench, test_plans, test_others,
           test_errors, test_files, test_folders, test_bf16, test_older, test_cache, test_interrupt)

@@ -6,6 +6,8 @@
  */
 #include "book.h"
 
+#include "output.h"
+
 #include <errno.h>
 #include <glob.h>
 #include <math.h>
@@ -26,12 +28,6 @@ void book_owner(char out[160], bool mpi)
 static bool is_mpi(const char *owner)
 {
     return strncmp(owner, MPI_OWNER, strlen(MPI_OWNER)) == 0;
-}
-
-static ph_status no_memory(ph_error *err)
-{
-    *err = (ph_error){PH_ENOMEM, -1, "out of memory"};
-    return PH_ENOMEM;
 }
 
 /* ---- shards: STORE.rank-N ---- */

@@ -5,6 +5,7 @@
 #include "units.h"
 
 #include "emit.h"
+#include "output.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,12 +19,6 @@ struct making {
     int32_t *context;
     size_t n_context;
 };
-
-static ph_status no_memory(ph_error *err)
-{
-    *err = (ph_error){PH_ENOMEM, -1, "out of memory"};
-    return PH_ENOMEM;
-}
 
 void job_dreams(struct dreaming *out, const struct plan *p, const struct job *j)
 {
