@@ -64,8 +64,9 @@ static const struct argp argp = {
     "[peak|bandwidth|descent|scan|swap|load]",
     "How fast this machine is, and what share of that our work reaches: its best dense float32 "
     "product and its best reading of memory, then steps of descent (warm, and with flushed "
-    "caches), a piece of the scan of the whole vocabulary, candidates of a search by swapping "
-    "tokens, and opening the model up to the first step. Medians of several repeats; ± is half "
+    "caches), a piece of the scan of the whole vocabulary, when its lists have filled, candidates "
+    "of a search by swapping tokens, and opening the model up to the first step. Medians of "
+    "several repeats; ± is half "
     "the distance of the quartiles. -v: where the time of each goes. Run it on an idle machine."
     "\v"
     "\"of the limit\" is the larger of both shares: what the tighter of peak and bandwidth allows, "

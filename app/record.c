@@ -61,16 +61,17 @@ static int64_t count_in(const json_t *line, const char *name)
 /* A line of the file; sames: {"id of a run line":"what its runs have in common"}. */
 static bool take(struct record *r, json_t *sames, json_t *line)
 {
-    const bool begins = strcmp(string_in(line, "type"), "run") == 0;
+    const char *type = string_in(line, "type");
+    const bool begins = strcmp(type, "run") == 0, ran = strcmp(type, "compare") == 0;
     const char *id = string_in(line, begins ? "id" : "run");
     const char *same = json_string_value(json_object_get(sames, id));
     char *text = NULL;
-    bool ok = true;
+    bool ok = begins || ran || strcmp(type, "compare_summary") == 0;
 
     if (begins) {
         text = same_of(line);
         ok = text && json_object_set_new(sames, id, json_string(text)) == 0;
-    } else if (same && strcmp(string_in(line, "type"), "compare") == 0) {
+    } else if (same && ran) {
         text =
             key_of(same, &(struct run_name){string_in(line, "feature"), string_in(line, "method"),
                                             count_in(line, "seed"), count_in(line, "budget")});
@@ -78,6 +79,15 @@ static bool take(struct record *r, json_t *sames, json_t *line)
     }
     free(text);
     return ok;
+}
+
+/* Cut off a last line without end, if it begins as ours do. */
+static ph_status cut(const struct record *r, const char *text, size_t n, off_t whole, ph_error *err)
+{
+    static const char ours[] = "{\"type\":\"";
+    if (strncmp(text, ours, n < strlen(ours) ? n : strlen(ours)) != 0)
+        return output_error(err, r->path, "its last line is not a run of compare");
+    return ftruncate(r->fd, whole) == 0 ? PH_OK : fail(err, r);
 }
 
 static ph_status read_lines(struct record *r, FILE *f, json_t *sames, ph_error *err)
@@ -91,7 +101,7 @@ static ph_status read_lines(struct record *r, FILE *f, json_t *sames, ph_error *
     for (int at = 1; st == PH_OK && (n = getline(&text, &room, f)) > 0; at++) {
         json_error_t bad;
         if (text[n - 1] != '\n') {
-            if (ftruncate(r->fd, whole) != 0) st = fail(err, r);
+            st = cut(r, text, (size_t)n, whole, err);
             break;
         }
         json_t *line = json_loadb(text, (size_t)n, 0, &bad);

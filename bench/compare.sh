@@ -2,8 +2,9 @@
 # compare.sh TOOL [-o FILE] [OPTION… SPEC…] — bench/COMPARE.md: the methods of dream side by side.
 #
 # Without options and specs: every method on 20 features of the default model at the budget of issue 5,
-# five seeds. The features are of 20 blocks out of 30, feature 137 × block modulo 576: chosen by this
-# rule, not by what was found.
+# five seeds: a day and more, whose runs are kept in bench/compare.jsonl; stopped, it goes on from there. The
+# features are of 20 blocks out of 30, feature 137 × block modulo 576: chosen by this rule, not by what
+# was found.
 set -eu
 tool=$1
 shift
@@ -13,7 +14,7 @@ if [ "${1:-}" = -o ]; then
   shift 2
 fi
 if [ $# -eq 0 ]; then
-  set -- --budget 300000
+  set -- --budget 300000 --runs bench/compare.jsonl
   for block in 1 2 4 5 7 8 10 11 13 14 16 17 19 20 22 23 25 27 29 30; do
     set -- "$@" "block $block [:, :, $((block * 137 % 576))]"
   done

@@ -711,11 +711,13 @@ def test_compare_runs():
           not {r["text"] for r in lines(out) if r["type"] == "compare"} & {r["text"] for r in cells}, "compare --runs: other settings")
     with open(kept) as f:
         check(len(lines(f.read())) > 24 + 16, "compare --runs: … are runs of their own")
-    with open(kept, "w") as f:
-        f.write(rows[0] + "some text\n" + rows[1])
-    expect_error(1, "runs.jsonl: line 2: ", *args, "--runs", kept)
-    with open(kept) as f:
-        check(f.read() == rows[0] + "some text\n" + rows[1], "compare --runs: a file that is none is left alone")
+    for other, why in ((rows[0] + "some text\n" + rows[1], "line 2: "), ("my notes", "its last line is not"),
+                       ('{"type":"dream"}\n', "line 1: not a run of compare"), (rows[0] + "[1]", "its last line is not")):
+        with open(kept, "w") as f:
+            f.write(other)
+        expect_error(1, "runs.jsonl: " + why, *args, "--runs", kept)
+        with open(kept) as f:
+            check(f.read() == other, "compare --runs: a file that is none is left alone")
     expect_error(1, "runs.jsonl: Not a directory", *args, "--runs", kept + "/runs.jsonl")
 
 def test_errors():

@@ -217,7 +217,8 @@ def main():
     args.turns, args.compile = (2, False) if args.quick else (args.turns, args.compile)
     load = os.getloadavg()[0]
     ph, shape = Phosphene(args), ("8", "1,32") if args.quick else ("1,8,30", "1,8,32,128")
-    found = ph.bench("--block", shape[0], "--rows", shape[1], "-v")
+    found = [r for r in ph.bench("--block", shape[0], "--rows", shape[1], "-v") if r.get("work") != "load"]
+    found += ph.bench("load", "--block", shape[0], "--rows", str(LOAD_ROWS))[1:]
     lm = oracle.load(args.model)
     with tempfile.TemporaryDirectory() as folder:
         done = list(pairs(ph, lm, args, folder))
