@@ -1,10 +1,12 @@
 /* auto.c — the default search: several lines of texts, each improved by variants of itself.
  *
- * Repeated tokens, pieces of ordinary text, short descents and a beam (opening.c) lead. In every step each feature takes up one
- * of its lines, proposes variants of its text from several sources, and moves to the best of
- * them if that is better. A line that no longer improves begins anew, mostly from a disturbed copy
- * of one of the best texts (iterated local search: Lourenço, Martin & Stützle 2003). How much a
- * source proposes follows from what its variants were worth, per token sent forward.
+ * Repeated tokens, pieces of ordinary text, short descents and a beam (opening.c) lead. In every step
+ * each feature takes up one of its lines, proposes variants of its text from several sources, and moves
+ * to the best of them if that is better. A line that no longer improves begins anew, mostly from a
+ * disturbed copy of one of the best texts (iterated local search: Lourenço, Martin & Stützle 2003). How
+ * much a source proposes follows from what its variants were worth, per token sent forward. In one step
+ * of four another line walks as in swap.c: to the best of swaps that the gradient proposes, better or
+ * not; what it finds that is better than all lines goes on in the worst of them.
  */
 #include "base/clock.h"
 #include "base/mem.h"
@@ -111,6 +113,13 @@ static void cross(ph_find *f, const ph_find *other, ph_rng *r)
     memcpy(f->ids + from, other->ids + from, (size_t)(to - from) * sizeof *f->ids);
 }
 
+/* Any of the tokens that the gradient proposes, anywhere. */
+static void swap(ph_find *f, const struct climb *c, const struct line *l, ph_rng *r)
+{
+    const int32_t pos = below(r, f->n);
+    f->ids[pos] = l->top[pos * c->top + below(r, c->top)];
+}
+
 static void vary(ph_find *f, const struct climb *c, const struct climber *k, ph_quarry *q,
                  enum source source)
 {
@@ -140,6 +149,11 @@ static void vary(ph_find *f, const struct climb *c, const struct climber *k, ph_
 
 /* ---- proposals ---- */
 
+static bool walks(const struct climber *k)
+{
+    return k->line == &k->lines[WALKER];
+}
+
 static enum source choose(const struct climber *k, ph_rng *r)
 {
     double weights[SOURCES], sum = 0, at;
@@ -165,8 +179,11 @@ static ph_status vary_line(struct climb *c, int64_t i, ph_error *err)
     for (int32_t tries = 0; made < WIDTH && left > 0 && tries < 8 * WIDTH; tries++) {
         ph_proposal p = {.quarry = i, .parent = i * BEAMS, .keep = -1, .find = k->line->at};
         bool taken;
-        p.source = (int32_t)choose(k, &q->rng);
-        vary(&p.find, c, k, q, (enum source)p.source);
+        p.source = walks(k) ? -1 : (int32_t)choose(k, &q->rng);
+        if (walks(k))
+            swap(&p.find, c, k->line, &q->rng);
+        else
+            vary(&p.find, c, k, q, (enum source)p.source);
         p.same = ph__hunt_same(&p.find, &k->line->at);
         PH_TRY(ph__hunt_propose(&taken, &c->hunt, &p, err));
         made += taken;
@@ -241,7 +258,7 @@ static ph_status find_slopes(struct climb *c, const bool *live, ph_error *err)
         PH_GO(ph__hints_top(c->hunt.hints, l->top, c->top, c->gradients + i * size, l->at.n, err));
         PH_GO(ph_model_embed(c->task->job->model, rows, l->at.ids, (size_t)l->at.n, err));
         PH_GO(ph__hints_top(c->hunt.hints, l->near, c->near, rows, l->at.n, err));
-        PH_GO(ask_model(c, i, err));
+        if (!walks(&c->climbers[i])) PH_GO(ask_model(c, i, err));
         l->sloped = true;
     }
 done:
@@ -262,13 +279,14 @@ static ph_status keep_parents(struct climb *c, const bool *live, ph_error *err)
     return ph__hunt_run(&c->hunt, err);
 }
 
-/* The line that a feature takes up: the best one half of the time. */
+/* The line that a feature takes up: of those that climb the best one half of the time. */
 static struct line *choose_line(struct climb *c, int64_t i)
 {
     struct climber *k = &c->climbers[i];
     ph_rng *r = &c->hunt.quarries[i].rng;
     struct line *best = NULL;
-    for (int j = 0; j < LINES; j++) {
+    if (k->taken == k->n_leads && below(r, 4) == 0) return &k->lines[WALKER];
+    for (int j = 0; j < WALKER; j++) {
         struct line *l = &k->lines[j];
         if (!l->begun && k->taken < k->n_leads)
             *l = (struct line){.at = k->leads[k->taken++],
@@ -279,20 +297,39 @@ static struct line *choose_line(struct climb *c, int64_t i)
         if (!l->begun) return l;
         if (!best || ph__find_better(&c->hunt, &l->at, &best->at)) best = l;
     }
-    return below(r, 2) ? best : &k->lines[below(r, LINES)];
+    return below(r, 2) ? best : &k->lines[below(r, WALKER)];
+}
+
+/* Before its variants are looked at: what is kept of a line that climbs is forgotten of one that walks. */
+static void expect(struct climber *k)
+{
+    for (int s = 0; s < SOURCES; s++) {
+        k->won[s] *= 0.97;
+        k->cost[s] *= 0.97;
+    }
+    k->line->stale++;
+    if (walks(k)) k->line->at.score = (double)NAN;
+}
+
+/* The worst of the lines that climb goes on from a text that is better than all of theirs. */
+static void hand_over(const struct climb *c, struct climber *k, const ph_find *f)
+{
+    struct line *worst = &k->lines[0];
+    for (int j = 0; j < WALKER; j++) {
+        struct line *l = &k->lines[j];
+        if (!l->begun || !ph__find_better(&c->hunt, f, &l->at)) return;
+        if (ph__find_better(&c->hunt, &worst->at, &l->at)) worst = l;
+    }
+    worst->at = *f;
+    worst->stale = 0;
+    worst->sloped = false;
 }
 
 /* Move lines to the best of their variants. */
 static void settle(struct climb *c, const bool *live)
 {
-    for (int64_t i = 0; i < c->hunt.count; i++) {
-        struct climber *k = &c->climbers[i];
-        for (int s = 0; s < SOURCES && live[i]; s++) {
-            k->won[s] *= 0.97;
-            k->cost[s] *= 0.97;
-        }
-        if (live[i]) k->line->stale++;
-    }
+    for (int64_t i = 0; i < c->hunt.count; i++)
+        if (live[i]) expect(&c->climbers[i]);
     for (size_t j = 0; j < c->hunt.n; j++) {
         const ph_proposal *p = &c->hunt.list[j];
         struct climber *k = &c->climbers[p->quarry];
@@ -306,8 +343,14 @@ static void settle(struct climb *c, const bool *live)
         l->begun = true;
         l->sloped = false;
     }
-    for (int64_t i = 0; i < c->hunt.count; i++)
-        if (live[i] && c->climbers[i].line->stale >= STALE) c->climbers[i].line->begun = false;
+    for (int64_t i = 0; i < c->hunt.count; i++) {
+        struct climber *k = &c->climbers[i];
+        if (!live[i]) continue;
+        if (k->line->stale >= STALE || (walks(k) && isnan(k->line->at.score)))
+            k->line->begun = false;
+        else if (walks(k))
+            hand_over(c, k, &k->line->at);
+    }
 }
 
 static ph_status step(struct climb *c, bool *live, ph_error *err)

@@ -10,7 +10,7 @@
 #include "search/column.h"
 #include "search/job.h"
 
-enum { PH_CENSUS_BATCH = 768 /* tokens: products long enough to read the weights beside them */ };
+enum { PH_CENSUS_BATCH = 256 /* tokens: what a batch computes stays in the second cache */ };
 
 typedef struct ph_census_plan {
     const char *name;   /* stage of the progress, part of the cache's key */

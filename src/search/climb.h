@@ -6,7 +6,8 @@
 #include "search/hunt.h"
 
 enum {
-    LINES = 3,            /* of a feature */
+    LINES = 4,            /* of a feature: */
+    WALKER = LINES - 1,   /* all but this one climb */
     WIDTH = 128,          /* variants of a step */
     BEGINNINGS = 16,      /* texts of which a line begins with the best */
     STALE = 8,            /* steps without success after which a line begins anew */
