@@ -76,7 +76,7 @@ static ph_status scan_half(double *seconds, const ph_model *model, const int32_t
 ph_status ph__bench_scan(ph_bencher *b, ph_error *err)
 {
     const ph_arch *a = &b->model->arch;
-    const int64_t most = (int64_t)4 * PH_CENSUS_BATCH * b->model->backend->threads;
+    const int64_t most = (int64_t)12 * PH_CENSUS_BATCH * b->model->backend->threads;
     const bool whole = a->V < most;
     const int64_t n = whole ? a->V : most;
     const int repeats = ph__bench_repeats(b, 3);
