@@ -343,14 +343,15 @@ static json_t *settings(const struct compare_command *c)
 
 static ph_status begin(struct compare_command *c, ph_error *err)
 {
-    struct subject *s = c->subject;
-    json_t *line = NULL;
-    ph_status st = run_line(&line, s->run, &c->common, s->model, s->context, s->n_context, s->specs,
-                            settings(c), err);
-
-    if (st == PH_OK && c->common.json) emit(json_incref(line));
-    if (st == PH_OK) st = record_begin(&c->record, line, err);
-    if (st != PH_OK || c->common.json) return st;
+    if (c->common.json || c->runs) {
+        struct subject *s = c->subject;
+        json_t *line = NULL;
+        ph_status st = run_line(&line, s->run, &c->common, s->model, s->context, s->n_context,
+                                s->specs, settings(c), err);
+        if (st == PH_OK && c->common.json) emit(json_incref(line));
+        if (st == PH_OK) st = record_begin(&c->record, line, err);
+        if (st != PH_OK || c->common.json) return st;
+    }
     if (c->subject->letter[0] > 'A') printf("\n");
     subject_title(c->subject);
     printf(" · %lld tokens", (long long)c->tokens);
