@@ -675,9 +675,6 @@ def test_compare():
     expect_error(1, "nowhere.txt", "compare", spec, "--allow", "nowhere.txt")
 
 
-# ---- errors ----
-
-
 def test_compare_runs():
     """A comparison that is kept: stopped anywhere, it goes on to the same end; what is there is not run again."""
     spec, kept = "block 2 [:, :, 0-1]", os.path.join(tempfile.mkdtemp(dir=WORK), "runs.jsonl")
@@ -719,6 +716,9 @@ def test_compare_runs():
         with open(kept) as f:
             check(f.read() == other, "compare --runs: a file that is none is left alone")
     expect_error(1, "runs.jsonl: Not a directory", *args, "--runs", kept + "/runs.jsonl")
+
+
+# ---- errors ----
 
 def test_errors():
     expect_error(2, "feature 9999: block 1 of this model has 0 to 59", "dream", "block 1 [:, :, 9999]")

@@ -300,7 +300,8 @@ static struct line *choose_line(struct climb *c, int64_t i)
     return below(r, 2) ? best : &k->lines[below(r, WALKER)];
 }
 
-/* Before its variants are looked at: what is kept of a line that climbs is forgotten of one that walks. */
+/* Before the variants are looked at: what sources won fades, and a line that walks forgets its value, so
+ * that the best of its variants is better. */
 static void expect(struct climber *k)
 {
     for (int s = 0; s < SOURCES; s++) {
