@@ -19,8 +19,7 @@ static void pack_piece(float *to, const float *piece, const ph_matrix *M, int64_
     }
 }
 
-static void matmul_fed(float *y, bool add, const float *x, const ph_matrix *M, int64_t N,
-                       ph_stream *s)
+static void matmul_fed(struct place t, const float *x, const ph_matrix *M, int64_t N, ph_stream *s)
 {
     const int64_t K = M->K, J = M->J;
 #pragma omp parallel for num_threads(s->threads) schedule(dynamic)
@@ -33,9 +32,12 @@ static void matmul_fed(float *y, bool add, const float *x, const ph_matrix *M, i
             ph__feed_piece(piece, M, k, depth, j, columns);
             pack_piece(packed, piece, M, depth, columns);
             for (int64_t n = 0; n < N; n += ROWS)
-                for (int64_t p = 0; p < columns; p += PANEL)
-                    tiles(y + n * J + j + p, J, add || k, x + n * K + k, K, packed + p * depth,
-                          depth, columns - p, N - n < ROWS ? N - n : ROWS, NULL);
+                for (int64_t p = 0; p < columns; p += PANEL) {
+                    struct place part = at_column(at_row(t, n), j + p);
+                    part.add = t.add || k;
+                    tiles(part, x + n * K + k, K, packed + p * depth, depth, columns - p,
+                          N - n < ROWS ? N - n : ROWS, NULL);
+                }
         }
     }
 }

@@ -196,3 +196,19 @@ ph_status ph__host_open(ph_backend **out, const char *name, size_t element, int 
     *out = be;
     return PH_OK;
 }
+
+/* ---- operations in two steps ---- */
+
+void ph__matmul_add(ph_real *y, const ph_real *z, const ph_real *x, const ph_matrix *M, int64_t N,
+                    ph_stream *s)
+{
+    s->be->ops.matmul(y, 0, x, M, N, s);
+    s->be->ops.add_fwd(y, z, y, N * M->J, s);
+}
+
+void ph__matmul_gated(ph_real *h, ph_real *room, const ph_real *x, const ph_matrix *M,
+                      ph_act_kind kind, int64_t N, ph_stream *s)
+{
+    s->be->ops.matmul(room, 0, x, M, N, s);
+    s->be->ops.gated_fwd(h, room, kind, N, M->J / 2, s);
+}

@@ -50,6 +50,12 @@ ph_status ph__stream_pieces(ph_stream *s, ph_error *err);
 void ph__feed_piece(float *dst, const ph_matrix *M, int64_t k, int64_t depth, int64_t j,
                     int64_t columns);
 
+/* matmul_add and matmul_gated in two steps, for any backend. */
+void ph__matmul_add(ph_real *y, const ph_real *z, const ph_real *x, const ph_matrix *M, int64_t N,
+                    ph_stream *s);
+void ph__matmul_gated(ph_real *h, ph_real *room, const ph_real *x, const ph_matrix *M,
+                      ph_act_kind kind, int64_t N, ph_stream *s);
+
 ph_status ph__ref_open(ph_backend **out, int threads, ph_error *err);
 ph_status ph__ref64_open(ph_backend **out, int threads, ph_error *err);
 /* The operations of cpu_template.h, compiled for one instruction set. */

@@ -98,6 +98,19 @@ struct ph_ops {
     void (*matmul)(ph_real *y, float beta, const ph_real *x, const ph_matrix *M, int64_t N,
                    ph_stream *s);
 
+    /* matmul_add: the end of a branch, y = z + x M
+     *   y, z (N,J), x (N,K); y aliases neither. The bits of matmul and add_fwd, in one pass over y.
+     */
+    void (*matmul_add)(ph_real *y, const ph_real *z, const ph_real *x, const ph_matrix *M,
+                       int64_t N, ph_stream *s);
+
+    /* matmul_gated: h (N,F) = gated of x M, x (N,K), M (K,2F)
+     *   The bits of matmul and gated_fwd. room (N,2F) holds nothing of use afterwards: the product
+     *   need not go through memory. h, room and x are apart.
+     */
+    void (*matmul_gated)(ph_real *h, ph_real *room, const ph_real *x, const ph_matrix *M,
+                         ph_act_kind kind, int64_t N, ph_stream *s);
+
     /* rope, in place
      *   each pair (a,b) of head h of token t turns by the angle of position p = first + t:
      *     a' = a cos - b sin      b' = a sin + b cos

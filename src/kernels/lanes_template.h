@@ -36,6 +36,23 @@ static void lanes_load(double *sum, double *squares, float *least, float *most, 
     memcpy(most, high, sizeof high);
 }
 
+static int64_t lanes_beyond(int32_t *rows, const float *x, const float *low, const float *high,
+                            int64_t n, int64_t ld)
+{
+    int64_t found = 0;
+    for (int64_t i = 0; i < n; i++, x += ld) {
+        vi out = {0};
+        UNROLL for (int v = 0; v < WHOLES; v++)
+        {
+            const vf f = get(x + v * W, W);
+            out |= (f < get(low + v * W, W)) | (f > get(high + v * W, W));
+        }
+        rows[found] = (int32_t)i;
+        found += any(out);
+    }
+    return found;
+}
+
 /* Row by row, so that one column's increments do not wait for each other. */
 static void lanes_count(uint32_t *bins, const float *x, const float *low, const float *step,
                         int64_t n, int64_t ld)

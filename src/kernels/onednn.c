@@ -420,6 +420,8 @@ ph_status ph__onednn_open(ph_backend **out, int threads, ph_error *err)
     be->base.name = "onednn";
     be->fed = cpu->ops.matmul;
     be->base.ops.matmul = matmul_onednn;
+    be->base.ops.matmul_add = ph__matmul_add;
+    be->base.ops.matmul_gated = ph__matmul_gated;
     be->base.matrix_new = matrix_new_onednn;
     be->base.matrix_close = onednn_matrix_close;
     be->base.stream_new = onednn_stream_new;

@@ -34,16 +34,40 @@ struct ahead {
 #define PLAIN
 #endif
 
-/* y (rows,PANEL) = sum over k of x (rows,K) and panel (K,PANEL), on top of y if `add` */
-static inline __attribute__((always_inline, PLAIN)) void tile(float *y, int64_t ldy, bool add,
-                                                              const float *x, int64_t ldx,
-                                                              const float *panel, int64_t K,
-                                                              struct ahead a, const int rows)
+/* Where a product goes: rows ld apart, on top of what is there if `add`. Behind the sum comes z, with
+ * rows ld apart too, where that is not NULL. */
+struct place {
+    float *y;
+    const float *z;
+    int64_t ld;
+    bool add;
+};
+
+static inline struct place at_row(struct place t, int64_t n)
+{
+    t.y += n * t.ld;
+    if (t.z) t.z += n * t.ld;
+    return t;
+}
+
+static inline struct place at_column(struct place t, int64_t j)
+{
+    t.y += j;
+    if (t.z) t.z += j;
+    return t;
+}
+
+/* y (rows,PANEL) = sum over k of x (rows,K) and panel (K,PANEL) */
+static inline __attribute__((always_inline, PLAIN)) void tile(struct place t, const float *x,
+                                                              int64_t ldx, const float *panel,
+                                                              int64_t K, struct ahead a,
+                                                              const int rows)
 {
     vf sum[ROWS][VECTORS] = {{{0}}};
     UNROLL for (int r = 0; r < rows; r++)
     {
-        UNROLL for (int v = 0; v < VECTORS; v++) if (add) sum[r][v] = get(y + r * ldy + v * W, W);
+        UNROLL for (int v = 0; v < VECTORS; v++) if (t.add) sum[r][v] =
+            get(t.y + r * t.ld + v * W, W);
     }
     for (int64_t k = 0; k < K; k++) {
         vf m[VECTORS];
@@ -56,28 +80,32 @@ static inline __attribute__((always_inline, PLAIN)) void tile(float *y, int64_t 
     }
     UNROLL for (int r = 0; r < rows; r++)
     {
-        UNROLL for (int v = 0; v < VECTORS; v++) put(y + r * ldy + v * W, sum[r][v], W);
+        UNROLL for (int v = 0; v < VECTORS; v++)
+        {
+            if (t.z) sum[r][v] += get(t.z + r * t.ld + v * W, W);
+            put(t.y + r * t.ld + v * W, sum[r][v], W);
+        }
     }
 }
 
 /* A tile of 1 to ROWS rows. */
-static __attribute__((PLAIN)) void some_rows(float *y, int64_t ldy, bool add, const float *x,
-                                             int64_t ldx, const float *panel, int64_t K,
-                                             struct ahead a, int64_t rows)
+static __attribute__((PLAIN)) void some_rows(struct place t, const float *x, int64_t ldx,
+                                             const float *panel, int64_t K, struct ahead a,
+                                             int64_t rows)
 {
     switch (rows) {
-    case 1: tile(y, ldy, add, x, ldx, panel, K, a, 1); break;
-    case 2: tile(y, ldy, add, x, ldx, panel, K, a, 2); break;
-    case 3: tile(y, ldy, add, x, ldx, panel, K, a, 3); break;
+    case 1: tile(t, x, ldx, panel, K, a, 1); break;
+    case 2: tile(t, x, ldx, panel, K, a, 2); break;
+    case 3: tile(t, x, ldx, panel, K, a, 3); break;
 #if ROWS > 4
-    case 4: tile(y, ldy, add, x, ldx, panel, K, a, 4); break;
-    case 5: tile(y, ldy, add, x, ldx, panel, K, a, 5); break;
+    case 4: tile(t, x, ldx, panel, K, a, 4); break;
+    case 5: tile(t, x, ldx, panel, K, a, 5); break;
 #endif
 #if ROWS > 6
-    case 6: tile(y, ldy, add, x, ldx, panel, K, a, 6); break;
-    case 7: tile(y, ldy, add, x, ldx, panel, K, a, 7); break;
+    case 6: tile(t, x, ldx, panel, K, a, 6); break;
+    case 7: tile(t, x, ldx, panel, K, a, 7); break;
 #endif
-    default: tile(y, ldy, add, x, ldx, panel, K, a, ROWS);
+    default: tile(t, x, ldx, panel, K, a, ROWS);
     }
 }
 
@@ -88,28 +116,29 @@ static void copy_rows(float *to, int64_t ldt, const float *from, int64_t ldf, in
 }
 
 /* The same of the last panel, which has fewer columns: beside y. */
-static void edge_rows(float *y, int64_t ldy, bool add, const float *x, int64_t ldx,
-                      const float *panel, int64_t K, struct ahead a, int64_t rows, int64_t wide)
+static void edge_rows(struct place t, const float *x, int64_t ldx, const float *panel, int64_t K,
+                      struct ahead a, int64_t rows, int64_t wide)
 {
-    float edge[ROWS * PANEL] = {0};
-    if (add) copy_rows(edge, PANEL, y, ldy, rows, wide);
-    some_rows(edge, PANEL, add, x, ldx, panel, K, a, rows);
-    copy_rows(y, ldy, edge, PANEL, rows, wide);
+    float edge[ROWS * PANEL] = {0}, behind[ROWS * PANEL] = {0};
+    if (t.add) copy_rows(edge, PANEL, t.y, t.ld, rows, wide);
+    if (t.z) copy_rows(behind, PANEL, t.z, t.ld, rows, wide);
+    some_rows((struct place){edge, t.z ? behind : NULL, PANEL, t.add}, x, ldx, panel, K, a, rows);
+    copy_rows(t.y, t.ld, edge, PANEL, rows, wide);
 }
 
 /* Any number of rows past one part of a panel. K: of k in this part; wide: columns from the panel's
  * first to the last of all; next: what is used after it, to be fetched beside it, or NULL. */
-static void tiles(float *y, int64_t ldy, bool add, const float *x, int64_t ldx, const float *panel,
-                  int64_t K, int64_t wide, int64_t rows, const float *next)
+static void tiles(struct place t, const float *x, int64_t ldx, const float *panel, int64_t K,
+                  int64_t wide, int64_t rows, const float *next)
 {
     const int64_t n = (rows + ROWS - 1) / ROWS, lines = K * PANEL / LINE;
     struct ahead a = {next ? next : panel, next ? PANEL / LINE * 256 / n : 0};
-    for (; rows > 0; rows -= ROWS, y += ROWS * ldy, x += ROWS * ldx) {
+    for (; rows > 0; rows -= ROWS, t = at_row(t, ROWS), x += ROWS * ldx) {
         const int64_t at_once = rows < ROWS ? rows : ROWS;
         if (wide < PANEL)
-            edge_rows(y, ldy, add, x, ldx, panel, K, a, at_once, wide);
+            edge_rows(t, x, ldx, panel, K, a, at_once, wide);
         else
-            some_rows(y, ldy, add, x, ldx, panel, K, a, at_once);
+            some_rows(t, x, ldx, panel, K, a, at_once);
         if (next) a.from += lines / n * LINE;
     }
 }
@@ -131,46 +160,81 @@ static int64_t rows_at_once(int64_t N, int64_t depth)
     return calls ? ((N + calls - 1) / calls + ROWS - 1) / ROWS * ROWS : ROWS;
 }
 
-/* Some rows past the panels from p to `end`. */
-static void past_panels(float *y, bool add, const float *x, const ph_matrix *M, int64_t rows,
-                        int64_t p, int64_t end)
+/* A product: x (N,K) past `panels` panels of M, some rows past some panels at a time. */
+struct work {
+    struct place to;
+    const float *x;
+    const ph_matrix *M;
+    int64_t panels;
+    ph_act_kind kind; /* of past_gates */
+    void (*past)(const struct work *w, int64_t n, int64_t rows, int64_t p, int64_t end);
+};
+
+/* Rows from n on past the panels from p to `end`. */
+static void past_panels(const struct work *w, int64_t n, int64_t rows, int64_t p, int64_t end)
 {
-    const int64_t K = M->K, J = M->J, depth = depth_of(K), begin = p;
+    const ph_matrix *M = w->M;
+    const int64_t K = M->K, depth = depth_of(K), begin = p;
     const float *m = M->data;
     for (int64_t k = 0; k < K; k += depth)
         for (p = begin; p < end; p++) {
             const float *panel = m + (p * K + k) * PANEL, *next = NULL;
+            struct place to = at_column(at_row(w->to, n), p * PANEL);
+            to.add |= k > 0;
+            if (k + depth < K) to.z = NULL; /* it follows the last part of the sum */
             if (p + 1 < end)
                 next = panel + K * PANEL;
             else if (k + depth < K)
                 next = m + (begin * K + k + depth) * PANEL;
-            tiles(y + p * PANEL, J, add || k, x + k, K, panel, K - k < depth ? K - k : depth,
-                  J - p * PANEL, rows, next);
+            tiles(to, w->x + n * K + k, K, panel, K - k < depth ? K - k : depth, M->J - p * PANEL,
+                  rows, next);
         }
 }
 
-static void matmul(ph_real *y_, float beta, const ph_real *x_, const ph_matrix *M, int64_t N,
-                   ph_stream *s)
+/* Divided among the threads. */
+static void run_work(const struct work *w, int64_t N, ph_stream *s)
 {
-    const int64_t K = M->K, J = M->J, panels = (J + PANEL - 1) / PANEL;
-    const int64_t most = rows_at_once(N, depth_of(K)), tasks = (N + most - 1) / most * panels;
-    float *y = (float *)y_;
-    const float *x = (const float *)x_;
-    if (M->feed.read) {
-        matmul_fed(y, beta != 0, x, M, N, s);
-        return;
-    }
+    const int64_t most = rows_at_once(N, depth_of(w->M->K));
+    const int64_t tasks = (N + most - 1) / most * w->panels;
 #pragma omp parallel num_threads(s->threads)
     {
         const int64_t threads = omp_get_num_threads(), me = omp_get_thread_num();
         const int64_t end = tasks * (me + 1) / threads;
         for (int64_t task = tasks * me / threads, more; task < end; task += more) {
-            const int64_t n = task / panels * most, p = task % panels;
-            more = end - task < panels - p ? end - task : panels - p;
-            past_panels(y + n * J, beta != 0, x + n * K, M, N - n < most ? N - n : most, p,
-                        p + more);
+            const int64_t n = task / w->panels * most, p = task % w->panels;
+            more = end - task < w->panels - p ? end - task : w->panels - p;
+            w->past(w, n, N - n < most ? N - n : most, p, p + more);
         }
     }
+}
+
+static void product(struct place to, const ph_real *x, const ph_matrix *M, int64_t N, ph_stream *s)
+{
+    const struct work w = {.to = to,
+                           .x = (const float *)x,
+                           .M = M,
+                           .panels = (M->J + PANEL - 1) / PANEL,
+                           .past = past_panels};
+    run_work(&w, N, s);
+}
+
+static void matmul(ph_real *y, float beta, const ph_real *x, const ph_matrix *M, int64_t N,
+                   ph_stream *s)
+{
+    const struct place to = {(float *)y, NULL, M->J, beta != 0};
+    if (M->feed.read)
+        matmul_fed(to, (const float *)x, M, N, s);
+    else
+        product(to, x, M, N, s);
+}
+
+static void matmul_add(ph_real *y, const ph_real *z, const ph_real *x, const ph_matrix *M,
+                       int64_t N, ph_stream *s)
+{
+    if (M->feed.read)
+        ph__matmul_add(y, z, x, M, N, s);
+    else
+        product((struct place){(float *)y, (const float *)z, M->J, false}, x, M, N, s);
 }
 
 static ph_status matrix_new(ph_matrix **out, const float *w, int64_t rows, int64_t columns,

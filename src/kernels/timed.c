@@ -121,15 +121,34 @@ static void headnorm_bwd_timed(ph_real *dx, const ph_real *x, const ph_real *w, 
     OP(PH_TIMED_HEADNORM_BACK, headnorm_bwd(dx, x, w, kind, each, eps, N, H, D, ld, s));
 }
 
+/* A product, with what is done in the same pass: noted by its shape. */
+#define PRODUCT(call)                                                                              \
+    do {                                                                                           \
+        const struct stream *own = (const struct stream *)s;                                       \
+        struct lane *lane = enter(own->timed, PH_TIMED_MATMUL);                                    \
+        s = own->of;                                                                               \
+        own->timed->of->ops.call;                                                                  \
+        if (!lane) return;                                                                         \
+        note(lane, shape_of(lane, N, M->K, M->J));                                                 \
+        lane->pause = PH_TIMED_BETWEEN;                                                            \
+    } while (0)
+
 static void matmul_timed(ph_real *y, float beta, const ph_real *x, const ph_matrix *M, int64_t N,
                          ph_stream *s)
 {
-    const struct stream *own = (const struct stream *)s;
-    struct lane *lane = enter(own->timed, PH_TIMED_MATMUL);
-    own->timed->of->ops.matmul(y, beta, x, M, N, own->of);
-    if (!lane) return;
-    note(lane, shape_of(lane, N, M->K, M->J));
-    lane->pause = PH_TIMED_BETWEEN;
+    PRODUCT(matmul(y, beta, x, M, N, s));
+}
+
+static void matmul_add_timed(ph_real *y, const ph_real *z, const ph_real *x, const ph_matrix *M,
+                             int64_t N, ph_stream *s)
+{
+    PRODUCT(matmul_add(y, z, x, M, N, s));
+}
+
+static void matmul_gated_timed(ph_real *h, ph_real *room, const ph_real *x, const ph_matrix *M,
+                               ph_act_kind kind, int64_t N, ph_stream *s)
+{
+    PRODUCT(matmul_gated(h, room, x, M, kind, N, s));
 }
 
 static void rope_fwd_timed(ph_real *x, const ph_real *cos, const ph_real *sin, ph_rope_kind kind,
@@ -210,7 +229,7 @@ static void add_fwd_timed(ph_real *y, const ph_real *a, const ph_real *b, int64_
     OP(PH_TIMED_ADD, add_fwd(y, a, b, n, s));
 }
 
-_Static_assert(sizeof(struct ph_ops) == 19 * sizeof(void (*)(void)),
+_Static_assert(sizeof(struct ph_ops) == 21 * sizeof(void (*)(void)),
                "each operation of struct ph_ops has its row here");
 static const struct ph_ops ops = {.rmsnorm_fwd = rmsnorm_fwd_timed,
                                   .rmsnorm_bwd = rmsnorm_bwd_timed,
@@ -219,6 +238,8 @@ static const struct ph_ops ops = {.rmsnorm_fwd = rmsnorm_fwd_timed,
                                   .headnorm_fwd = headnorm_fwd_timed,
                                   .headnorm_bwd = headnorm_bwd_timed,
                                   .matmul = matmul_timed,
+                                  .matmul_add = matmul_add_timed,
+                                  .matmul_gated = matmul_gated_timed,
                                   .rope_fwd = rope_fwd_timed,
                                   .rope_bwd = rope_bwd_timed,
                                   .attention_fwd = attention_fwd_timed,

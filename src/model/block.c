@@ -141,11 +141,18 @@ static void attend(ph_block_state *s, ph_block_scratch *t, const ph_block_weight
     }
 }
 
-static void activate(ph_real *h, const ph_real *gu, int64_t N, const ph_run *r)
+/* Steps 8 and 9: gu is kept where a gradient will need it. */
+static void neurons(ph_real *h, ph_real *gu, const ph_real *x, const ph_block_weights *w, int64_t N,
+                    const ph_run *r)
 {
     const ph_arch *a = r->arch;
     const struct ph_ops *op = &r->backend->ops;
-    if (a->gated)
+    if (a->gated && !w->gu_b && !r->gradient) {
+        op->matmul_gated(h, gu, x, w->gu, a->act, N, r->stream);
+        return;
+    }
+    /* 8 */ product(gu, x, w->gu, w->gu_b, N, ph__arch_up(a), r);
+    /* 9 */ if (a->gated)
         op->gated_fwd(h, gu, a->act, N, a->F, r->stream);
     else
         op->act_fwd(h, gu, a->act, N * a->F, r->stream);
@@ -170,34 +177,59 @@ static const ph_real *mlp_input(const ph_block_state *s, const ph_run *r)
     return r->arch->parallel ? s->x : s->mid;
 }
 
-void ph__block_forward(ph_block_state *s, ph_block_scratch *t, const ph_block_weights *w,
-                       ph_place from, ph_place stop, const ph_run *r)
+/* Attention's half: mid = x + what it adds. Where that is looked at, it stands in t->branch. */
+static void attention_forward(ph_block_state *s, ph_block_scratch *t, const ph_block_weights *w,
+                              ph_place from, ph_place stop, const ph_run *r)
 {
     const ph_arch *a = r->arch;
     const struct ph_ops *op = &r->backend->ops;
     const int64_t N = r->B * r->T;
-    const ph_real *x;
 
-    if (from == PH_PLACE_ATTN) goto behind_attn;
-    if (from == PH_PLACE_NEURON) goto behind_neuron;
-    if (from == PH_PLACE_MLP) goto behind_mlp;
-    /* 1 */ x = norm(t->normed, &s->attn_norm, s->x, w->attn_norm, w->attn_norm_b, N, r);
-    /* 2 */ product(s->qkv, x, w->qkv, w->qkv_b, N, (a->H + 2 * a->Hkv) * a->D, r);
-    if (w->q_norm) norm_heads(s, w, N, r);
-    /* 3, 4 */ attend(s, t, w, r);
-    /* 5 */ end_branch(t, s->attn, &s->post_attn, t->o, w->o, w->o_b, w->post_attn, N, r);
-    if (stop == PH_PLACE_ATTN) return;
-behind_attn:
+    if (from == PH_PLACE_EMBED) {
+        /* 1 */ const ph_real *x =
+            norm(t->normed, &s->attn_norm, s->x, w->attn_norm, w->attn_norm_b, N, r);
+        /* 2 */ product(s->qkv, x, w->qkv, w->qkv_b, N, (a->H + 2 * a->Hkv) * a->D, r);
+        if (w->q_norm) norm_heads(s, w, N, r);
+        /* 3, 4 */ attend(s, t, w, r);
+        if (stop != PH_PLACE_ATTN && !w->o_b && !w->post_attn) {
+            /* 5, 6 */ op->matmul_add(s->mid, s->x, t->o, w->o, N, r->stream);
+            return;
+        }
+        /* 5 */ end_branch(t, s->attn, &s->post_attn, t->o, w->o, w->o_b, w->post_attn, N, r);
+        if (stop == PH_PLACE_ATTN) return;
+    }
     /* 6 */ op->add_fwd(s->mid, s->x, t->branch, N * a->C, r->stream);
-    /* 7 */ x = norm(t->normed, &s->ffn_norm, mlp_input(s, r), w->ffn_norm, w->ffn_norm_b, N, r);
-    /* 8 */ product(s->gu, x, w->gu, w->gu_b, N, ph__arch_up(a), r);
-    /* 9 */ activate(t->h, s->gu, N, r);
-    if (stop == PH_PLACE_NEURON) return;
-behind_neuron:
-    /* 10 */ end_branch(t, s->mlp, &s->post_ffn, t->h, w->down, w->down_b, w->post_ffn, N, r);
-    if (stop == PH_PLACE_MLP) return;
-behind_mlp:
-    /* 11 */ op->add_fwd(s->out, s->mid, t->branch, N * a->C, r->stream);
+}
+
+/* The MLP's: out = mid + what it adds. */
+static void mlp_forward(ph_block_state *s, ph_block_scratch *t, const ph_block_weights *w,
+                        ph_place from, ph_place stop, const ph_run *r)
+{
+    const struct ph_ops *op = &r->backend->ops;
+    const int64_t N = r->B * r->T;
+
+    if (from != PH_PLACE_NEURON && from != PH_PLACE_MLP) {
+        /* 7 */ const ph_real *x =
+            norm(t->normed, &s->ffn_norm, mlp_input(s, r), w->ffn_norm, w->ffn_norm_b, N, r);
+        /* 8, 9 */ neurons(t->h, s->gu, x, w, N, r);
+        if (stop == PH_PLACE_NEURON) return;
+    }
+    if (from != PH_PLACE_MLP) {
+        if (stop != PH_PLACE_MLP && !w->down_b && !w->post_ffn) {
+            /* 10, 11 */ op->matmul_add(s->out, s->mid, t->h, w->down, N, r->stream);
+            return;
+        }
+        /* 10 */ end_branch(t, s->mlp, &s->post_ffn, t->h, w->down, w->down_b, w->post_ffn, N, r);
+        if (stop == PH_PLACE_MLP) return;
+    }
+    /* 11 */ op->add_fwd(s->out, s->mid, t->branch, N * r->arch->C, r->stream);
+}
+
+void ph__block_forward(ph_block_state *s, ph_block_scratch *t, const ph_block_weights *w,
+                       ph_place from, ph_place stop, const ph_run *r)
+{
+    if (from == PH_PLACE_EMBED || from == PH_PLACE_ATTN) attention_forward(s, t, w, from, stop, r);
+    if (stop != PH_PLACE_ATTN) mlp_forward(s, t, w, from, stop, r);
 }
 
 /* dh for the neurons' seed on top of what came from behind. */

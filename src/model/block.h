@@ -16,6 +16,7 @@ typedef struct ph_run {
     const ph_arch *arch;
     const ph_backend *backend;
     ph_stream *stream;
+    bool gradient;                  /* a backward pass may follow */
     int64_t B, T, P;                /* rows, tokens, context tokens */
     const ph_real *cos[2], *sin[2]; /* (P+T, rope_dims/2): of most blocks, of local ones */
     const ph_group *groups; /* forward only: how the B*T tokens divide; NULL: they are one group */
@@ -39,7 +40,8 @@ typedef struct ph_block_state {
     ph_norm_saved post_attn;
     ph_real *mid; /* (N,C) stream after attention */
     ph_norm_saved ffn_norm;
-    ph_real *gu;  /* (N,2F), or (N,F) without a gate, before the nonlinearity */
+    ph_real
+        *gu; /* (N,2F), or (N,F) without a gate, before the nonlinearity; room without gradient */
     ph_real *mlp; /* (N,C) the MLP's output before the norm behind it */
     ph_norm_saved post_ffn;
     ph_real *out;           /* (N,C) */

@@ -242,7 +242,8 @@ static ph_status session_new(ph_session **out, const ph_model *model, const ph_s
     PH_TRY(check_options(o, model, err));
     PH_TRY(PH_NEW(&s, 1, err));
     *s = (ph_session){.model = model, .rows = o->rows, .gradient = o->gradient};
-    s->run = (ph_run){.arch = &model->arch, .backend = model->backend, .T = o->tokens};
+    s->run = (ph_run){
+        .arch = &model->arch, .backend = model->backend, .gradient = o->gradient, .T = o->tokens};
     if (o->n_taps) PH_GO(ph__taps_open(&s->taps, &tap, o->taps, o->n_taps, &model->arch, err));
     s->path = ph__path(tap, &model->arch);
     s->run.P = s->path.last < s->path.first ? 0 : (int64_t)o->n_context;

@@ -74,13 +74,33 @@ static void insert(float *values, int32_t *at, int64_t n, float value, int64_t t
     at[slot] = (int32_t)token;
 }
 
+/* Insert all rows of a lane, of those given, that are better than the list's last entry. */
 static void list(float *values, int32_t *at, size_t top, const struct tile *t, int lane,
-                 int64_t token, int64_t window, float sign)
+                 const int32_t *rows, int64_t n_rows, int64_t token, int64_t window, float sign)
 {
     const float *worst = &values[top - 1], *x = t->X + lane;
-    for (int64_t i = 0; i < t->n; i++, x += t->ld)
-        if (sign * *x > sign * *worst)
-            insert(values, at, (int64_t)top, *x, token + i, window, sign);
+    for (int64_t i = 0; i < n_rows; i++) {
+        const float value = x[rows[i] * t->ld];
+        if (sign * value > sign * *worst)
+            insert(values, at, (int64_t)top, value, token + rows[i], window, sign);
+    }
+}
+
+/* Which rows of a tile enter a list: none as a rule, once many tokens were seen. */
+static int64_t enter(int32_t *rows, const ph_columns *c, size_t column, const struct tile *t)
+{
+    float low[LANES], high[LANES];
+    bool some = false;
+    for (int l = 0; l < t->lanes; l++) {
+        const size_t worst = (column + (size_t)l + 1) * c->top - 1;
+        low[l] = c->lowest[worst];
+        high[l] = c->highest[worst];
+        some |= t->least[l] < low[l] || t->most[l] > high[l];
+    }
+    if (!some) return 0;
+    if (t->lanes == LANES) return ph__lanes()->beyond(rows, t->X, low, high, t->n, t->ld);
+    for (int64_t i = 0; i < t->n; i++) rows[i] = (int32_t)i;
+    return t->n;
 }
 
 /* Double the range upwards or downwards. */
@@ -124,13 +144,17 @@ static void count(uint32_t *bins, const struct tile *t, const float *low, const 
 static bool add_group(ph_columns *c, size_t column, struct tile *t, int64_t token, int64_t window)
 {
     double *sum = c->sum + column, *squares = c->squares + column;
+    int32_t rows[ROWS];
     if (!(t->lanes == LANES ? load(t, sum, squares) : load_few(t, sum, squares))) return false;
+    const int64_t entering = enter(rows, c, column, t);
     for (int l = 0; l < t->lanes; l++) {
         const size_t i = column + (size_t)l, at = i * c->top;
         if (t->most[l] > c->highest[at + c->top - 1])
-            list(c->highest + at, c->at_highest + at, c->top, t, l, token, window, 1);
+            list(c->highest + at, c->at_highest + at, c->top, t, l, rows, entering, token, window,
+                 1);
         if (t->least[l] < c->lowest[at + c->top - 1])
-            list(c->lowest + at, c->at_lowest + at, c->top, t, l, token, window, -1);
+            list(c->lowest + at, c->at_lowest + at, c->top, t, l, rows, entering, token, window,
+                 -1);
         fit(c->bins + i * PH_BINS, &c->low[i], &c->step[i], t->least[l], t->most[l]);
     }
     count(c->bins + column * PH_BINS, t, c->low + column, c->step + column);
