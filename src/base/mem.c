@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 bool ph__mul(size_t *out, size_t a, size_t b)
@@ -31,8 +32,10 @@ ph_status ph__alloc_aligned(void **out, size_t count, size_t size, ph_error *err
     if (!ph__mul(&bytes, count ? count : 1, size) || !ph__add(&bytes, bytes, 63))
         return ph__fail_memory(err, SIZE_MAX);
     bytes &= ~(size_t)63;
-    void *p = aligned_alloc(64, bytes);
+    const size_t whole = bytes & ~(PH_HUGE_PAGE - 1);
+    void *p = aligned_alloc(whole ? PH_HUGE_PAGE : 64, bytes);
     if (!p) return ph__fail_memory(err, bytes);
+    if (whole) (void)madvise(p, whole, MADV_HUGEPAGE); /* advice: may be refused */
     memset(p, 0, bytes);
     *out = p;
     return PH_OK;

@@ -12,7 +12,9 @@
 
 /* *out = count × size zeroed bytes (at least 1), freed by ph__free. */
 ph_status ph__alloc(void **out, size_t count, size_t size, ph_error *err);
-/* The same on a 64-byte boundary (vector registers, cache lines); freed by ph__free. */
+/* The same on a 64-byte boundary (vector registers, cache lines), or where it is large on huge pages,
+ * as many as are filled; freed by ph__free. */
+#define PH_HUGE_PAGE ((size_t)2 << 20)
 ph_status ph__alloc_aligned(void **out, size_t count, size_t size, ph_error *err);
 /* Grow *p (may be NULL) from old to count elements; the new ones are zero. *p stays on failure. */
 ph_status ph__grow(void **p, size_t old, size_t count, size_t size, ph_error *err);

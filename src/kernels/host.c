@@ -7,8 +7,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static const size_t huge_page = (size_t)2 << 20;
-
 static ph_status host_alloc(ph_real **out, size_t n, ph_backend *be, ph_error *err)
 {
     return ph__alloc_aligned((void **)out, n, be->element, err);
@@ -66,20 +64,20 @@ static void host_read64(double *dst, const ph_real *src, size_t n, ph_backend *b
 }
 
 /* `bytes` zeroed bytes at *data, on whole huge pages if they fill half of one; *memory is to be freed.
- * Large memory from calloc is not touched yet, so that the system can still give huge pages. */
+ * Large memory from calloc is not touched yet: the threads that pack will do that. */
 static ph_status huge_alloc(void **data, void **memory, size_t bytes, ph_error *err)
 {
     size_t padded;
-    if (bytes < huge_page / 2) {
+    if (bytes < PH_HUGE_PAGE / 2) {
         PH_TRY(ph__alloc_aligned(memory, bytes, 1, err));
         *data = *memory;
         return PH_OK;
     }
-    if (!ph__add(&padded, bytes, 2 * huge_page)) return ph__fail_memory(err, SIZE_MAX);
+    if (!ph__add(&padded, bytes, 2 * PH_HUGE_PAGE)) return ph__fail_memory(err, SIZE_MAX);
     PH_TRY(ph__alloc(memory, padded, 1, err));
-    uintptr_t at = ((uintptr_t)*memory + huge_page - 1) & ~(uintptr_t)(huge_page - 1);
+    uintptr_t at = ((uintptr_t)*memory + PH_HUGE_PAGE - 1) & ~(uintptr_t)(PH_HUGE_PAGE - 1);
     *data = (void *)at;
-    const size_t whole = (bytes + huge_page - 1) & ~(huge_page - 1);
+    const size_t whole = (bytes + PH_HUGE_PAGE - 1) & ~(PH_HUGE_PAGE - 1);
     (void)madvise(*data, whole, MADV_HUGEPAGE); /* advice: may be refused */
     return PH_OK;
 }

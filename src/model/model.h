@@ -59,6 +59,8 @@ struct ph_model {
         ph_real *positions; /* (context_length,C) learned ones */
         float *embedding;   /* (V,C) scaled, as the blocks receive it */
         double rms;         /* root mean square of it */
+        float *dense;       /* a matrix before it is packed, room for … */
+        size_t dense_count; /* … so many elements */
     } * packed;
 };
 

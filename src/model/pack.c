@@ -13,6 +13,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { KEPT = 32 << 20 };
+
 /* ---- packing ---- */
 
 void ph__model_row(float *row, const ph_model *m, const ph_tensor *t, int64_t i)
@@ -124,6 +126,26 @@ static ph_status stream(ph_matrix **out, ph_matrix **out_t, const ph_model *m,
     return out_t ? be->matrix_feed(out_t, &feed, rows, columns, false, be, err) : PH_OK;
 }
 
+static void let_dense_go(struct ph_packed *p)
+{
+    ph__free(p->dense);
+    p->dense = NULL;
+    p->dense_count = 0;
+}
+
+/* Room for a matrix before it is packed, kept for the next ones: to get it anew costs as much as the
+ * packing. What is larger than KEPT bytes does not stay. */
+static ph_status get_dense(float **out, struct ph_packed *p, size_t elements, ph_error *err)
+{
+    if (p->dense_count < elements) {
+        let_dense_go(p);
+        PH_TRY(PH_NEW_ALIGNED(&p->dense, elements, err));
+        p->dense_count = elements;
+    }
+    *out = p->dense;
+    return PH_OK;
+}
+
 /* Forwards into *out and, where out_t is not NULL, backwards into *out_t; what is there already
  * stays. */
 static ph_status pack(ph_matrix **out, ph_matrix **out_t, ph_source *source, const ph_model *m,
@@ -143,13 +165,13 @@ static ph_status pack(ph_matrix **out, ph_matrix **out_t, ph_source *source, con
         return stream(out, out_t, m, source, rows, columns, err);
     }
     if (!ph__mul(&elements, (size_t)rows, (size_t)columns)) return ph__fail_memory(err, SIZE_MAX);
-    PH_GO(PH_NEW_ALIGNED(&w, elements, err));
+    PH_GO(get_dense(&w, m->packed, elements, err));
     for (int64_t i = 0, at = 0; i < n; at += parts[i]->shape[0] * columns, i++)
         PH_GO(read_rows(w + at, m, parts[i], err));
     if (!*out) PH_GO(be->matrix_new(out, w, rows, columns, true, be, err));
     if (out_t && !*out_t) PH_GO(be->matrix_new(out_t, w, rows, columns, false, be, err));
 done:
-    ph__free(w);
+    if (elements > KEPT / sizeof *w) let_dense_go(m->packed);
     return st;
 }
 
@@ -340,6 +362,7 @@ void ph__pack_close(ph_model *m)
     be->release(be, p->head.out_b);
     be->release(be, p->positions);
     ph__free(p->embedding);
+    let_dense_go(p);
     ph__free(p->blocks);
     pthread_mutex_destroy(&p->lock);
     ph__free(p);
