@@ -4,7 +4,7 @@ import { figure, featureName, signed, tapName } from "./figures.js";
 import { chart } from "./charts.js";
 import { scaleLegend, scaleOf } from "./colour.js";
 import { modelTitle } from "./crumbs.js";
-import { modelPicker } from "./find.js";
+import { modelPicker } from "./ask.js";
 import { heatMap } from "./heat.js";
 import { MEASURES, measuresOf, spread } from "./measures.js";
 import { featureLink, go, link, remember } from "./router.js";

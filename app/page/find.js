@@ -1,18 +1,9 @@
 /* find.js — which features like a token: the lists of all scans, searched by it. */
+import { asking, modelPicker } from "./ask.js";
 import { element, note, table } from "./dom.js";
 import { count, figure, signed } from "./figures.js";
-import { modelTitle } from "./crumbs.js";
 import { featureLink, remember } from "./router.js";
 import { tokenText } from "./tokens.js";
-
-export function modelPicker(models, key, changed) {
-  const select = element(
-    "select",
-    { "aria-label": "model", onchange: () => changed?.(select.value) },
-    models.map((m) => element("option", { value: m.key, selected: m.key === key }, modelTitle(m)))
-  );
-  return select;
-}
 
 function rows(key, found) {
   return table(
@@ -39,23 +30,23 @@ function rows(key, found) {
 
 export async function findView(source, _, query, main) {
   const models = await source.models();
-  const out = element("div", { "aria-live": "polite" });
-  const input = element("input", {
-    type: "search",
-    "aria-label": "token",
-    placeholder: " Paris, or an id",
-    autocomplete: "off",
-    spellcheck: "false"
-  });
-  input.value = query.token ?? "";
-  const ask = async () => {
-    const model = picker.value,
-      token = input.value;
-    remember({ model, token });
-    if (!token || !model) return out.replaceChildren();
-    try {
+  let picker;
+  const { input, ask } = asking(
+    main,
+    {
+      title: "Which features like a token?",
+      label: "token",
+      placeholder: " Paris, or an id",
+      value: query.token,
+      controls: (ask) => (picker = modelPicker(models, query.model, ask)),
+      button: "Ask"
+    },
+    async (token) => {
+      const model = picker.value;
+      remember({ model, token });
+      if (!token || !model) return [];
       const { tokens, rows: found } = await source.tokens(model, token);
-      out.replaceChildren(
+      return [
         element(
           "p",
           { class: "quiet" },
@@ -68,28 +59,8 @@ export async function findView(source, _, query, main) {
           : note(
               "No scan that is kept lists this token among its best or worst. phosphene scan without a feature scans all of them."
             )
-      );
-    } catch (e) {
-      out.replaceChildren(element("p", { class: "problem", role: "alert" }, e.message));
+      ];
     }
-  };
-  const picker = modelPicker(models, query.model, ask);
-  main.append(
-    element("h1", null, "Which features like a token?"),
-    element(
-      "form",
-      {
-        class: "bar",
-        onsubmit: (e) => {
-          e.preventDefault();
-          ask();
-        }
-      },
-      input,
-      picker,
-      element("button", { type: "submit" }, "Ask")
-    ),
-    out
   );
   if (input.value) await ask();
   else input.focus();

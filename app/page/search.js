@@ -8,7 +8,7 @@ import { count, figure, seconds } from "./figures.js";
 import { answer, byRank, strongest } from "./answers.js";
 import { curves } from "./charts.js";
 import { modelTitle } from "./crumbs.js";
-import { modelPicker } from "./find.js";
+import { modelPicker } from "./ask.js";
 import { featureLink, go, link } from "./router.js";
 import { plainText } from "./tokens.js";
 

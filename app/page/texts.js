@@ -1,7 +1,7 @@
 /* texts.js — all texts that were found, searched by what they have in them. */
+import { asking, modelPicker } from "./ask.js";
 import { element, note, table } from "./dom.js";
 import { count, figure, signed } from "./figures.js";
-import { modelPicker } from "./find.js";
 import { featureLink, remember } from "./router.js";
 import { plainText } from "./tokens.js";
 
@@ -50,57 +50,40 @@ function textRows(found) {
 
 export async function textsView(source, _, query, main) {
   const models = await source.models();
-  const out = element("div", { "aria-live": "polite" });
-  const input = element("input", {
-    type: "search",
-    "aria-label": "text",
-    placeholder: "any text",
-    autocomplete: "off",
-    spellcheck: "false"
-  });
-  input.value = query.contains ?? "";
-  const order = element(
-    "select",
-    { "aria-label": "order", onchange: () => ask() },
-    ORDERS.map(([key, text]) =>
-      element("option", { value: key, selected: key === query.sort }, text)
-    )
-  );
-  const ask = async () => {
-    const fields = { model: picker.value, contains: input.value, sort: order.value };
-    remember(fields);
-    try {
+  let picker, order;
+  const { ask } = asking(
+    main,
+    {
+      title: "Texts that were found",
+      label: "text",
+      placeholder: "any text",
+      value: query.contains,
+      controls: (ask) => {
+        picker = modelPicker(models, query.model, ask);
+        order = element(
+          "select",
+          { "aria-label": "order", onchange: () => ask() },
+          ORDERS.map(([key, text]) =>
+            element("option", { value: key, selected: key === query.sort }, text)
+          )
+        );
+        return [picker, order];
+      },
+      button: "Look"
+    },
+    async (contains) => {
+      const fields = { model: picker.value, contains, sort: order.value };
+      remember(fields);
       const found = await source.results({ ...fields, limit: MOST_SHOWN });
-      out.replaceChildren(
+      return [
         element(
           "p",
           { class: "quiet" },
           found.length === MOST_SHOWN ? `the first ${MOST_SHOWN}` : count(found.length, "text")
         ),
         found.length ? textRows(found) : note("No text that is kept has that in it.")
-      );
-    } catch (e) {
-      out.replaceChildren(element("p", { class: "problem", role: "alert" }, e.message));
+      ];
     }
-  };
-  const picker = modelPicker(models, query.model, ask);
-  main.append(
-    element("h1", null, "Texts that were found"),
-    element(
-      "form",
-      {
-        class: "bar",
-        onsubmit: (e) => {
-          e.preventDefault();
-          ask();
-        }
-      },
-      input,
-      picker,
-      order,
-      element("button", { type: "submit" }, "Look")
-    ),
-    out
   );
   if (models.length) await ask();
   return "texts";
