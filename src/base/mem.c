@@ -32,8 +32,11 @@ ph_status ph__alloc_aligned(void **out, size_t count, size_t size, ph_error *err
     if (!ph__mul(&bytes, count ? count : 1, size) || !ph__add(&bytes, bytes, 63))
         return ph__fail_memory(err, SIZE_MAX);
     bytes &= ~(size_t)63;
-    const size_t whole = bytes & ~(PH_HUGE_PAGE - 1);
-    void *p = aligned_alloc(whole ? PH_HUGE_PAGE : 64, bytes);
+    const size_t whole = bytes & ~(PH_HUGE_PAGE - 1), line = whole ? PH_HUGE_PAGE : 64;
+    size_t
+        room; /* whole lines, as aligned_alloc wants it; what is beyond `bytes` is never touched */
+    if (!ph__add(&room, bytes, line - 1)) return ph__fail_memory(err, SIZE_MAX);
+    void *p = aligned_alloc(line, room & ~(line - 1));
     if (!p) return ph__fail_memory(err, bytes);
     if (whole) (void)madvise(p, whole, MADV_HUGEPAGE); /* advice: may be refused */
     memset(p, 0, bytes);
