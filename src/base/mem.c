@@ -33,8 +33,7 @@ ph_status ph__alloc_aligned(void **out, size_t count, size_t size, ph_error *err
         return ph__fail_memory(err, SIZE_MAX);
     bytes &= ~(size_t)63;
     const size_t whole = bytes & ~(PH_HUGE_PAGE - 1), line = whole ? PH_HUGE_PAGE : 64;
-    size_t
-        room; /* whole lines, as aligned_alloc wants it; what is beyond `bytes` is never touched */
+    size_t room; /* whole lines; what is beyond `bytes` is never touched */
     if (!ph__add(&room, bytes, line - 1)) return ph__fail_memory(err, SIZE_MAX);
     void *p = aligned_alloc(line, room & ~(line - 1));
     if (!p) return ph__fail_memory(err, bytes);
