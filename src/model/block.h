@@ -40,8 +40,7 @@ typedef struct ph_block_state {
     ph_norm_saved post_attn;
     ph_real *mid; /* (N,C) stream after attention */
     ph_norm_saved ffn_norm;
-    ph_real
-        *gu; /* (N,2F), or (N,F) without a gate, before the nonlinearity; room without gradient */
+    ph_real *gu;  /* (N,2F), or (N,F) without a gate, before act; room in a run without gradient */
     ph_real *mlp; /* (N,C) the MLP's output before the norm behind it */
     ph_norm_saved post_ffn;
     ph_real *out;           /* (N,C) */

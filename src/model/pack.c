@@ -13,7 +13,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { KEPT = 32 << 20 };
+enum { KEPT = 32 << 20 }; /* bytes: see get_dense */
 
 /* ---- packing ---- */
 
