@@ -108,6 +108,7 @@ static void emit_result(const struct bench_command *b, const ph_bench_result *r)
                    {"gflops", r->gflops},
                    {"peak_gflops", b->peak > 0 ? b->peak : (double)NAN},
                    {"share", r->share},
+                   {"spared", r->spared},
                    {"gbytes", r->gbytes},
                    {"peak_gbytes", b->bandwidth > 0 ? b->bandwidth : (double)NAN},
                    {"gbytes_share", r->gbytes_share},
@@ -145,6 +146,7 @@ static void print_limits(const ph_bench_result *r)
 {
     if (isfinite(r->gflops)) printf("  %6.1f GF/s", r->gflops);
     if (isfinite(r->share)) printf(" %3.0f %% of the peak", 100 * r->share);
+    if (r->spared > 0) printf(", %.0f %% spared", 100 * r->spared);
     if (isfinite(r->gbytes)) printf("  %5.1f GB/s", r->gbytes);
     if (isfinite(r->gbytes_share)) printf(" %3.0f %%", 100 * r->gbytes_share);
     if (isfinite(r->limit_share)) printf("  %3.0f %% of the limit", 100 * r->limit_share);

@@ -917,7 +917,8 @@ typedef struct ph_bench_result { /* 0, or NaN: the work has no such figure */
     double seconds, spread;                     /* median; (third - first quartile) / median */
     double gflops, gbytes, share, gbytes_share; /* 1e9 a second, bytes of weights; of the limits */
     double limit_share;                         /* of what the tighter limit allows */
-    double whole_seconds;                       /* of a scan of the whole vocabulary */
+    double spared; /* of a descent's operations: the share that nobody needs; not in gflops */
+    double whole_seconds; /* of a scan of the whole vocabulary */
     double token_forwards,
         naive_forwards;         /* of swap: tokens sent forward; if texts were run whole */
     const ph_bench_part *parts; /* n_parts */

@@ -424,13 +424,40 @@ static void test_layernorm(void **state)
     }
 }
 
+/* ---- columns: the gradient of putting is taking -------------------------------------------------- */
+
+static const int64_t some[] = {1, 2, 6};
+enum { SOME = sizeof some / sizeof *some };
+
+static void columns_forward(const struct problem *p, double *y, double *x)
+{
+    p->be->ops.columns_put(real(y), real(p->w), real(x), some, p->N, p->C, SOME, p->stream);
+}
+
+static void columns_backward(const struct problem *p, double *dx, float beta, double *dy, double *x)
+{
+    (void)x, (void)beta;
+    p->be->ops.columns_take(real(dx), real(dy), some, p->N, p->C, SOME, p->stream);
+}
+
+static void test_columns(void **state)
+{
+    (void)state;
+    struct problem p = {.forward = columns_forward, .backward = columns_backward};
+    p.overwrites = true;
+    p.N = 3;
+    p.C = 7;
+    setup(&p, p.N * SOME, p.N * p.C, p.N * p.C, 0);
+    check(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rmsnorm),  cmocka_unit_test(test_matmul),
-        cmocka_unit_test(test_rope),     cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_gated),    cmocka_unit_test(test_act),
-        cmocka_unit_test(test_softcap),  cmocka_unit_test(test_headnorm),
-        cmocka_unit_test(test_layernorm)};
+        cmocka_unit_test(test_rmsnorm),   cmocka_unit_test(test_matmul),
+        cmocka_unit_test(test_rope),      cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_gated),     cmocka_unit_test(test_act),
+        cmocka_unit_test(test_softcap),   cmocka_unit_test(test_headnorm),
+        cmocka_unit_test(test_layernorm), cmocka_unit_test(test_columns)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -290,6 +290,12 @@ const char *const k_cases[] = {
     "add_fwd N=160 C=576",
     "add_onto N=7 C=19",
     "add_onto N=160 C=576",
+    "columns_take N=1 C=1 J=1",
+    "columns_take N=7 C=19 J=5",
+    "columns_take N=160 C=576 J=288",
+    "columns_put N=1 C=1 J=1",
+    "columns_put N=7 C=19 J=5",
+    "columns_put N=160 C=576 J=32",
     NULL,
 };
 

@@ -874,6 +874,59 @@ static double add_work(const struct k_case *c, double *bytes)
     return (double)(c->N * c->C);
 }
 
+/* ---- columns: copies are exact ------------------------------------------------------------------ */
+
+enum { MOST_COLUMNS = 512 };
+
+/* J of C, spread evenly. */
+static void spread(int64_t *columns, const struct k_case *c)
+{
+    for (int64_t j = 0; j < c->J && j < MOST_COLUMNS; j++) columns[j] = j * c->C / c->J;
+}
+
+static int take_slots(struct k_slot *s, const struct k_case *c)
+{
+    s[0] = (struct k_slot){"x", K_OUT, K_DATA, c->J, false};
+    s[1] = (struct k_slot){"y", K_IN, K_DATA, c->C, false};
+    return 2;
+}
+
+static void take_call(const struct k_case *c, const struct k_call *k)
+{
+    int64_t columns[MOST_COLUMNS];
+    spread(columns, c);
+    k->be->ops.columns_take(k->at[0], k->at[1], columns, k->rows, c->C, c->J, k->stream);
+}
+
+static int put_slots(struct k_slot *s, const struct k_case *c)
+{
+    s[0] = (struct k_slot){"y", K_OUT, K_DATA, c->C, false};
+    s[1] = (struct k_slot){"z", K_IN, K_DATA, c->C, false};
+    s[2] = (struct k_slot){"x", K_IN, K_DATA, c->J, false};
+    return 3;
+}
+
+static void put_call(const struct k_case *c, const struct k_call *k)
+{
+    int64_t columns[MOST_COLUMNS];
+    spread(columns, c);
+    k->be->ops.columns_put(k->at[0], k->at[1], k->at[2], columns, k->rows, c->C, c->J, k->stream);
+}
+
+static void columns_bound(const struct k_case *c, double *const tol[], double *const in[],
+                          const double *weight_sum)
+{
+    (void)in, (void)weight_sum;
+    const int64_t n = c->N * (c->op->slots == put_slots ? c->C : c->J);
+    for (int64_t i = 0; i < n; i++) tol[0][i] = 0;
+}
+
+static double columns_work(const struct k_case *c, double *bytes)
+{
+    *bytes = 8.0 * (double)(c->N * (c->op->slots == put_slots ? c->C : c->J));
+    return 0;
+}
+
 const struct k_op k_ops[] = {
     {"rmsnorm_fwd", "N C", rmsnorm_fwd_slots, rmsnorm_fwd_call, rmsnorm_fwd_bound, rmsnorm_work},
     {"rmsnorm_bwd", "N C beta", rmsnorm_bwd_slots, rmsnorm_bwd_call, rmsnorm_bwd_bound,
@@ -902,5 +955,7 @@ const struct k_op k_ops[] = {
     {"add_bias", "N J", bias_slots, bias_call, bias_bound, bias_work},
     {"add_fwd", "N C", add_slots, add_call, add_bound, add_work},
     {"add_onto", "N C", add_onto_slots, add_onto_call, add_bound, add_work},
+    {"columns_take", "N C J", take_slots, take_call, columns_bound, columns_work},
+    {"columns_put", "N C J", put_slots, put_call, columns_bound, columns_work},
     {0},
 };

@@ -150,6 +150,54 @@ static void test_products(void **state)
         }
 }
 
+/* ---- columns, against plain loops ---- */
+
+static void check_columns(const struct product *p, const int64_t *columns, int64_t n)
+{
+    const int64_t N = p->N, C = p->J;
+    const size_t size = (size_t)(N * C) + GUARD;
+    float *put = calloc(size, sizeof *put), *taken = calloc(size, sizeof *taken);
+    const struct ph_ops *op = &p->be->ops;
+
+    assert_true(put && taken);
+    reset(p);
+    p->be->write(p->once, put, (size_t)(N * C), p->be);
+    p->be->write(p->twice, taken, (size_t)(N * n), p->be);
+    op->columns_put(p->once, p->z, p->x, columns, N, C, n, p->stream);
+    p->be->read(put, p->once, size, p->be);
+    op->columns_take(p->twice, p->once, columns, N, C, n, p->stream);
+    p->be->read(taken, p->twice, size, p->be);
+    for (int64_t i = 0; i < N; i++)
+        for (int64_t c = 0, j = 0; c < C; c++) {
+            const bool own = j < n && columns[j] == c;
+            assert_true(put[i * C + c] == p->numbers[own ? i * n + j : i * C + c]);
+            if (own) assert_true(taken[i * n + j] == p->numbers[i * n + j]);
+            j += own;
+        }
+    for (size_t i = size - GUARD; i < size; i++) assert_true(put[i] == p->numbers[i]);
+    for (size_t i = (size_t)(N * n); i < size; i++) assert_true(taken[i] == p->numbers[i]);
+    free(put);
+    free(taken);
+}
+
+/* x (N,K) holds the wanted columns of z (N,J). */
+static void test_columns(void **state)
+{
+    static const int64_t first[] = {0}, some[] = {1, 2, 7, 30}, last[] = {31, 32};
+    (void)state;
+    for (size_t b = 0; b < sizeof names / sizeof *names; b++) {
+        struct product p = {.N = 9, .K = 33, .J = 33};
+        if (!backend_open(&p.be, names[b])) continue;
+        product_open(&p, false);
+        for (int64_t i = 0; i < p.N * p.J; i++) assert_true(p.numbers[i] != p.numbers[i + 1]);
+        check_columns(&p, first, 1);
+        check_columns(&p, some, 4);
+        check_columns(&p, last, 2);
+        product_close(&p);
+        ph__backend_close(&p.be);
+    }
+}
+
 /* ---- lanes ---- */
 
 enum { ROWS = 67, LD = 2 * PH_LANES + 3 };
@@ -220,6 +268,7 @@ static void test_lanes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_products),
+                                       cmocka_unit_test(test_columns),
                                        cmocka_unit_test(test_lanes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -271,6 +271,11 @@ int ph__objective_find(const char *name)
     return -1;
 }
 
+bool ph__objective_local(int objective, const ph_region *r)
+{
+    return !r->n_terms && (objective < 0 || objectives[objective].element);
+}
+
 /* The tokens whose elements count. */
 static ph_range counted(const ph_region *r, const double *X, int64_t T, int64_t W)
 {

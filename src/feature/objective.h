@@ -50,6 +50,8 @@ ph_status ph__measure_post(ph_measured *out, const ph_region *r, double *values,
 
 /* The objective by name, its row in the table, or -1. */
 int ph__objective_find(const char *name);
+/* Does it look at the region's components only, and not at the rest of the output? */
+bool ph__objective_local(int objective, const ph_region *r);
 
 /* The elements that count are the region's components at: all its tokens (mean), the extreme one
  * (max), the last one (last). O there is sign × X. Adds nothing: dX (T,W) is written whole.

@@ -568,9 +568,9 @@ static void add_fwd(ph_real *y_, const ph_real *a_, const ph_real *b_, int64_t n
 
 const struct ph__cpu_kernels CPU_KERNELS = {
     CPU_SET,
-    {rmsnorm_fwd,   rmsnorm_bwd, layernorm_fwd, layernorm_bwd, headnorm_fwd, headnorm_bwd,
-     matmul,        matmul_add,  matmul_gated,  rope_fwd,      rope_bwd,     attention_fwd,
-     attention_bwd, gated_fwd,   gated_bwd,     act_fwd,       act_bwd,      softcap_fwd,
-     softcap_bwd,   add_bias,    add_fwd},
+    {rmsnorm_fwd,   rmsnorm_bwd, layernorm_fwd, layernorm_bwd,    headnorm_fwd,   headnorm_bwd,
+     matmul,        matmul_add,  matmul_gated,  rope_fwd,         rope_bwd,       attention_fwd,
+     attention_bwd, gated_fwd,   gated_bwd,     act_fwd,          act_bwd,        softcap_fwd,
+     softcap_bwd,   add_bias,    add_fwd,       ph__columns_take, ph__columns_put},
     matrix_new,
     {lanes_load, lanes_beyond, lanes_count}};

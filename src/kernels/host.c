@@ -210,3 +210,27 @@ void ph__matmul_gated(ph_real *h, ph_real *room, const ph_real *x, const ph_matr
     s->be->ops.matmul(room, 0, x, M, N, s);
     s->be->ops.gated_fwd(h, room, kind, N, M->J / 2, s);
 }
+
+/* ---- copies ---- */
+
+void ph__columns_take(ph_real *x, const ph_real *y, const int64_t *columns, int64_t N, int64_t C,
+                      int64_t J, ph_stream *s)
+{
+    const ph_backend *be = s->be;
+#pragma omp parallel for num_threads(s->threads) schedule(static) if (N * J > PIECE)
+    for (int64_t n = 0; n < N; n++)
+        for (int64_t j = 0; j < J; j++)
+            memcpy(ph__at(be, x, n * J + j), ph__at(be, y, n * C + columns[j]), be->element);
+}
+
+void ph__columns_put(ph_real *y, const ph_real *z, const ph_real *x, const int64_t *columns,
+                     int64_t N, int64_t C, int64_t J, ph_stream *s)
+{
+    const ph_backend *be = s->be;
+#pragma omp parallel for num_threads(s->threads) schedule(static) if (N * C > PIECE)
+    for (int64_t n = 0; n < N; n++) {
+        memcpy(ph__at(be, y, n * C), ph__at(be, z, n * C), (size_t)C * be->element);
+        for (int64_t j = 0; j < J; j++)
+            memcpy(ph__at(be, y, n * C + columns[j]), ph__at(be, x, n * J + j), be->element);
+    }
+}

@@ -55,6 +55,11 @@ void ph__matmul_add(ph_real *y, const ph_real *z, const ph_real *x, const ph_mat
                     ph_stream *s);
 void ph__matmul_gated(ph_real *h, ph_real *room, const ph_real *x, const ph_matrix *M,
                       ph_act_kind kind, int64_t N, ph_stream *s);
+/* The operations of these names, for elements of any size. */
+void ph__columns_take(ph_real *x, const ph_real *y, const int64_t *columns, int64_t N, int64_t C,
+                      int64_t J, ph_stream *s);
+void ph__columns_put(ph_real *y, const ph_real *z, const ph_real *x, const int64_t *columns,
+                     int64_t N, int64_t C, int64_t J, ph_stream *s);
 
 ph_status ph__ref_open(ph_backend **out, int threads, ph_error *err);
 ph_status ph__ref64_open(ph_backend **out, int threads, ph_error *err);

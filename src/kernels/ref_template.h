@@ -521,9 +521,10 @@ ph_status REF_OPEN(ph_backend **out, int threads, ph_error *err)
     PH_TRY(ph__host_open(out, REF_NAME, sizeof(REAL), threads, err));
     (*out)->matrix_new = matrix_new;
     (*out)->ops = (struct ph_ops){
-        rmsnorm_fwd,   rmsnorm_bwd,    layernorm_fwd,    layernorm_bwd, headnorm_fwd, headnorm_bwd,
-        matmul,        ph__matmul_add, ph__matmul_gated, rope_fwd,      rope_bwd,     attention_fwd,
-        attention_bwd, gated_fwd,      gated_bwd,        act_fwd,       act_bwd,      softcap_fwd,
-        softcap_bwd,   add_bias,       add_fwd};
+        rmsnorm_fwd,  rmsnorm_bwd,      layernorm_fwd,  layernorm_bwd,    headnorm_fwd,
+        headnorm_bwd, matmul,           ph__matmul_add, ph__matmul_gated, rope_fwd,
+        rope_bwd,     attention_fwd,    attention_bwd,  gated_fwd,        gated_bwd,
+        act_fwd,      act_bwd,          softcap_fwd,    softcap_bwd,      add_bias,
+        add_fwd,      ph__columns_take, ph__columns_put};
     return PH_OK;
 }

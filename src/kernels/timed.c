@@ -229,7 +229,19 @@ static void add_fwd_timed(ph_real *y, const ph_real *a, const ph_real *b, int64_
     OP(PH_TIMED_ADD, add_fwd(y, a, b, n, s));
 }
 
-_Static_assert(sizeof(struct ph_ops) == 21 * sizeof(void (*)(void)),
+static void columns_take_timed(ph_real *x, const ph_real *y, const int64_t *columns, int64_t N,
+                               int64_t C, int64_t J, ph_stream *s)
+{
+    OP(PH_TIMED_COLUMNS, columns_take(x, y, columns, N, C, J, s));
+}
+
+static void columns_put_timed(ph_real *y, const ph_real *z, const ph_real *x,
+                              const int64_t *columns, int64_t N, int64_t C, int64_t J, ph_stream *s)
+{
+    OP(PH_TIMED_COLUMNS, columns_put(y, z, x, columns, N, C, J, s));
+}
+
+_Static_assert(sizeof(struct ph_ops) == 23 * sizeof(void (*)(void)),
                "each operation of struct ph_ops has its row here");
 static const struct ph_ops ops = {.rmsnorm_fwd = rmsnorm_fwd_timed,
                                   .rmsnorm_bwd = rmsnorm_bwd_timed,
@@ -251,7 +263,9 @@ static const struct ph_ops ops = {.rmsnorm_fwd = rmsnorm_fwd_timed,
                                   .softcap_fwd = softcap_fwd_timed,
                                   .softcap_bwd = softcap_bwd_timed,
                                   .add_bias = add_bias_timed,
-                                  .add_fwd = add_fwd_timed};
+                                  .add_fwd = add_fwd_timed,
+                                  .columns_take = columns_take_timed,
+                                  .columns_put = columns_put_timed};
 
 /* ---- the rest of a backend ---- */
 

@@ -30,6 +30,7 @@ typedef enum ph_timed_kind {
     PH_TIMED_SOFTCAP_BACK,
     PH_TIMED_ADD_BIAS,
     PH_TIMED_ADD,
+    PH_TIMED_COLUMNS,
     PH_TIMED_COPY,    /* into and out of the backend's memory */
     PH_TIMED_PACK,    /* matrix_new */
     PH_TIMED_PREPARE, /* stream_prepare */

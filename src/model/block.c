@@ -9,6 +9,8 @@
  */
 #include "model/block.h"
 
+#include "model/columns.h"
+
 /* ---- pieces: each with its gradient ---- */
 
 /* y = the norm of x, or x itself where there is no weight. */
@@ -201,6 +203,24 @@ static void attention_forward(ph_block_state *s, ph_block_scratch *t, const ph_b
     /* 6 */ op->add_fwd(s->mid, s->x, t->branch, N * a->C, r->stream);
 }
 
+/* Steps 10 and 11 for the wanted columns; the others are what they were before the MLP. */
+static void some_columns(ph_block_state *s, ph_block_scratch *t, const ph_columns *c, int64_t N,
+                         const ph_run *r)
+{
+    const struct ph_ops *op = &r->backend->ops;
+    op->columns_take(t->normed, s->mid, c->at, N, r->arch->C, c->n, r->stream);
+    op->matmul_add(t->branch, t->normed, t->h, c->down, N, r->stream);
+    op->columns_put(s->out, s->mid, t->branch, c->at, N, r->arch->C, c->n, r->stream);
+}
+
+static void some_columns_back(ph_block_scratch *t, const ph_real *dout, const ph_columns *c,
+                              int64_t N, const ph_run *r)
+{
+    const struct ph_ops *op = &r->backend->ops;
+    op->columns_take(t->branch, dout, c->at, N, r->arch->C, c->n, r->stream);
+    op->matmul(t->h, 0, t->branch, c->down_t, N, r->stream);
+}
+
 /* The MLP's: out = mid + what it adds. */
 static void mlp_forward(ph_block_state *s, ph_block_scratch *t, const ph_block_weights *w,
                         ph_place from, ph_place stop, const ph_run *r)
@@ -213,6 +233,10 @@ static void mlp_forward(ph_block_state *s, ph_block_scratch *t, const ph_block_w
             norm(t->normed, &s->ffn_norm, mlp_input(s, r), w->ffn_norm, w->ffn_norm_b, N, r);
         /* 8, 9 */ neurons(t->h, s->gu, x, w, N, r);
         if (stop == PH_PLACE_NEURON) return;
+    }
+    if (w->columns && stop == PH_PLACE_BLOCK) {
+        some_columns(s, t, w->columns, N, r);
+        return;
     }
     if (from != PH_PLACE_MLP) {
         if (stop != PH_PLACE_MLP && !w->down_b && !w->post_ffn) {
@@ -293,7 +317,9 @@ void ph__block_backward(ph_real *dx, const ph_real *seed, const ph_block_seeds *
         /* A parallel MLP did not see attention: that gets the stream's gradient alone. */
         if (r->arch->parallel)
             attention = heads_back(stream != 0 ? seed : NULL, inside->attn, s, t, w, r);
-        /* 10 */ if (start != PH_PLACE_NEURON)
+        /* 10 */ if (w->columns)
+            some_columns_back(t, seed, w->columns, N, r);
+        else if (start != PH_PLACE_NEURON)
             end_branch_back(t->h, 0, t, seed, s->mlp, &s->post_ffn, w->down_t, w->post_ffn, N, r);
         if (inside->mlp)
             end_branch_back(t->h, 1, t, inside->mlp, s->mlp, &s->post_ffn, w->down_t, w->post_ffn,

@@ -14,6 +14,8 @@ typedef struct ph_source {
 } ph_source;
 enum { PH_SOURCE_QKV, PH_SOURCE_O, PH_SOURCE_GU, PH_SOURCE_DOWN, PH_SOURCES };
 
+typedef struct ph_columns ph_columns;
+
 /* One block's weights as a backend uses them; what a family does not have is NULL. Forward products,
  * then the backward ones, which are NULL until a session asks for gradients. */
 typedef struct ph_block_weights {
@@ -27,6 +29,7 @@ typedef struct ph_block_weights {
     ph_matrix *qkv, *o, *gu, *down;         /* y = x W^T; qkv and gu are joined */
     ph_matrix *qkv_t, *o_t, *gu_t, *down_t; /* dx = dy W */
     ph_source sources[PH_SOURCES];          /* n is 0 where they are packed */
+    const struct ph_columns *columns;       /* all that is wanted of the output; NULL: all of it */
 } ph_block_weights;
 
 typedef struct ph_head_weights {

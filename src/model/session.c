@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "model/arena.h"
+#include "model/columns.h"
 #include "model/path.h"
 #include "model/team.h"
 
@@ -30,7 +31,9 @@ struct ph_session {
     ph_run run;
     const ph_block_weights **weights; /* per block run */
     const ph_head_weights *head;
-    ph_block_state *states; /* per block run */
+    ph_columns columns;      /* n 0, or the last block's … */
+    ph_block_weights narrow; /* … which then is this */
+    ph_block_state *states;  /* per block run */
     ph_block_scratch scratch;
     ph_real *cos[2], *sin[2], *x0, *x1, *other, *dx, *seed, *final, *logits;
     ph_norm_saved final_norm;
@@ -304,12 +307,40 @@ void ph_session_close(ph_session **session)
     ph_backend *be = s->model->backend;
     ph__team_close(&s->team);
     be->stream_close(&s->run.stream, be);
+    ph__columns_close(&s->columns, s->model);
     be->release(be, s->memory);
     ph__taps_close(&s->taps);
     ph__free(s->states);
     ph__free(s->weights);
     ph__free(s);
     *session = NULL;
+}
+
+/* ---- fewer columns ---- */
+
+/* The last block with all its columns; NULL where the tap is not its output. */
+static const ph_block_weights **last_block(ph_session *s)
+{
+    if (s->taps.n || s->path.last < s->path.first || s->path.tap.place != PH_PLACE_BLOCK)
+        return NULL;
+    return &s->weights[s->path.last - s->path.first];
+}
+
+ph_status ph__session_columns(ph_session *s, const int64_t *columns, int64_t n, ph_error *err)
+{
+    const ph_block_weights **last = last_block(s);
+
+    if (s->team.n) return ph__team_columns(&s->team, columns, n, err);
+    if (!last) return PH_OK;
+    PH_TRY(ph__model_block(last, s->model, s->path.last, PH_PLACE_BLOCK, s->gradient, err));
+    ph__columns_close(&s->columns, s->model);
+    if (n == 0 || 2 * n > s->model->arch.C || !ph__columns_apply(s->model, *last)) return PH_OK;
+    PH_TRY(ph__columns_open(&s->columns, s->model, s->path.last, columns, n, s->run.stream,
+                            s->rows * s->run.T, s->gradient, err));
+    s->narrow = **last;
+    s->narrow.columns = &s->columns;
+    *last = &s->narrow;
+    return PH_OK;
 }
 
 /* ---- run ---- */
@@ -552,7 +583,10 @@ ph_status ph_session_backward(ph_session *s, float *dE, const float *dX, ph_erro
 /* Each product has its mirror in the backward pass; weights get no gradient. */
 double ph_session_flops(const ph_session *s, int64_t B)
 {
-    return 2.0 * (double)(B * s->run.T) * ph__path_parameters(&s->path, &s->model->arch);
+    const ph_arch *a = &s->model->arch;
+    const ph_session *own = s->team.n ? s->team.members[0].session : s;
+    const double weights = ph__path_parameters(&s->path, a) - ph__columns_saved(&own->columns, a);
+    return 2.0 * (double)(B * s->run.T) * weights;
 }
 
 ph_status ph_session_bytes(size_t *own, size_t *weights, const ph_model *model,

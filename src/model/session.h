@@ -39,6 +39,11 @@ void ph__session_read_block64(const ph_session *s, int64_t block, ph_place place
 /* Change it, for what follows: BLOCK for every watcher, the others where the watcher stands. */
 void ph__session_write_block64(ph_session *s, int64_t block, ph_place place, const double *X);
 
+/* Until the next call, only these columns (ascending) of the stream are looked at behind the tap, and
+ * have a gradient: the others may then hold anything finite. n 0: all. Where that cannot spare work,
+ * nothing changes. Not while a watcher is set. */
+ph_status ph__session_columns(ph_session *s, const int64_t *columns, int64_t n, ph_error *err);
+
 int64_t ph__session_width(const ph_session *s); /* W */
 
 #endif

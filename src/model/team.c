@@ -110,6 +110,13 @@ static void gradient(const ph_team *t, ph_member *m, const struct call *c)
     ph__session_gradient(m->session, c->dE + m->first * t->T * t->C);
 }
 
+ph_status ph__team_columns(const ph_team *t, const int64_t *columns, int64_t n, ph_error *err)
+{
+    for (int i = 0; i < t->n; i++)
+        PH_TRY(ph__session_columns(t->members[i].session, columns, n, err));
+    return PH_OK;
+}
+
 void ph__team_write(ph_team *t, const float *E, int64_t B)
 {
     divide(t, B);

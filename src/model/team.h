@@ -27,6 +27,7 @@ ph_status ph__team_open(ph_team *out, const ph_model *model, const ph_session_op
 void ph__team_close(ph_team *t);
 
 /* As the functions of session.h, over all rows. */
+ph_status ph__team_columns(const ph_team *t, const int64_t *columns, int64_t n, ph_error *err);
 void ph__team_write(ph_team *t, const float *E, int64_t B);
 ph_status ph__team_run(const ph_team *t, ph_error *err);
 void ph__team_read64(const ph_team *t, double *X);

@@ -97,20 +97,26 @@ static int after_step(const char *stage, double done, void *payload)
     return 0;
 }
 
+/* Floating-point operations of a step: those that were done, and what all columns would have taken. */
+struct work {
+    double flops, whole;
+};
+
 /* One step more than is noted. */
-static ph_status run(struct watch *w, const ph_model *model, int64_t steps, double *flops,
+static ph_status run(struct watch *w, const ph_model *model, int64_t steps, struct work *work,
                      ph_error *err)
 {
     struct rows r = {0};
     double seconds = 0, first = 0;
     ph_status st = PH_OK;
 
-    *flops = 0;
+    *work = (struct work){0};
     PH_GO(rows_open(&r, model, w->b, steps + 1, err));
     r.job.run.progress = after_step;
     r.job.run.progress_payload = w;
-    PH_GO(ph__descend(r.rows, r.n, &r.d, r.session, &r.job, &seconds, flops, &first, err));
-    *flops /= (double)(steps + 1);
+    PH_GO(ph__descend(r.rows, r.n, &r.d, r.session, &r.job, &seconds, &work->flops, &first, err));
+    work->flops /= (double)(steps + 1);
+    work->whole = 2 * ph_session_flops(r.session, r.n);
 done:
     rows_close(&r);
     return st;
@@ -121,9 +127,9 @@ static ph_status choose_steps(int *steps, ph_bencher *b, ph_error *err)
 {
     enum { FEW = 9, MANY = 200 };
     struct watch w = {.b = b};
-    double flops;
+    struct work work;
 
-    PH_TRY(run(&w, b->model, 2, &flops, err));
+    PH_TRY(run(&w, b->model, 2, &work, err));
     const double each = w.wall / 2;
     b->n = 0;
     *steps = ph__bench_repeats(b, each * MANY < 1 ? MANY : each * FEW > 1 ? FEW : (int)(1 / each));
@@ -136,12 +142,12 @@ static ph_status time_parts(ph_bencher *b, const ph_sweep *flush, int steps, ph_
 {
     ph_bench_timed t = {0};
     struct watch w = {.b = b, .flush = flush};
-    double flops;
+    struct work work;
     ph_status st = PH_OK;
 
     PH_GO(ph__bench_timed_open(&t, b->model, err));
     w.timed = t.backend;
-    PH_GO(run(&w, &t.model, steps, &flops, err));
+    PH_GO(run(&w, &t.model, steps, &work, err));
     ph__bench_parts(b, &t, &pauses, steps, w.wall);
 done:
     ph__bench_timed_close(&t);
@@ -163,16 +169,18 @@ static ph_status figure(ph_bencher *b, const ph_sweep *flush, int steps, ph_erro
 {
     struct watch w = {.b = b, .flush = flush};
     ph_bench_result r = ph__bench_result("descent");
-    double flops = 0, bytes = 0;
+    double bytes = 0;
+    struct work work;
 
-    PH_TRY(run(&w, b->model, steps, &flops, err));
+    PH_TRY(run(&w, b->model, steps, &work, err));
     if (b->o.parts) PH_TRY(time_parts(b, flush, steps, err));
     PH_TRY(weight_bytes(&bytes, b, err));
     r.cold = flush != NULL;
     r.block = b->o.block;
     r.rows = b->o.rows;
     r.tokens = b->o.tokens ? b->o.tokens : 5;
-    return ph__bench_report(b, r, flops, bytes, err);
+    r.spared = 1 - work.flops / work.whole;
+    return ph__bench_report(b, r, work.flops, bytes, err);
 }
 
 ph_status ph__bench_descent(ph_bencher *b, ph_error *err)

@@ -141,7 +141,7 @@ static void loop_close(struct loop *l)
 static ph_status loop_new(struct loop *l, ph_session *session, const ph_job *job, int64_t n,
                           ph_error *err)
 {
-    PH_TRY(ph__slope_open(&l->slope, l->d, session, job, n, err));
+    PH_TRY(ph__slope_open(&l->slope, l->d, session, l->rows, n, job, err));
     l->size = (size_t)(l->d->T * l->slope.C);
     PH_TRY(PH_NEW(&l->E, (size_t)n * l->size, err));
     PH_TRY(PH_NEW(&l->state, 2 * (size_t)n * l->size, err));

@@ -52,7 +52,7 @@ static ph_status gumbel_new(struct gumbel *z, ph_error *err)
     z->V = (size_t)ph__lexicon_vocab(z->d->lexicon);
     z->wide = T * z->V;
     if (!ph__mul(&size, 2 * n, z->wide)) return ph__fail_memory(err, SIZE_MAX);
-    PH_TRY(ph__slope_open(&z->slope, z->d, z->task->session, z->task->job, z->n, err));
+    PH_TRY(ph__slope_open(&z->slope, z->d, z->task->session, z->rows, z->n, z->task->job, err));
     PH_TRY(PH_NEW(&z->x, n * z->wide, err));
     PH_TRY(PH_NEW(&z->p, n * z->wide, err));
     PH_TRY(PH_NEW(&z->s, n * z->wide, err));

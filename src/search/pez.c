@@ -36,7 +36,7 @@ static ph_status pez_new(struct pez *z, ph_error *err)
 {
     const size_t n = (size_t)z->n, T = (size_t)z->d->T;
 
-    PH_TRY(ph__slope_open(&z->slope, z->d, z->task->session, z->task->job, z->n, err));
+    PH_TRY(ph__slope_open(&z->slope, z->d, z->task->session, z->rows, z->n, z->task->job, err));
     z->size = T * (size_t)z->slope.C;
     PH_TRY(PH_NEW(&z->E, n * z->size, err));
     PH_TRY(PH_NEW(&z->P, n * z->size, err));

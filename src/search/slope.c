@@ -6,8 +6,32 @@
 #include <math.h>
 #include <string.h>
 
-ph_status ph__slope_open(ph_slope *out, const ph_descent *d, ph_session *session, const ph_job *job,
-                         int64_t n, ph_error *err)
+/* The session need not compute components of the tap's output that no row looks at. */
+static ph_status narrow(const ph_slope *s, const ph_row *rows, ph_error *err)
+{
+    bool *looked = NULL;
+    int64_t *columns = NULL, n = 0;
+    ph_status st = PH_OK;
+
+    PH_GO(PH_NEW(&looked, (size_t)s->W, err));
+    PH_GO(PH_NEW(&columns, (size_t)s->W, err));
+    for (int64_t i = 0; i < s->n; i++) {
+        const ph_region *r = &rows[i].region;
+        const bool local = ph__objective_local(s->d->objective, r);
+        const int64_t begin = local ? r->begin : 0, end = local ? r->end : s->W;
+        for (int64_t c = begin; c < end; c++) looked[c] = true;
+    }
+    for (int64_t c = 0; c < s->W; c++)
+        if (looked[c]) columns[n++] = c;
+    PH_GO(ph__session_columns(s->session, columns, n, err));
+done:
+    ph__free(columns);
+    ph__free(looked);
+    return st;
+}
+
+ph_status ph__slope_open(ph_slope *out, const ph_descent *d, ph_session *session,
+                         const ph_row *rows, int64_t n, const ph_job *job, ph_error *err)
 {
     const int64_t T = d->T, C = job->model->arch.C, W = ph__session_width(session);
 
@@ -16,11 +40,14 @@ ph_status ph__slope_open(ph_slope *out, const ph_descent *d, ph_session *session
     PH_TRY(PH_NEW(&out->dX, (size_t)(n * T * W), err));
     PH_TRY(PH_NEW(&out->dE, (size_t)(n * T * C), err));
     PH_TRY(PH_NEW(&out->activation, (size_t)n, err));
-    return PH_NEW(&out->value, (size_t)n, err);
+    PH_TRY(PH_NEW(&out->value, (size_t)n, err));
+    return narrow(out, rows, err);
 }
 
 void ph__slope_close(ph_slope *s)
 {
+    if (s->session)
+        (void)ph__session_columns(s->session, NULL, 0, NULL); /* to give back never fails */
     ph__free(s->X);
     ph__free(s->dX);
     ph__free(s->dE);

@@ -18,9 +18,10 @@ typedef struct ph_slope {
     double *value;      /* (n) the objective */
 } ph_slope;
 
-/* For n rows of the session's tap. Borrows everything. */
-ph_status ph__slope_open(ph_slope *out, const ph_descent *d, ph_session *session, const ph_job *job,
-                         int64_t n, ph_error *err);
+/* For n rows of the session's tap. Borrows everything; until the slope is closed, the session computes
+ * what these rows look at and may leave out the rest. */
+ph_status ph__slope_open(ph_slope *out, const ph_descent *d, ph_session *session,
+                         const ph_row *rows, int64_t n, const ph_job *job, ph_error *err);
 void ph__slope_close(ph_slope *s);
 ph_status ph__slope_run(ph_slope *s, const ph_row *rows, const float *E, ph_error *err);
 ph_status ph__slope_back(ph_slope *s, ph_error *err);
