@@ -190,8 +190,8 @@ struct ph_ops {
      *   put:  y[n,c] = x[n,j] where c = columns[j], z[n,c] elsewhere; its backward is take
      *   y, z (N,C), x (N,J), apart; columns (J) ascending, in the caller's own memory
      */
-    void (*columns_take)(ph_real *x, const ph_real *y, const int64_t *columns, int64_t N,
-                         int64_t C, int64_t J, ph_stream *s);
+    void (*columns_take)(ph_real *x, const ph_real *y, const int64_t *columns, int64_t N, int64_t C,
+                         int64_t J, ph_stream *s);
     void (*columns_put)(ph_real *y, const ph_real *z, const ph_real *x, const int64_t *columns,
                         int64_t N, int64_t C, int64_t J, ph_stream *s);
 };

@@ -335,6 +335,19 @@ void ph__block_backward(ph_real *dx, const ph_real *seed, const ph_block_seeds *
     if (attention) attend_back(dx, stream, s, t, w, r);
 }
 
+void ph__block_keys(ph_block_state *to, const ph_block_state *from, double *line, int64_t tokens,
+                    const ph_arch *a, ph_backend *be)
+{
+    const int64_t wide = a->Hkv * a->D, ld = (a->H + 2 * a->Hkv) * a->D;
+
+    for (int64_t t = 0; t < tokens; t++) {
+        be->read64(line, ph__at(be, from->qk, t * ld + a->H * a->D), (size_t)wide, be);
+        be->write64(ph__at(be, to->kc, t * wide), line, (size_t)wide, be);
+        be->read64(line, ph__at(be, from->qkv, t * ld + (a->H + a->Hkv) * a->D), (size_t)wide, be);
+        be->write64(ph__at(be, to->vc, t * wide), line, (size_t)wide, be);
+    }
+}
+
 /* ---- before the first block and behind the last ---- */
 
 void ph__add_positions(ph_real *x, const ph_real *E, const ph_real *positions, int64_t B, int64_t T,

@@ -73,6 +73,10 @@ void ph__block_forward(ph_block_state *s, ph_block_scratch *scratch, const ph_bl
 void ph__block_backward(ph_real *dx, const ph_real *seed, const ph_block_seeds *inside,
                         const ph_block_state *s, ph_block_scratch *scratch,
                         const ph_block_weights *w, ph_place start, const ph_run *run);
+/* Keys and values that a run of a row of tokens left, (tokens,(H+2Hkv)D), become another one's context
+ * kc, vc. line: room for Hkv*D. */
+void ph__block_keys(ph_block_state *to, const ph_block_state *from, double *line, int64_t tokens,
+                    const ph_arch *arch, ph_backend *be);
 /* The end of a model: final = norm(x), logits (N,V) = cap(final W^T + b). */
 void ph__final_forward(ph_real *final, ph_norm_saved *saved, const ph_real *x,
                        const ph_head_weights *w, int64_t N, const ph_run *run);

@@ -170,22 +170,6 @@ static ph_status get_weights(ph_session *s, ph_error *err)
 
 /* ---- the context: run once, keep its keys and values ---- */
 
-/* Copy keys and values of a context run, (P,(H+2Hkv)D), into dense kc, vc. */
-static void copy_keys(const ph_session *s, ph_block_state *to, const ph_block_state *from,
-                      double *line)
-{
-    const ph_arch *a = &s->model->arch;
-    ph_backend *be = s->model->backend;
-    const int64_t wide = a->Hkv * a->D, ld = (a->H + 2 * a->Hkv) * a->D;
-
-    for (int64_t p = 0; p < s->run.P; p++) {
-        be->read64(line, ph__at(be, from->qk, p * ld + a->H * a->D), (size_t)wide, be);
-        be->write64(ph__at(be, to->kc, p * wide), line, (size_t)wide, be);
-        be->read64(line, ph__at(be, from->qkv, p * ld + (a->H + a->Hkv) * a->D), (size_t)wide, be);
-        be->write64(ph__at(be, to->vc, p * wide), line, (size_t)wide, be);
-    }
-}
-
 static ph_status run_blocks(ph_session *s, ph_session *keys_of, double *line, ph_error *err)
 {
     if (s->positions)
@@ -201,7 +185,9 @@ static ph_status run_blocks(ph_session *s, ph_session *keys_of, double *line, ph
             continue;
         }
         ph__block_forward(state, &s->scratch, w, PH_PLACE_EMBED, pause, &s->run);
-        if (keys_of) copy_keys(keys_of, &keys_of->states[n - s->path.first], state, line);
+        if (keys_of)
+            ph__block_keys(&keys_of->states[n - s->path.first], state, line, s->run.T,
+                           &s->model->arch, s->model->backend);
         if (s->watch && (s->watch_at.block == 0 || s->watch_at.block == n))
             PH_TRY(s->watch(s, n, s->watch_payload, err));
         if (pause != stop) ph__block_forward(state, &s->scratch, w, pause, stop, &s->run);
