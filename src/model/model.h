@@ -29,7 +29,7 @@ typedef struct ph_block_weights {
     ph_matrix *qkv, *o, *gu, *down;         /* y = x W^T; qkv and gu are joined */
     ph_matrix *qkv_t, *o_t, *gu_t, *down_t; /* dx = dy W */
     ph_source sources[PH_SOURCES];          /* n is 0 where they are packed */
-    const struct ph_columns *columns;       /* all that is wanted of the output; NULL: all of it */
+    const ph_columns *columns;              /* all that is wanted of the output; NULL: all of it */
 } ph_block_weights;
 
 typedef struct ph_head_weights {
