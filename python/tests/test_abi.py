@@ -100,7 +100,7 @@ def in_a_new_python(program):
 
 
 def test_importing_loads_nothing_but_the_standard_library():
-    """So that it is quick (60 to 90 ms of a core, the standard library included); what is large is loaded when needed, the library of C too."""
+    """So that it is quick: what is large is loaded when needed, the library of C too."""
     program = ("import sys; before = set(sys.modules); import phosphene; "
                "print(*{name.split('.')[0] for name in set(sys.modules) - before}); "
                "assert phosphene._native.library.cache_info().currsize == 0, 'loaded when needed'")
