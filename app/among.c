@@ -40,6 +40,16 @@ static const struct argp_option options[] = {
 static const char *const round_trips[] = {"require", "prefer", "off", NULL};
 static const char *const outliers[] = {"last", "keep", "drop", NULL};
 
+ph_outliers parse_outliers(struct argp_state *state, const char *arg)
+{
+    return (ph_outliers)choose(state, "outliers", arg, outliers, "last, keep or drop");
+}
+
+const char *outliers_name(ph_outliers which)
+{
+    return outliers[which];
+}
+
 /* A number of seconds, perhaps with s, m or h behind it. */
 static double parse_seconds(struct argp_state *state, const char *arg)
 {
@@ -75,9 +85,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->round_trip = (ph_round_trip)(1 + choose(state, "round-trip", arg, round_trips,
                                                    "require, prefer or off"));
         break;
-    case KEY_OUTLIERS:
-        o->outliers = (ph_outliers)choose(state, "outliers", arg, outliers, "last, keep or drop");
-        break;
+    case KEY_OUTLIERS: o->outliers = parse_outliers(state, arg); break;
     case KEY_TOP_K: o->top_k = parse_integer(state, "top-k", arg, 1, INT64_MAX); break;
     case KEY_WIDTH: o->width = parse_integer(state, "width", arg, 1, INT64_MAX); break;
     case KEY_STAY: o->stay = true; break;
@@ -97,6 +105,6 @@ void among_settings(json_t *settings, const ph_dream_options *o)
                   (json_int_t)o->budget, "time",
                   o->seconds > 0 ? json_real(o->seconds) : json_null(), "share", !o->alone,
                   "round_trip", o->round_trip ? round_trips[o->round_trip - 1] : "default",
-                  "outliers", outliers[o->outliers], "top_k", (json_int_t)o->top_k, "width",
+                  "outliers", outliers_name(o->outliers), "top_k", (json_int_t)o->top_k, "width",
                   (json_int_t)o->width, "stay", o->stay));
 }

@@ -8,6 +8,10 @@
  * command's argp whose input is its ph_dream_options. */
 extern const struct argp among_argp;
 
+/* Of --outliers: what stands behind it, and back. */
+ph_outliers parse_outliers(struct argp_state *state, const char *arg);
+const char *outliers_name(ph_outliers which);
+
 /* Add to the run line's settings. */
 void among_settings(json_t *settings, const ph_dream_options *o);
 

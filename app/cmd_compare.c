@@ -4,6 +4,7 @@
  * scoreboard.c prints, record.c keeps.
  */
 #include "allow.h"
+#include "among.h"
 #include "output.h"
 #include "progress.h"
 #include "record.h"
@@ -25,6 +26,7 @@ struct compare_command {
     size_t n_budgets;
     bool curve;
     int64_t seeds, tokens;
+    ph_outliers outliers;
     struct record record;
     const char *runs;        /* its file */
     struct subject *subject; /* the model at work: */
@@ -36,7 +38,16 @@ struct compare_command {
     double spent, total; /* budgets of the runs that were done here, and of all that are to be */
 };
 
-enum { KEY_METHODS = 2000, KEY_BUDGET, KEY_BUDGETS, KEY_CURVE, KEY_SEEDS, KEY_TOKENS, KEY_RUNS };
+enum {
+    KEY_METHODS = 2000,
+    KEY_BUDGET,
+    KEY_BUDGETS,
+    KEY_CURVE,
+    KEY_SEEDS,
+    KEY_TOKENS,
+    KEY_OUTLIERS,
+    KEY_RUNS
+};
 
 static const struct argp_option options[] = {
     {"methods", KEY_METHODS, "NAME,…", 0, "Which methods (all of dream's)", 0},
@@ -46,6 +57,10 @@ static const struct argp_option options[] = {
     {"curve", KEY_CURVE, NULL, 0, "The same as --budgets N/10,N/3,N with the N of --budget", 0},
     {"seeds", KEY_SEEDS, "N", 0, "Runs of each method, with N seeds from --seed on (5)", 0},
     {"tokens", KEY_TOKENS, "N", 0, "Length of the searched text (5)", 0},
+    {"outliers", KEY_OUTLIERS, "last|keep|drop", 0,
+     "For every method: a text that triggers an outlier norm is its answer only if it has no other "
+     "(last), like any text (keep), or never (drop)",
+     0},
     {"runs", KEY_RUNS, "FILE", 0,
      "Add every run to FILE when it is done, and do not run again what FILE has: an interrupted "
      "comparison goes on, a wider one builds on it",
@@ -122,6 +137,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_CURVE: c->curve = true; break;
     case KEY_SEEDS: c->seeds = parse_integer(state, "seeds", arg, 1, 10000); break;
     case KEY_TOKENS: c->tokens = parse_integer(state, "tokens", arg, 1, INT64_MAX); break;
+    case KEY_OUTLIERS: c->outliers = parse_outliers(state, arg); break;
     case KEY_RUNS: c->runs = arg; break;
     case ARGP_KEY_END: settle(c, state); break;
     default: return ARGP_ERR_UNKNOWN;
@@ -156,8 +172,10 @@ static const struct argp argp = {
     "at its answers; a descent gets so many restarts, about the usual number of steps each, that "
     "99 % of the budget are used (last column); greedy costs what it costs and is run once. An "
     "answer that "
-    "breaks "
-    "a constraint counts as the mean of random texts.\n\n"
+    "breaks a constraint, or is marked ! under --outliers drop, counts as the mean of random "
+    "texts. "
+    "Under last a text marked ! can win: greedy, say, has one answer and no other to put before "
+    "it. --outliers keep has all methods look for the highest activation whatever the norm.\n\n"
     "Examples:\n"
     "  phosphene compare 'block 8 [:, :, 0-4]'\n"
     "  phosphene compare --methods swap,auto --seeds 3 'block 8 [:, :, 0-4]'\n"
@@ -174,6 +192,7 @@ static ph_dream_options dream_options(const struct compare_command *c, const cha
     ph_dream_options o = PH_DREAM_OPTIONS_INIT;
     o.run = c->run;
     o.constraints = c->allow.c;
+    o.outliers = c->outliers;
     o.method = method;
     o.tokens = c->tokens;
     o.top = 1;
@@ -182,6 +201,7 @@ static ph_dream_options dream_options(const struct compare_command *c, const cha
 }
 
 struct found {
+    bool drop; /* an outlier is no answer */
     struct outcome outcome;
     double random_mean, random_sd;
 };
@@ -190,13 +210,14 @@ static int on_answer(const ph_dream_result *r, void *payload)
 {
     struct found *f = payload;
     const ph_decoded *a = r->answer;
+    const bool outlier = a->norm_ratio > 3, none = a->violates || (f->drop && outlier);
 
     if (r->rank) return 0;
     free(f->outcome.text);
-    f->outcome = (struct outcome){.activation = a->violates ? (double)NAN : a->activation.text,
+    f->outcome = (struct outcome){.activation = none ? (double)NAN : a->activation.text,
                                   .text = strdup(a->text),
                                   .round_trip = a->round_trip,
-                                  .outlier = a->norm_ratio > 3,
+                                  .outlier = outlier,
                                   .forwards = r->token_forwards,
                                   .scan = r->scan_forwards,
                                   .seconds = r->seconds};
@@ -209,7 +230,7 @@ static int on_answer(const ph_dream_result *r, void *payload)
 static ph_status dream(struct found *out, const struct compare_command *c, size_t feature,
                        const ph_dream_options *o, ph_error *err)
 {
-    *out = (struct found){0};
+    *out = (struct found){.drop = o->outliers == PH_OUTLIERS_DROP};
     const ph_status st = ph_dream(c->subject->model, c->one[feature], o, on_answer, out, NULL, err);
     if (st == PH_OK && !out->outcome.text) return no_memory(err);
     return st;
@@ -338,6 +359,7 @@ static json_t *settings(const struct compare_command *c)
     json_object_set_new(s, "seeds", json_integer((json_int_t)c->seeds));
     json_object_set_new(s, "tokens", json_integer((json_int_t)c->tokens));
     json_object_set_new(s, "constraints", allow_json(&c->allow));
+    json_object_set_new(s, "outliers", json_string(outliers_name(c->outliers)));
     return s;
 }
 

@@ -28,6 +28,8 @@ static char *same_of(const json_t *run)
     json_object_del(settings, "methods"); /* these are of the runs */
     json_object_del(settings, "budgets");
     json_object_del(settings, "seeds");
+    if (!json_object_get(settings, "outliers")) /* of before it was an option */
+        json_object_set_new(settings, "outliers", json_string("last"));
     all = json_pack("[O?, O?, o]", sha, json_object_get(run, "context"), settings);
     text = all ? json_dumps(all, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(all);

@@ -6,6 +6,7 @@
 import os
 import re
 import signal
+import struct
 import subprocess
 import tempfile
 
@@ -139,6 +140,58 @@ def test_compare_runs():
     expect_error(1, "runs.jsonl: Not a directory", *args, "--runs", kept + "/runs.jsonl")
 
 
+def loud_model(token, factor):
+    """The tiny model with the embedding of a token so many times as long: texts with it have an outlier norm."""
+    with open("tests/data/llama_a.gguf", "rb") as f:
+        data = bytearray(f.read())
+    after = lambda name: data.rindex(name) + len(name)  # there: dimensions, sizes, type, offset in the data
+    first = -(-(after(b"output_norm.weight") + 24) // 32) * 32  # the data, behind the last tensor's description
+    row = first + struct.unpack_from("<Q", data, after(b"token_embd.weight") + 24)[0] + token * 68
+    for at in (row, row + 34):  # 64 weights: two Q8_0 blocks of a scale and 32 bytes
+        struct.pack_into("<e", data, at, factor * struct.unpack_from("<e", data, at)[0])
+    path = os.path.join(tempfile.mkdtemp(dir=WORK), "loud.gguf")
+    with open(path, "wb") as f:
+        f.write(data)
+    return path
+
+
+def test_outliers():
+    """--outliers is of all methods, and of what is kept."""
+    loud, spec = loud_model(37, 60), "block 2 [:, :, 14]"  # D
+    kept = os.path.join(os.path.dirname(loud), "runs.jsonl")
+    args = ["compare", spec, "--methods", "auto,swap,greedy", "--budget", "20000", "--seeds", "1", "--json", "--runs", kept]
+    found = {}
+    for which in ("last", "keep", "drop"):
+        code, out, err = run(*args, "--outliers", which, model=loud)
+        check(code == 0 and lines(out)[0]["settings"]["outliers"] == which, f"compare --outliers {which}: {code} {err}")
+        found[which] = {r["method"]: r for r in lines(out) if r["type"] == "compare"}
+        for method, r in found[which].items():
+            code, said, _ = run("dream", spec, "--method", method, "--budget", "20000", "--no-share", "--top", "1", "--corpus",
+                                "off", "--outliers", which, "--json", model=loud)
+            d = lines(said)[1]
+            none = which == "drop" and d["norm_ratio"] > 3
+            check((None if none else d["activation"]["text"], d["text"], d["norm_ratio"] > 3) ==
+                  (r["activation"], r["text"], r["outlier"]), f"compare --outliers {which}: {method} is the dream of its own")
+    for method in ("auto", "swap"):
+        keep, last = found["keep"][method], found["last"][method]
+        check(keep["outlier"] and not last["outlier"] and keep["activation"] > last["activation"] and "D" in keep["text"],
+              f"compare --outliers: {method} has the loud token only where it may: {keep['text']!r}, {last['text']!r}")
+        check(found["drop"][method]["activation"] is not None and not found["drop"][method]["outlier"],
+              f"compare --outliers drop: {method} has another answer")
+    greedy = [found[which]["greedy"] for which in ("last", "keep", "drop")]
+    check(all(r["outlier"] for r in greedy) and greedy[0]["activation"] == greedy[1]["activation"] > 0 and
+          greedy[2]["activation"] is None, f"compare --outliers: greedy has one text, which may not count: {greedy}")
+    with open(kept) as f:
+        before = f.read().replace(', "outliers": "last"', "").replace(',"outliers":"last"', "")
+    with open(kept, "w") as f:
+        f.write(before)
+    code, out, err = run(*args, model=loud)
+    check({r["method"]: r["seconds"] for r in lines(out) if r["type"] == "compare"} ==
+          {m: r["seconds"] for m, r in found["last"].items()} and '"outliers":"keep"' in before,
+          f"compare --runs: a run of before there was the option is one of last: {err}")
+    expect_error(2, "--outliers never: expected last, keep or drop|--outliers: ", "compare", spec, "--outliers", "never")
+
+
 def test_interrupt():
     """Ctrl-C after some runs: what is done is counted."""
     env = dict(os.environ, XDG_CACHE_HOME=CACHE)
@@ -161,4 +214,4 @@ def test_interrupt():
             check(re.search("of 40 runs are missing", out) and "against auto" in out, f"compare, Ctrl-C: {out}")
 
 
-run_tests(test_compare, test_compare_runs, test_interrupt)
+run_tests(test_compare, test_compare_runs, test_outliers, test_interrupt)
