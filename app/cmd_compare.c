@@ -34,7 +34,7 @@ struct compare_command {
     ph_features **one;       /* (features) each alone … */
     const char **names;      /* … and what it is called */
     struct scoreboard board;
-    double beside[MOST]; /* tokens of a method's row besides its steps */
+    double beside[MOST]; /* tokens of a method's row besides its steps; NaN: not known yet */
     double spent, total; /* budgets of the runs that were done here, and of all that are to be */
 };
 
@@ -203,7 +203,6 @@ static ph_dream_options dream_options(const struct compare_command *c, const cha
 struct found {
     bool drop; /* an outlier is no answer */
     struct outcome outcome;
-    double random_mean, random_sd;
 };
 
 static int on_answer(const ph_dream_result *r, void *payload)
@@ -220,20 +219,21 @@ static int on_answer(const ph_dream_result *r, void *payload)
                                   .outlier = outlier,
                                   .forwards = r->token_forwards,
                                   .scan = r->scan_forwards,
-                                  .seconds = r->seconds};
-    f->random_mean = r->random_mean;
-    f->random_sd = r->random_sd;
+                                  .seconds = r->seconds,
+                                  .random_mean = r->random_mean,
+                                  .random_sd = r->random_sd};
     return 0;
 }
 
 /* *out (text owned) = what the method finds for a feature. */
-static ph_status dream(struct found *out, const struct compare_command *c, size_t feature,
+static ph_status dream(struct outcome *out, const struct compare_command *c, size_t feature,
                        const ph_dream_options *o, ph_error *err)
 {
-    *out = (struct found){.drop = o->outliers == PH_OUTLIERS_DROP};
-    const ph_status st = ph_dream(c->subject->model, c->one[feature], o, on_answer, out, NULL, err);
-    if (st == PH_OK && !out->outcome.text) return no_memory(err);
-    return st;
+    struct found found = {.drop = o->outliers == PH_OUTLIERS_DROP};
+    const ph_status st =
+        ph_dream(c->subject->model, c->one[feature], o, on_answer, &found, NULL, err);
+    *out = found.outcome;
+    return st == PH_OK && !out->text ? no_memory(err) : st;
 }
 
 /* ---- what stands before the runs ---- */
@@ -245,21 +245,24 @@ static const char *searcher(void)
     return ph_method_name(i);
 }
 
-/* The random texts of every feature; and what runs keep for each other is kept before any of them is
+static void set_random(struct compare_command *c, size_t feature, const struct outcome *o)
+{
+    c->board.contest.random_mean[feature] = o->random_mean;
+    c->board.contest.random_sd[feature] = o->random_sd;
+}
+
+/* The random texts of a feature; and what runs keep for each other is kept before any of them is
  * timed: a search that ends at once. */
-static ph_status measure(struct compare_command *c, ph_error *err)
+static ph_status measure(struct compare_command *c, size_t feature, ph_error *err)
 {
     ph_dream_options o = dream_options(c, searcher());
+    struct outcome found;
+
     o.budget = 1;
-    for (size_t f = 0; f < c->board.contest.features; f++) {
-        struct found found;
-        const ph_status st = dream(&found, c, f, &o, err);
-        free(found.outcome.text);
-        if (st != PH_OK) return st;
-        c->board.contest.random_mean[f] = found.random_mean;
-        c->board.contest.random_sd[f] = found.random_sd;
-    }
-    return PH_OK;
+    const ph_status st = dream(&found, c, feature, &o, err);
+    free(found.text);
+    set_random(c, feature, &found);
+    return st;
 }
 
 /* Forward and backward of a step of a row. */
@@ -272,14 +275,15 @@ static double step_tokens(const struct compare_command *c)
 static ph_status weigh(struct compare_command *c, size_t method, ph_error *err)
 {
     ph_dream_options o = dream_options(c, c->methods[method]);
-    struct found found;
+    struct outcome found;
 
+    c->beside[method] = 0;
     if (!ph_method_steps(o.method)) return PH_OK;
     o.steps = 1;
     ph_dream_defaults(&o);
     const ph_status st = dream(&found, c, 0, &o, err);
-    free(found.outcome.text);
-    c->beside[method] = (double)found.outcome.forwards / (double)o.restarts - step_tokens(c);
+    free(found.text);
+    c->beside[method] = (double)found.forwards / (double)o.restarts - step_tokens(c);
     return st;
 }
 
@@ -324,6 +328,7 @@ static ph_status open_board(struct compare_command *c, ph_error *err)
                                    .rival = find_rival(c),
                                    .run = c->subject->run,
                                    .width = subject_feature_width(c->subject)};
+    for (size_t m = 0; m < c->n_methods; m++) c->beside[m] = (double)NAN;
     if (!c->one || !c->names ||
         !contest_open(&c->board.contest, c->n_methods, n, (size_t)c->seeds, c->n_budgets))
         return no_memory(err);
@@ -407,19 +412,21 @@ static ph_status run_one(struct compare_command *c, size_t seed, size_t feature,
     struct outcome *out = contest_at(&c->board.contest, seed, feature, budget, method);
     const struct outcome *first = contest_at(&c->board.contest, 0, feature, 0, method);
     ph_dream_options o = dream_options(c, c->methods[method]);
-    struct found found;
+    ph_status st = PH_OK;
 
     if (repeats(c, method) && first->done) {
         *out = *first;
         out->text = strdup(first->text);
         return out->text ? PH_OK : no_memory(err);
     }
+    if (isnan(c->board.contest.random_sd[feature])) st = measure(c, feature, err);
+    if (st == PH_OK && isnan(c->beside[method])) st = weigh(c, method, err);
+    if (st != PH_OK) return st;
     o.run.seed += seed;
     o.run.progress = on_progress;
     o.run.progress_payload = c;
     afford(&o, c, method, (double)c->budgets[budget]);
-    const ph_status st = dream(&found, c, feature, &o, err);
-    *out = found.outcome;
+    st = dream(out, c, feature, &o, err);
     if (ph_method_steps(o.method)) {
         out->steps = o.steps;
         out->restarts = o.restarts;
@@ -458,6 +465,7 @@ static ph_status recall(struct compare_command *c, size_t seed, size_t feature, 
                                       c->budgets[budget]};
         const ph_status st = record_find(out, &c->record, &name, err);
         if (st != PH_OK) return st;
+        if (out->done && isnan(c->board.contest.random_sd[feature])) set_random(c, feature, out);
         if (!out->done) c->total += (double)c->budgets[budget];
     }
     return PH_OK;
@@ -491,8 +499,6 @@ static ph_status run(struct compare_command *c, ph_error *err)
     ph_status st = open_board(c, err);
 
     if (st == PH_OK) st = begin(c, err);
-    if (st == PH_OK) st = measure(c, err);
-    for (size_t m = 0; st == PH_OK && m < c->n_methods; m++) st = weigh(c, m, err);
     if (st == PH_OK) {
         st = run_cells(c, err);
         progress_clear();

@@ -12,7 +12,9 @@ bool contest_open(struct contest *c, size_t methods, size_t features, size_t see
     c->random_mean = calloc(features, sizeof *c->random_mean);
     c->random_sd = calloc(features, sizeof *c->random_sd);
     c->outcomes = calloc(seeds * features * budgets * methods, sizeof *c->outcomes);
-    return c->random_mean && c->random_sd && c->outcomes;
+    if (!c->random_mean || !c->random_sd || !c->outcomes) return false;
+    for (size_t f = 0; f < features; f++) c->random_mean[f] = c->random_sd[f] = (double)NAN;
+    return true;
 }
 
 void contest_close(struct contest *c)

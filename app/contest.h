@@ -21,12 +21,13 @@ struct outcome {
     int64_t forwards, scan;  /* tokens sent forward: its own, and of the complete search */
     int64_t steps, restarts; /* 0 of a method that does not go by them */
     double seconds;
+    double random_mean, random_sd; /* of the random texts beside it; sd NaN: not known */
 };
 
 struct contest {
     size_t methods, features, seeds, budgets;
     double sign;
-    double *random_mean, *random_sd; /* (features) */
+    double *random_mean, *random_sd; /* (features) NaN: not known yet */
     struct outcome *outcomes;        /* (seeds,features,budgets,methods) */
 };
 

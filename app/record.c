@@ -187,6 +187,17 @@ ph_status record_add(struct record *r, json_t *line, ph_error *err)
 
 /* ---- find ---- */
 
+/* Spread of the random texts beside a run, from its z. */
+static double spread_in(const json_t *line)
+{
+    const json_t *activation = json_object_get(line, "activation"), *z = json_object_get(line, "z");
+    if (!json_is_number(activation) || !json_is_number(z) || json_number_value(z) == 0)
+        return (double)NAN;
+    return (json_number_value(activation) -
+            json_number_value(json_object_get(line, "random_mean"))) /
+           json_number_value(z);
+}
+
 ph_status record_find(struct outcome *out, const struct record *r, const struct run_name *name,
                       ph_error *err)
 {
@@ -209,6 +220,8 @@ ph_status record_find(struct outcome *out, const struct record *r, const struct 
                             .scan = count_in(found, "scan_forwards"),
                             .steps = count_in(found, "steps"),
                             .restarts = count_in(found, "restarts"),
-                            .seconds = json_number_value(json_object_get(found, "seconds"))};
+                            .seconds = json_number_value(json_object_get(found, "seconds")),
+                            .random_mean = json_number_value(json_object_get(found, "random_mean")),
+                            .random_sd = spread_in(found)};
     return out->text ? PH_OK : no_memory(err);
 }

@@ -122,6 +122,12 @@ static void print_texts(const struct scoreboard *b, size_t seed, size_t feature,
     }
 }
 
+/* What is to be said of an answer, in a character; none for most. */
+static const char *mark(const struct outcome *o)
+{
+    return !o->round_trip ? "~" : o->outlier ? "!" : "";
+}
+
 void scoreboard_cell(const struct scoreboard *b, size_t seed, size_t feature, size_t budget,
                      bool texts)
 {
@@ -136,10 +142,7 @@ void scoreboard_cell(const struct scoreboard *b, size_t seed, size_t feature, si
         const struct outcome *o = outcome_at(b, seed, feature, budget, m);
         printf(" ");
         cell_number(o->activation, "%.2f", column(b, m));
-        printf("%c%c", value(b, feature, o) < best ? ' ' : '*',
-               !o->round_trip ? '~'
-               : o->outlier   ? '!'
-                              : ' ');
+        printf("%c%-1s", value(b, feature, o) < best ? ' ' : '*', mark(o));
     }
     printf("\n");
     if (texts) print_texts(b, seed, feature, budget);
@@ -197,13 +200,14 @@ static bool print_loss(const struct scoreboard *b, size_t seed, size_t feature, 
     char text[48];
 
     for (size_t m = 0; m < c->methods; m++) {
-        const double v = value(b, feature, outcome_at(b, seed, feature, budget, m));
+        const struct outcome *o = outcome_at(b, seed, feature, budget, m);
+        const double v = value(b, feature, o);
         if (v <= own) continue;
         if (!between)
             printf("%s lost  %s, seed %llu, budget %s: %.2f against ", b->methods[b->rival],
                    b->features[feature], (unsigned long long)scoreboard_seed(b, seed),
                    thousands(text, (double)b->budgets[budget]), c->sign * own);
-        printf("%s%s %.2f", between ? between : "", b->methods[m], c->sign * v);
+        printf("%s%s %.2f%s", between ? between : "", b->methods[m], c->sign * v, mark(o));
         between = ", ";
     }
     if (between) printf("\n");

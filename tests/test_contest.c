@@ -135,6 +135,7 @@ static void fill(struct contest *c, double sign)
     assert_true(contest_open(c, 3, 2, 2, 1));
     c->sign = sign;
     c->random_mean[0] = sign;
+    c->random_mean[1] = 0;
     for (size_t s = 0; s < 2; s++)
         for (size_t f = 0; f < 2; f++)
             for (size_t m = 0; m < 3; m++)

@@ -1,12 +1,13 @@
 """phosphene against its peers at equal token-forwards; writes bench/RESULTS-search.md.
 
     run.py PHOSPHENE [-m MODEL.gguf] [--features 8:0,17:33,…] [--budget N] [--seed N] [--quick]
-           [--charge-scan] [--output FILE]
+           [--charge-scan] [--runs FILE] [--output FILE]
 
 Every feature is searched by `phosphene dream --method auto`, by nanoGCG and by EPO, which get as many
 token-forwards as auto really spent. Every final text's activation in PyTorch must be `phosphene score`'s,
 to 1e-3 relative. Then the seconds per candidate: swap and nanoGCG, same width, in turns A B A B; each the
-difference between a long and a short search, so that loading and yardsticks cancel. Exit status 0: written.
+difference between a long and a short search, so that loading and yardsticks cancel. --runs adds every feature
+to FILE when it is done and does not search again what FILE has, so hours can be stopped. Exit status 0: written.
 """
 
 import argparse
@@ -74,6 +75,26 @@ def quality(ph, model, feature, args):
         row[name], row["seconds"][name], row["texts"][name] = r["activation"], r["seconds"], r["text"]
     print({k: row[k] for k in ("feature", "auto", *PEERS, "seconds")}, file=sys.stderr, flush=True)
     return row
+
+
+def terms(args):
+    """What a kept feature's figures depend on, besides the code."""
+    return {"model": os.path.basename(args.model), "budget": args.budget, "seed": args.seed, "charge_scan": args.charge_scan}
+
+
+def qualities(ph, model, features, args):
+    """A row for each feature, in order; those the file of --runs has are taken from it."""
+    done = {}
+    if args.runs and os.path.exists(args.runs):
+        with open(args.runs) as f:
+            done = {tuple(r["feature"]): r for r in map(json.loads, f) if terms(args).items() <= r.items()}
+    for feature in features:
+        if feature not in done:
+            done[feature] = terms(args) | quality(ph, model, feature, args)
+            if args.runs:
+                with open(args.runs, "a") as f:
+                    f.write(json.dumps(done[feature], ensure_ascii=False) + "\n")
+    return [done[feature] for feature in features]
 
 
 # ---- seconds per candidate -----------------------------------------------------------------------
@@ -177,6 +198,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="3 features, budget 5000")
     parser.add_argument("--charge-scan", action="store_true", help="peers get a vocabulary's tokens more")
+    parser.add_argument("--runs", help="keep every feature's row in this file, and go on from it")
     parser.add_argument("--output", default=os.path.join(HERE, "..", "RESULTS-search.md"))
     args = parser.parse_args()
     features = default_features(3 if args.quick else 20)
@@ -185,7 +207,7 @@ def main():
     args.budget = 5000 if args.quick else args.budget
     model, ph = peer.Model(args.model), Phosphene(args)
     tried = peer.tune(model)
-    rows = [quality(ph, model, f, args) for f in features]
+    rows = qualities(ph, model, features, args)
     turns, length, places = (2, 20000, [(8, 0)]) if args.quick else (4, 40000, [(8, 0), (30, 0)])
     timed = [(f, speed(ph, model, f, turns, length)) for f in places]
     with open(args.output, "w") as out:
