@@ -181,6 +181,8 @@ def test_outliers():
     greedy = [found[which]["greedy"] for which in ("last", "keep", "drop")]
     check(all(r["outlier"] for r in greedy) and greedy[0]["activation"] == greedy[1]["activation"] > 0 and
           greedy[2]["activation"] is None, f"compare --outliers: greedy has one text, which may not count: {greedy}")
+    code, out, err = run(*(x for x in args if x != "--json"), model=loud)
+    check(re.search(r"\*!", out) and re.search(r"auto lost  block .* against greedy [\d.]+!", out), f"compare: outliers are marked: {out}")
     with open(kept) as f:
         before = f.read().replace(', "outliers": "last"', "").replace(',"outliers":"last"', "")
     with open(kept, "w") as f:
