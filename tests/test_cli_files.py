@@ -113,6 +113,24 @@ def halved(name, kind):
     return to
 
 
+def test_partial():
+    """Of tensors that go together none may be missing: what is left would be ignored, or read where nothing is."""
+    for name, tensors, pattern in (
+            ("llama_bias", ["attn_q.bias", "attn_k.bias", "attn_v.bias"],
+             "block 1: of the tensors attn_q.bias, attn_k.bias and attn_v.bias some are missing"),
+            ("llama_bias", ["ffn_gate.bias", "ffn_up.bias"], "block 1: of the tensors ffn_gate.bias and ffn_up.bias some are missing"),
+            ("stablelm_parallel", ["attn_q_norm.weight", "attn_k_norm.weight"],
+             "block 1: of the tensors attn_q_norm.weight and attn_k_norm.weight some are missing")):
+        with open(f"tests/data/families/{name}.gguf", "rb") as f:
+            good = f.read()
+        away = lambda data, tensor: data.replace(f"blk.1.{tensor}".encode(), f"blk.1.{tensor[:-1]}_".encode())
+        for tensor in tensors:
+            check(away(good, tensor) != good, f"{name} has {tensor}")
+            hostile("partial.gguf", away(good, tensor), 1, pattern, ("score", "block 2 [:, :, 0]", "The sky"))
+    without = away(away(good, "attn_q_norm.weight"), "attn_k_norm.weight")  # of the last family
+    hostile("partial.gguf", without, 1, "blk.1.attn_q_norm.weight is missing, unlike in other blocks", ("score", "block 2 [:, :, 0]", "The sky"))
+
+
 def test_bf16():
     """Copied norms, permuted heads and plain tensors in BF16 are the same numbers in F32."""
     if not os.path.isdir(FOLDERS):
@@ -245,4 +263,4 @@ def test_cache():
     expect_error(1, "refs/main names no snapshot", "info", model="Org/Tiny-1.5", env=env)
 
 
-run_tests(test_files, test_folders, test_bf16, test_older, test_cache)
+run_tests(test_files, test_partial, test_folders, test_bf16, test_older, test_cache)

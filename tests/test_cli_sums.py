@@ -3,9 +3,12 @@
     test_cli_sums.py TOOL      on the tiny models of tests/data
 """
 
+import json
 import os
+import struct
+import tempfile
 
-from cli import CACHE, check, expect_error, lines, run, run_tests, strip_times
+from cli import CACHE, WORK, check, expect_error, lines, run, run_tests, strip_times
 
 C = os.path.abspath("tests/data/llama_c.gguf")  # of the width that the files have
 SAE = "tests/data/sae/"
@@ -118,6 +121,37 @@ def test_bos():
                  f"sae:{SAE}old [:, :, 2], sae:{SAE}topk [:, :, 2]", "--ids", "5", model=C)
 
 
+def sae_of(**tensors):
+    """An SAE of one latent with biases as given: shape and float64 values."""
+    folder, header, data = tempfile.mkdtemp(dir=WORK), {}, b""
+    width = 36
+    with open(os.path.join(folder, "cfg.json"), "w") as f:
+        json.dump({"architecture": "topk", "d_in": width, "d_sae": 1, "k": 1, "hook_name": "blocks.1.hook_resid_post",
+                   "apply_b_dec_to_input": True, "dtype": "float32", "normalize_activations": "none"}, f)
+    for name, (shape, values) in {"W_enc": ([width, 1], [1.0] * width), "W_dec": ([1, width], [1.0] * width), **tensors}.items():
+        header[name] = {"dtype": "F64", "shape": shape, "data_offsets": [len(data), len(data) + 8 * len(values)]}
+        data += struct.pack(f"<{len(values)}d", *values)
+    head = json.dumps(header).encode()
+    with open(os.path.join(folder, "sae_weights.safetensors"), "wb") as f:
+        f.write(struct.pack("<Q", len(head)) + head + data)
+    return f"sae:{folder} [:, :, 0]"
+
+
+def test_shapes():
+    """A bias counts whole, whether it has one dimension, two or none; other shapes are refused."""
+    bias = [0.25 * i for i in range(36)]
+    say = lambda spec: lines(run("score", spec, "--ids", "5,6", "--json", model=C)[1])[1]["activation"]
+    plain = say(sae_of(b_enc=([1], [0.5]), b_dec=([36], bias)))
+    none = say(sae_of(b_enc=([1], [0.0]), b_dec=([36], [0.0] * 36)))
+    check(abs(none - plain - sum(bias) + 0.5) < 1e-4 * abs(none), f"an SAE's biases: {plain}, {none}")
+    for b_enc, b_dec in (([], [36]), ([1, 1], [36, 1]), ([], [36, 1])):
+        found = say(sae_of(b_enc=(b_enc, [0.5]), b_dec=(b_dec, bias)))
+        check(found == plain, f"biases of shapes {b_enc} and {b_dec}: {found}, not {plain}")
+    for shape in ([1, 36], [36, 1, 1], [35]):
+        expect_error(1, "tensor b_dec: its shape is .*, expected 36", "score",
+                     sae_of(b_enc=([1], [0.5]), b_dec=(shape, bias[:35] if shape == [35] else bias)), "text", model=C)
+
+
 def test_errors():
     expect_error(2, "here are 3, before 2", "dream", "block 1 [:, :, 0-1] - block 2 [:, :, 0-2]")
     expect_error(1, "not from a sum", "recover", SUM, "some text")
@@ -132,4 +166,4 @@ def test_errors():
     check(code == 2 and err.split("\n")[2].index("^") - 2 == len(f"{A} + 2*block 2 [:, :, "), f"caret: {err}")
 
 
-run_tests(test_score, test_attribute, test_scan, test_dream, test_files, test_bos, test_errors)
+run_tests(test_score, test_attribute, test_scan, test_dream, test_files, test_bos, test_shapes, test_errors)

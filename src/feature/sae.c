@@ -239,7 +239,7 @@ static ph_status check_weights(ph_sae *s, ph_error *err)
     if (!s->subtract) return PH_OK;
     PH_TRY(ph__weights_need(&b, w, "b_dec", s->W, 1, err));
     PH_TRY(PH_NEW(&s->bias, (size_t)s->W, err));
-    ph__dequant_rows(s->bias, b, 0, 1);
+    ph__dequant_all(s->bias, b);
     return PH_OK;
 }
 
@@ -523,7 +523,7 @@ static bool among_largest(const ph_latent *l, const double *x, double *all, floa
         ph__dequant_rows(row, s->encoder, i, 1);
         for (int64_t j = 0; j < s->S; j++) all[j] += in * (double)row[j];
     }
-    ph__dequant_rows(row, ph__weights_find(s->weights, "b_enc"), 0, 1);
+    ph__dequant_all(row, ph__weights_find(s->weights, "b_enc"));
     for (int64_t j = 0; j < s->S; j++) {
         all[j] += (double)row[j];
         if (s->rescale) all[j] *= s->norms[j];

@@ -131,6 +131,39 @@ static ph_status fill(void *base, const struct slot *s, const char *name, const 
     return PH_OK;
 }
 
+/* What a family may have, it has all of or none. */
+static const struct together {
+    const char *names;
+    int64_t slots[3], n;
+} together[] = {
+    {"attn_q.bias, attn_k.bias and attn_v.bias", {BLOCK(q_bias), BLOCK(k_bias), BLOCK(v_bias)}, 3},
+    {"attn_q_norm.weight and attn_k_norm.weight", {BLOCK(q_norm), BLOCK(k_norm)}, 2},
+    {"ffn_gate.bias and ffn_up.bias", {BLOCK(gate_bias), BLOCK(up_bias)}, 2},
+};
+
+static bool has(const ph_block_slots *b, int64_t slot)
+{
+    return *(const ph_tensor *const *)(const void *)((const char *)b + slot) != NULL;
+}
+
+static ph_status check_together(const ph_block_slots *b, int64_t n, const ph_arch *a, ph_error *err)
+{
+    for (size_t i = 0; i < sizeof together / sizeof *together; i++) {
+        const struct together *t = &together[i];
+        int64_t there = 0;
+        if (t->slots[0] == BLOCK(gate_bias) && !b->gate) continue; /* the product of both is up */
+        for (int64_t k = 0; k < t->n; k++) there += has(b, t->slots[k]);
+        if (there && there < t->n)
+            return ph__fail(err, PH_EFORMAT, -1, "block %lld: of the tensors %s some are missing",
+                            (long long)n, t->names);
+    }
+    if ((a->qk_norm != PH_QK_NONE) != (b->q_norm != NULL))
+        return ph__fail(err, PH_EFORMAT, -1,
+                        "tensor blk.%lld.attn_q_norm.weight is %s, unlike in other blocks",
+                        (long long)n, b->q_norm ? "there" : "missing");
+    return PH_OK;
+}
+
 static ph_status bind_block(ph_block_slots *b, int64_t n, const struct source *from, ph_error *err)
 {
     char name[64];
@@ -143,6 +176,7 @@ static ph_status bind_block(ph_block_slots *b, int64_t n, const struct source *f
                         "tensor blk.%lld.attn_qkv.weight is missing, and so are attn_q, attn_k and "
                         "attn_v",
                         (long long)n);
+    PH_TRY(check_together(b, n, from->arch, err));
     if (!b->ffn_norm && from->arch->parallel) {
         b->ffn_norm = b->attn_norm;
         b->ffn_norm_bias = b->attn_norm_bias;

@@ -29,7 +29,7 @@ static ph_status read_tensor(ph_arch *a, const ph_weights *w, const char *name, 
 
     PH_GO(ph__weights_need(&t, w, name, n, 1, err));
     PH_GO(PH_NEW(&values, (size_t)n, err));
-    ph__dequant_rows(values, t, 0, 1);
+    ph__dequant_all(values, t);
     for (int64_t i = 0; i < n; i++) {
         if (!(values[i] > 0) || !isfinite(values[i])) {
             st = ph__fail(err, PH_EFORMAT, -1, "tensor %s: element %lld is %g, expected > 0", name,

@@ -335,7 +335,7 @@ static ph_status take(ph_weights *w, const ph_hf *hf, const ph_tensor *from, ph_
         return ph__fail(err, PH_EUNSUPPORTED, -1,
                         "tensor %s: family %s does not use it yet, so the numbers would be wrong",
                         from->name, hf->name);
-    if (ph__quant(from->type)->block != 1 || from->dims < 1 || from->dims > 2)
+    if (ph__quant(from->type)->block != 1 || from->dims > 2)
         return refuse(&k, "expected numbers in F32, F16 or BF16, of one or two dimensions");
     *t = *from;
     name_last(w, name);

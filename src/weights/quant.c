@@ -459,6 +459,11 @@ void ph__dequant_rows(float *out, const ph_tensor *t, int64_t first, int64_t row
     q->dequant(out, t->data + first * row_bytes, rows * blocks);
 }
 
+void ph__dequant_all(float *out, const ph_tensor *t)
+{
+    ph__dequant_rows(out, t, 0, t->dims == 1 ? 1 : t->shape[0]);
+}
+
 void ph__dequant_part(float *out, const ph_tensor *t, int64_t row, int64_t first, int64_t n)
 {
     const ph_quant *q = ph__quant(t->type);

@@ -21,6 +21,8 @@ const char *ph__gguf_type_name(int64_t number);
 /* out (rows, last dimension) = rows of a tensor, seen as a matrix, as float32. Rows out of range
  * are the caller's mistake. */
 void ph__dequant_rows(float *out, const ph_tensor *t, int64_t first, int64_t rows);
+/* out = all of a vector or a matrix. */
+void ph__dequant_all(float *out, const ph_tensor *t);
 /* out (n) = weights first … first + n - 1 of one row. */
 void ph__dequant_part(float *out, const ph_tensor *t, int64_t row, int64_t first, int64_t n);
 

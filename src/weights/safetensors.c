@@ -83,6 +83,7 @@ static bool read_shape(ph_tensor *t, size_t *elements, const json_t *shape)
         if (i < PH_GGUF_DIMS_MAX) t->shape[i] = n;
     }
     t->dims = (int)(json_array_size(shape) < 127 ? json_array_size(shape) : 127);
+    if (t->dims == 0) t->dims = 1; /* a number is a vector of one */
     return true;
 }
 

@@ -218,7 +218,7 @@ ph_status ph__weights_need(const ph_tensor **out, const ph_weights *w, const cha
     char found[96], expected[96];
 
     if (!t) return ph__fail(err, PH_EFORMAT, -1, "tensor %s is missing", name);
-    if (t->shape[0] != rows || t->shape[1] != columns || t->shape[2] != 1 || t->shape[3] != 1) {
+    if (t->dims > 2 || t->shape[0] != rows || t->shape[1] != columns) {
         print_shape(found, t->shape, t->dims);
         print_shape(expected, wanted, columns == 1 ? 1 : 2);
         return ph__fail(err, PH_EFORMAT, -1, "tensor %s: its shape is %s, expected %s", name, found,
