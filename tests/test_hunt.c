@@ -118,6 +118,34 @@ static void check_resume(ph_model *model, const char *folder)
     }
 }
 
+/* What was interrupted goes on only where the same is wanted. */
+static void check_other_constraints(ph_model *model, const char *folder)
+{
+    static const char specs[] = "block 2 [:, :, 5]";
+    static const char *const ban[] = {"ion"};
+    struct run part, alone, other;
+
+    for (int i = 0; i < 2; i++) {
+        begin(&part, model, "auto");
+        part.o.run.cache = folder;
+        part.cancel_at = 14;
+        check(dream(&part, specs) == PH_ECANCELED, "interrupted");
+        begin(&alone, model, "auto");
+        if (i == 0) alone.o.constraints.contains = "zq";
+        if (i == 1) {
+            alone.o.constraints.ban = ban;
+            alone.o.constraints.n_ban = 1;
+        }
+        begin(&other, model, "auto");
+        other.o = alone.o;
+        other.o.run.progress_payload = &other;
+        other.o.run.cache = folder;
+        check(dream(&alone, specs) == PH_OK && dream(&other, specs) == PH_OK &&
+                  same(&alone, &other),
+              "other constraints are another search");
+    }
+}
+
 /* When descents are over, Ctrl-C waits for their report: the last calls are those of its yardsticks. */
 static void check_late_cancel(ph_model *model)
 {
@@ -250,6 +278,7 @@ int main(void)
     if (!mkdtemp(folder)) return 1;
     must(ph_model_open(&model, "tests/data/llama_b.gguf", NULL, &err), &err);
     check_resume(model, folder);
+    check_other_constraints(model, folder);
     check_late_cancel(model);
     check_time(model);
     check_alone(model);

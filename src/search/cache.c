@@ -1,7 +1,6 @@
 /* cache.c — names of files in the job's cache folder, for what is worth keeping between runs. */
 #include "search/cache.h"
 
-#include "base/buf.h"
 #include "base/file.h"
 
 #include <string.h>
@@ -28,4 +27,20 @@ done:
     ph__free(line);
     ph__free(model);
     return st;
+}
+
+ph_status ph__cache_feature(ph_str *key, const ph_job *job, const ph_feature *f, ph_error *err)
+{
+    const ph_model_info *info = ph_model_get_info(job->model);
+
+    for (size_t i = 0; i < f->n_terms; i++) {
+        const ph_term *t = &f->terms[i];
+        const size_t W = (size_t)ph_place_width(info, t->tap.place);
+        double how[2] = {0, 0};
+        if (t->latent) ph__latent_normalisation(how, t->latent);
+        PH_TRY(ph__str_add(key, &t->offset, sizeof t->offset, err));
+        PH_TRY(ph__str_add(key, how, sizeof how, err));
+        if (t->direction) PH_TRY(ph__str_add(key, t->direction, W * sizeof *t->direction, err));
+    }
+    return PH_OK;
 }

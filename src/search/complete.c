@@ -203,8 +203,6 @@ done:
     return st;
 }
 
-/* ---- */
-
 /* ---- a file for each feature: sums, and the values of every token ---- */
 
 /* Keyed by its text and by what its files say. */
@@ -215,17 +213,8 @@ static ph_status feature_path(char **out, const ph_job *job, const ph_feature *f
     ph_status st = PH_OK;
     ph_str bytes = {0};
     char digest[33];
-    const ph_model_info *info = ph_model_get_info(job->model);
 
-    for (size_t i = 0; i < f->n_terms; i++) {
-        const ph_term *t = &f->terms[i];
-        const size_t W = (size_t)ph_place_width(info, t->tap.place);
-        double how[2] = {0, 0};
-        if (t->latent) ph__latent_normalisation(how, t->latent);
-        PH_GO(ph__str_add(&bytes, &t->offset, sizeof t->offset, err));
-        PH_GO(ph__str_add(&bytes, how, sizeof how, err));
-        if (t->direction) PH_GO(ph__str_add(&bytes, t->direction, W * sizeof *t->direction, err));
-    }
+    PH_GO(ph__cache_feature(&bytes, job, f, err));
     PH_GO(ph__cache_key(digest, job, f->text, bytes.data, bytes.size, err));
     PH_GO(ph__printf(out, err, "%s/%s.%s", job->run.cache, digest, ending));
 done:

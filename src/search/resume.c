@@ -5,20 +5,33 @@
  */
 #include "search/resume.h"
 
-#include "base/buf.h"
 #include "base/file.h"
 #include "search/cache.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { FORMAT = 5 };
+enum { FORMAT = 6 };
 
 /* What a state has to agree with. */
 struct sizes {
     uint64_t format, quarries, quarry_bytes, parts_bytes, n_seen, cap_seen;
     int64_t allowed;
 };
+
+static ph_status add_text(ph_str *key, const char *text, ph_error *err)
+{
+    return ph__str_add(key, text, strlen(text) + 1, err);
+}
+
+/* Those that a text may break though all of its tokens are allowed. */
+static ph_status add_constraints(ph_str *key, const ph_constraints *c, ph_error *err)
+{
+    if (!c) return PH_OK;
+    PH_TRY(add_text(key, c->contains ? c->contains : "", err));
+    for (size_t i = 0; i < c->n_ban; i++) PH_TRY(add_text(key, c->ban[i], err));
+    return PH_OK;
+}
 
 ph_status ph__resume_path(const char **path, ph_hunt *h, const char *method, ph_error *err)
 {
@@ -30,20 +43,23 @@ ph_status ph__resume_path(const char **path, ph_hunt *h, const char *method, ph_
 
     *path = NULL;
     if (!t->job->run.cache) return PH_OK;
-    PH_GO(ph__printf(&line, err, "%s|%d|%lld|%lld|%lld|%lld|%lld|%lld|%d|%d|%d|%d|%g|%d|%d|%llu|",
-                     method, FORMAT, (long long)t->shortest, (long long)t->longest,
-                     (long long)o->budget, (long long)t->top_k, (long long)o->width,
-                     (long long)t->answers, (int)t->round_trip, (int)o->outliers, o->alone,
-                     h->fluent, h->lambda, (int)t->job->run.reduce, t->job->run.sign,
-                     (unsigned long long)t->job->run.seed));
+    PH_GO(ph__printf(
+        &line, err, "%s|%d|%lld|%lld|%lld|%lld|%lld|%lld|%d|%d|%d|%d|%.17g|%d|%d|%llu|", method,
+        FORMAT, (long long)t->shortest, (long long)t->longest, (long long)o->budget,
+        (long long)t->top_k, (long long)o->width, (long long)t->answers, (int)t->round_trip,
+        (int)o->outliers, o->alone, h->fluent, h->lambda, (int)t->job->run.reduce, t->job->run.sign,
+        (unsigned long long)t->job->run.seed));
     PH_GO(ph__str_add(&key, line, strlen(line), err));
     PH_GO(ph__str_add(&key, o->corpus ? "c" : "-", 1, err));
     PH_GO(ph__str_add(&key, &t->ordinary_norm, sizeof t->ordinary_norm, err));
-    PH_GO(ph__str_add(&key, t->job->turn.after, strlen(t->job->turn.after) + 1, err));
+    PH_GO(add_text(&key, t->job->turn.after, err));
     PH_GO(ph__str_add(&key, &t->job->turn.blank, sizeof t->job->turn.blank, err));
     PH_GO(ph__str_add(&key, t->job->allowed, t->job->n_allowed * sizeof *t->job->allowed, err));
-    for (int64_t i = 0; i < h->count; i++)
-        PH_GO(ph__str_add(&key, h->features[i]->text, strlen(h->features[i]->text) + 1, err));
+    PH_GO(add_constraints(&key, t->job->constraints, err));
+    for (int64_t i = 0; i < h->count; i++) {
+        PH_GO(add_text(&key, h->features[i]->text, err));
+        PH_GO(ph__cache_feature(&key, t->job, h->features[i], err));
+    }
     PH_GO(ph__cache_key(digest, t->job, "hunt", key.data, key.size, err));
     PH_GO(PH_GROW(&t->states, t->n_states, t->n_states + 1, err));
     PH_GO(ph__printf(&t->states[t->n_states], err, "%s/%s.hunt", t->job->run.cache, digest));
