@@ -19,7 +19,8 @@ static const struct argp_option options[] = {
     {NULL, 0, NULL, 0, "Searches among tokens:", 60},
     {"budget", KEY_BUDGET, "N", 0,
      "Tokens sent forward for each feature, a backward counts two (100000)", 60},
-    {"time", KEY_TIME, "S", 0, "Stop after S seconds (30s, 5m)", 60},
+    {"time", KEY_TIME, "S", 0, "Stop after S seconds of search (30s, 5m), which all features share",
+     60},
     {"no-share", KEY_NO_SHARE, NULL, 0, "No feature sees what was found for another", 60},
     {"round-trip", KEY_ROUND_TRIP, "require|prefer|off", 0,
      "Texts that do not tokenise back to their own tokens are not looked at by searches among "

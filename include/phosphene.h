@@ -456,7 +456,7 @@ typedef struct ph_dream_options {
     /* searches among tokens: */
     int64_t tokens_to; /* the text's length may vary from `tokens` to this; 0: it does not */
     int64_t budget;    /* tokens sent forward for each feature, a backward counts two; 100,000 */
-    double seconds;    /* stop after these, 0: never */
+    double seconds;    /* of search for all features together, each its share; 0: no limit */
     bool alone;        /* features do not share what is found for others */
     ph_round_trip round_trip;
     ph_outliers outliers;

@@ -176,6 +176,21 @@ static void check_time(ph_model *model)
           "its budget repeats a time limit");
 }
 
+/* Features of several taps are searched one after another: each in its part of the time. */
+static void check_shared_time(ph_model *model)
+{
+    struct run timed;
+    begin(&timed, model, "auto");
+    timed.o.seconds = 0.2;
+    timed.o.budget = 100000000;
+    timed.o.top = 1;
+    dream(&timed, "block 2 [:, :, 5], block 1 [:, :, 5-6], embed [:, :, 5]");
+    check(timed.n == 4, "every feature has an answer");
+    for (size_t i = 0; i < timed.n; i++)
+        check(timed.answers[i].budget > 0 && timed.answers[i].forwards > 1000,
+              "every tap is searched for a while");
+}
+
 static void check_alone(ph_model *model)
 {
     static const char *const specs[] = {"block 2 [:, :, 3]", "block 2 [:, :, 4]"};
@@ -281,6 +296,7 @@ int main(void)
     check_other_constraints(model, folder);
     check_late_cancel(model);
     check_time(model);
+    check_shared_time(model);
     check_alone(model);
     check_answers(model);
     check_sharing(model);

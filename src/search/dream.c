@@ -582,6 +582,7 @@ ph_status ph_dream(const ph_model *model, const ph_features *features,
     ph_dream_defaults(&o);
     PH_GO(settle(&d, model, features, err));
     PH_GO(open_tools(&d, err));
+    d.task.waiting = (int64_t)ph_features_count(features);
     for (size_t at = 0; at < ph_features_count(features); at += g.count) {
         group_close(&g);
         PH_GO(next_group(&g, features, at, err));

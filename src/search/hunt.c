@@ -68,6 +68,8 @@ ph_status ph__hunt_open(ph_hunt *out, ph_row *rows, int64_t n, ph_task *task, in
                  .began = ph__now()};
     ph_status st = PH_OK;
 
+    h.seconds = task->o->seconds - task->searched;
+    if (task->waiting > h.count) h.seconds *= (double)h.count / (double)task->waiting;
     PH_GO(PH_NEW(&h.quarries, (size_t)h.count, err));
     for (int64_t i = 0; i < h.count; i++) {
         h.quarries[i].feature = rows[i * task->answers].feature;
@@ -88,6 +90,10 @@ done:
 
 void ph__hunt_close(ph_hunt *h)
 {
+    if (h->task) {
+        h->task->searched += ph__now() - h->began;
+        h->task->waiting -= h->count;
+    }
     ph__trials_close(&h->trials);
     ph__hints_close(&h->hints);
     ph__free(h->features);
@@ -372,12 +378,13 @@ bool ph__hunt_round(ph_hunt *h)
 {
     const ph_dream_options *o = h->task->o;
     const int64_t reached = h->allowed < o->budget ? h->allowed : o->budget;
+    const bool late = o->seconds > 0 && reached > 0 && ph__now() - h->began > h->seconds;
 
     if (h->task->stopped) return false;
     h->task->reached = reached;
     if (reached == o->budget) return false;
-    h->task->late |= o->seconds > 0 && reached > 0 && ph__now() - h->began > o->seconds;
-    if (h->task->late) return false;
+    h->task->late |= late;
+    if (late) return false;
     h->allowed += ROUND;
     return true;
 }

@@ -64,8 +64,8 @@ typedef struct ph_hunt {
     bool fluent; /* texts have a cross-entropy */
     bool share;  /* a quarry's best may have been found for another */
     double lambda;
-    int64_t allowed; /* token-forwards of a quarry by the end of this round */
-    double began;
+    int64_t allowed;       /* token-forwards of a quarry by the end of this round */
+    double began, seconds; /* of the clock; how long it may search, where there is a limit */
     ph_trials *trials;
     ph_hints *hints;
     int32_t *wanted; /* n_wanted tokens that every text has to have in it, as text */

@@ -31,6 +31,8 @@ typedef struct ph_task {
     size_t n_states;
     bool stopped;    /* the caller cancelled: what was found counts */
     bool late;       /* time ran out */
+    double searched; /* seconds of hunts that are over, of the options' */
+    int64_t waiting; /* features that were not hunted yet */
     int64_t reached; /* the budget with which that run can be repeated */
     ph_cost cost;
     double first; /* when the first step ended, 0 before */
