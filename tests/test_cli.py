@@ -194,6 +194,20 @@ def test_fluent():
                  "dream", "only block 2 [:, :, 0]", "--method", "beam")
 
 
+def test_long():
+    """A text may tokenise to more tokens than the model takes: it has no figure, and others have theirs."""
+    spec, model = "block 2 [:, :, 0]", os.path.abspath("tests/data/llama_a.gguf")
+    for more in (["--method", "descent", "--steps", "3", "--restarts", "2", "--tokens", "40"],
+                 ["--budget", "3000", "--round-trip", "prefer", "--fluent", "--tokens", "60"],
+                 ["--budget", "3000", "--round-trip", "off", "--tokens", "40"]):
+        code, out, err = run("dream", spec, "--corpus", "off", "--json", *more, model=model)
+        rows = lines(out)[1:] if code == 0 else []
+        check(code == 0 and err == "" and rows, f"dream {more}: {code} {err}")
+        for r in rows:
+            check((r["activation"]["text"] is None) == (len(r["text_ids"]) > 63), f"dream {more}: {len(r['text_ids'])} tokens, {r['activation']}")
+    check(any(r["activation"]["text"] is None for r in rows), "a text is too long for its figure")
+
+
 def test_constraints():
     base = ("dream", "block 1 [:, :, 3]", "--steps", "4", "--restarts", "2", "--start", "tokens", "--json")
     words = os.path.join(WORK, "words.txt")
@@ -632,5 +646,5 @@ def test_interrupt():
           f"Ctrl-C: {len(rows)} whole lines")
 
 
-run_tests(test_dream, test_dream_options, test_methods, test_fluent, test_constraints, test_hidden, test_near, test_effect,
+run_tests(test_dream, test_dream_options, test_methods, test_fluent, test_long, test_constraints, test_hidden, test_near, test_effect,
           test_recover, test_bench, test_plans, test_others, test_errors, test_interrupt)

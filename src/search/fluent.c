@@ -148,6 +148,7 @@ ph_status ph__fluent_cross(double *cross, ph_fluent *f, const int32_t *ids, size
         context = f->job->context;
         n_context = f->job->n_context;
     }
+    if ((int64_t)(n + n_context) > f->job->model->arch.context_length) return PH_OK;
     if (!holds(p, T, context, n_context)) {
         plain_close(p);
         PH_TRY(plain_open(p, f, 1, T, context, n_context, false, err));

@@ -17,7 +17,7 @@ ph_status ph__fluent_open(ph_fluent **out, const ph_job *job, int64_t longest, p
 void ph__fluent_close(ph_fluent **fluent);
 
 /* *cross of n ids of any number behind a context, NULL: the job's, by a plain pass over all of them;
- * NaN where no token counts. */
+ * NaN where no token counts, or there are more than the model takes. */
 ph_status ph__fluent_cross(double *cross, ph_fluent *f, const int32_t *ids, size_t n,
                            const int32_t *context, size_t n_context, ph_error *err);
 

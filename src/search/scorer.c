@@ -225,6 +225,13 @@ static void normalise_context(const ph_job *job, ph_item *item)
         item->context = NULL;
 }
 
+/* A text may tokenise to more tokens than it was made of: too many for the model. */
+static bool fits(const ph_job *job, const ph_item *item)
+{
+    const size_t n_context = item->context ? item->n_context : job->n_context;
+    return (int64_t)(item->n + n_context) <= job->model->arch.context_length;
+}
+
 ph_status ph__scorer_run(ph_scorer *s, ph_item *items, size_t count, ph_error *err)
 {
     ph_status st = PH_OK;
@@ -237,7 +244,7 @@ ph_status ph__scorer_run(ph_scorer *s, ph_item *items, size_t count, ph_error *e
         ph_region r;
         normalise_context(s->job, &items[i]);
         items[i].valid = false;
-        done[i] = items[i].n == 0 ||
+        done[i] = items[i].n == 0 || !fits(s->job, &items[i]) ||
                   ph__job_region(&r, s->job, items[i].feature, (int64_t)items[i].n, NULL) != PH_OK;
     }
     for (size_t i = 0; i < count; i++)

@@ -14,7 +14,7 @@ typedef struct ph_item {
     double *values; /* n, NULL allowed: the feature at each token */
     bool behind;    /* measure behind the nonlinearity of SAEs too */
     /* ---- */
-    bool valid; /* false: the text has no such token, nothing else is written */
+    bool valid; /* false: the text has no such token, or too many; nothing else is written */
     ph_measured measured;
     double post; /* where asked for: the activation behind the nonlinearity, NaN without one */
     double norm; /* largest Euclidean norm of the tap's output over the region's tokens */
