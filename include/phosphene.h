@@ -845,7 +845,7 @@ PH_API double ph_corpus_norm(const ph_corpus *corpus, ph_tap tap);
 
 /* effect: what a unit does next. Its direction is what it adds to the stream: a component itself, a
  * neuron's column of the down-projection. logits: that direction through the final norm's weights
- * and the output matrix, minus the mean over the vocabulary. On a text, the unit's value at the
+ * (less its mean, if that is a LayerNorm) and the output matrix, minus the mean over the vocabulary. On a text, the unit's value at the
  * region's tokens is set to 0, to its corpus mean, and raised by its largest |value|: in the corpus
  * where that follows the unit, else in the region. Each component of a joint unit on its own. */
 typedef struct ph_effect_options {

@@ -160,8 +160,10 @@ static ph_status pack(ph_matrix **out, ph_matrix **out_t, ph_source *source, con
     if (*out && (!out_t || *out_t)) return PH_OK;
     for (int i = 0; i < n; i++) rows += parts[i]->shape[0];
     if (m->streamed) {
-        *source = (ph_source){.n = n};
-        memcpy(source->parts, parts, (size_t)n * sizeof *parts);
+        if (!*out) { /* else another thread may be reading it */
+            *source = (ph_source){.n = n};
+            memcpy(source->parts, parts, (size_t)n * sizeof *parts);
+        }
         return stream(out, out_t, m, source, rows, columns, err);
     }
     if (!ph__mul(&elements, (size_t)rows, (size_t)columns)) return ph__fail_memory(err, SIZE_MAX);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/buf.h"
+#include "model/path.h"
 #include "search/cache.h"
 
 #include <math.h>
@@ -359,12 +360,13 @@ static ph_status estimate(ph_pass_cost *cost, const ph_census *c, ph_error *err)
 {
     const ph_session_options o = session_options(c);
     const ph_model *m = c->job->model;
+    const ph_path path = ph__path(o.tap, &m->arch);
     size_t own, weights;
     PH_TRY(ph_session_bytes(&own, &weights, m, &o, err));
     cost->bytes = c->bytes + own * (size_t)workers_of(c);
     cost->resumed = c->header->done;
     cost->flops =
-        2.0 * (double)(weights / m->backend->element) * (double)(c->plan.n - c->header->done);
+        2.0 * ph__path_parameters(&path, &m->arch) * (double)(c->plan.n - c->header->done);
     return PH_OK;
 }
 

@@ -228,9 +228,11 @@ static ph_status find_directions(struct effect *e, ph_error *err)
 static ph_status rank_tokens(struct effect *e, double *direction, ph_error *err)
 {
     const int64_t C = e->job.model->arch.C, V = e->job.model->arch.V;
-    double mean = 0;
+    double middle = 0, mean = 0;
 
-    for (int64_t i = 0; i < C; i++) direction[i] *= e->output.norm[i];
+    for (int64_t i = 0; i < C; i++) middle += direction[i] / (double)C;
+    if (e->job.model->arch.norm != PH_NORM_LAYER) middle = 0; /* which no other norm takes away */
+    for (int64_t i = 0; i < C; i++) direction[i] = (direction[i] - middle) * e->output.norm[i];
     PH_TRY(output_scores(&e->output, e->scores, direction, true, err));
     for (int64_t v = 0; v < V; v++) mean += e->scores[v] / (double)V;
     ph__ranked_clear(e->promoted, e->top, 1);

@@ -13,14 +13,16 @@ static double gap(const ph_find *list, int32_t i)
     return fabs(list[i].activation - list[i + 1].activation);
 }
 
+/* Of the two that are closest one goes, but never an end. */
 static void make_room(ph_quarry *q)
 {
-    int32_t least = 0;
+    int32_t least = 0, victim;
     for (int32_t i = 1; i + 1 < q->n_front; i++)
         if (gap(q->front, i) < gap(q->front, least)) least = i;
+    victim = least + 2 < q->n_front ? least + 1 : least;
     q->n_front--;
-    memmove(&q->front[least + 1], &q->front[least + 2],
-            (size_t)(q->n_front - least - 1) * sizeof *q->front);
+    memmove(&q->front[victim], &q->front[victim + 1],
+            (size_t)(q->n_front - victim) * sizeof *q->front);
 }
 
 static bool may_stand(const ph_hunt *h, const ph_find *f)

@@ -35,6 +35,7 @@ static ph_status append(struct pass *p, const ph_task *t, size_t length, ph_erro
         p->rows[k]->ids[length] = p->best[k].id;
         p->rows[k]->curve[length] = p->best[k].value;
         p->rows[k]->forwards += (int64_t)p->job->n_allowed;
+        p->rows[k]->naive += (int64_t)(p->job->n_allowed * (length + 1));
     }
     return PH_OK;
 }

@@ -49,7 +49,8 @@ ph_status ph__leads(int32_t *ids, ph_hunt *h, const int64_t *quarries, int64_t c
     double *curves = NULL;
     ph_status st = PH_OK;
 
-    quiet.run.progress = NULL; /* the hunt reports */
+    quiet.run.progress = NULL; /* the hunt reports … */
+    quiet.glimpse = NULL;      /* … and shows texts */
     t.job = &quiet;
     t.descent = (ph_descent){.T = t.longest,
                              .steps = steps,

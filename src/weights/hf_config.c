@@ -245,7 +245,8 @@ static ph_status put_sizes(ph_hf *hf, ph_error *err)
 static ph_status put_norms(ph_hf *hf, ph_error *err)
 {
     const unsigned layer = PH_HF_GPT2 | PH_HF_NEOX | PH_HF_PHI | PH_HF_STABLELM;
-    double eps = hf->family & layer ? 1e-5 : 1e-6;
+    const unsigned coarse = layer | PH_HF_PHI3 | PH_HF_OLMO2;
+    double eps = hf->family & coarse ? 1e-5 : 1e-6;
 
     if (!(hf->family & layer)) {
         PH_TRY(ph__hf_number(&eps, hf->config, "rms_norm_eps", err));
