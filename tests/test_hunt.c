@@ -164,16 +164,34 @@ static void check_late_cancel(ph_model *model)
 
 static void check_time(ph_model *model)
 {
+    static const char specs[] = "block 2 [:, :, 5-7]";
     struct run timed, again;
-    begin(&timed, model, "auto");
-    timed.o.seconds = 0.05;
-    timed.o.budget = 10000000;
-    dream(&timed, "block 2 [:, :, 5]");
-    begin(&again, model, "auto");
-    again.o.budget = timed.answers[0].budget;
-    dream(&again, "block 2 [:, :, 5]");
-    check(again.o.budget < timed.o.budget && same(&timed, &again),
-          "its budget repeats a time limit");
+    for (int i = 0; i < 8; i++) { /* some end while descents or beams are due */
+        begin(&timed, model, "auto");
+        timed.o.seconds = 0.04 * (i + 1);
+        timed.o.budget = 10000000;
+        timed.o.top = 1;
+        dream(&timed, specs);
+        begin(&again, model, "auto");
+        again.o.budget = timed.answers[0].budget;
+        again.o.top = 1;
+        dream(&again, specs);
+        check(again.o.budget < timed.o.budget && same(&timed, &again),
+              "its budget repeats a time limit");
+    }
+}
+
+/* Descents and beams, which no step divides, begin only where the budget has room for them. */
+static void check_budget(ph_model *model)
+{
+    for (int64_t budget = 1900; budget < 12000; budget += 450) {
+        struct run run;
+        begin(&run, model, "auto");
+        run.o.budget = budget;
+        dream(&run, "block 2 [:, :, 5]");
+        check(run.answers[0].forwards >= budget && run.answers[0].forwards < budget + 200,
+              "as many token-forwards as the budget says");
+    }
 }
 
 /* Features of several taps are searched one after another: each in its part of the time. */
@@ -297,6 +315,7 @@ int main(void)
     check_late_cancel(model);
     check_time(model);
     check_shared_time(model);
+    check_budget(model);
     check_alone(model);
     check_answers(model);
     check_sharing(model);

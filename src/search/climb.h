@@ -77,10 +77,10 @@ struct climb {
 ph_status ph__open_repeated(struct climb *c, int64_t i, ph_error *err);
 /* The best of the places in ordinary text where the feature is most active, where there is a corpus. */
 ph_status ph__open_corpus(struct climb *c, int64_t i, ph_error *err);
-/* Prefixes that grow by the best single tokens: begin, whether their turn has come, grow by one token;
- * at full length the best is a lead. */
+/* Prefixes that grow by the best single tokens: begin, whether their turn has come (which takes on what
+ * it costs), grow by one token; at full length the best is a lead. */
 void ph__open_beams(struct climber *k);
-bool ph__beams_due(const struct climb *c, int64_t i);
+bool ph__beams_due(struct climb *c, int64_t i);
 ph_status ph__grow_beams(struct climb *c, int64_t i, ph_error *err);
 /* The features whose short descents are due get them; each is a lead. */
 ph_status ph__open_descents(struct climb *c, const bool *live, ph_error *err);

@@ -374,11 +374,26 @@ double ph__hunt_done(const ph_hunt *h)
     return spent < 1 ? spent : 1;
 }
 
+bool ph__hunt_takes_on(ph_hunt *h, int64_t quarry, int64_t cost)
+{
+    ph_quarry *q = &h->quarries[quarry];
+    if (q->spent + cost > h->task->o->budget) return false;
+    q->owed = q->spent + cost;
+    return true;
+}
+
+static bool paid(const ph_hunt *h)
+{
+    bool all = true;
+    for (int64_t i = 0; i < h->count; i++) all &= h->quarries[i].owed <= h->allowed;
+    return all;
+}
+
 bool ph__hunt_round(ph_hunt *h)
 {
     const ph_dream_options *o = h->task->o;
     const int64_t reached = h->allowed < o->budget ? h->allowed : o->budget;
-    const bool late = o->seconds > 0 && reached > 0 && ph__now() - h->began > h->seconds;
+    const bool late = o->seconds > 0 && reached > 0 && ph__now() - h->began > h->seconds && paid(h);
 
     if (h->task->stopped) return false;
     h->task->reached = reached;

@@ -38,6 +38,7 @@ typedef struct ph_quarry {
     const ph_tally *tally;
     const float *singles; /* (V) its activation on every single token; NULL: not asked for */
     int64_t spent, naive; /* token-forwards */
+    int64_t owed;         /* that a round must reach before a limit of time ends the search */
     ph_rng rng;
     ph_find best[PH_KEPT_FINDS]; /* best first, no two more than half alike */
     ph_find reached[PH_STARTS];  /* the best from each start; n 0: none */
@@ -101,6 +102,9 @@ bool ph__hunt_round(ph_hunt *h);
 /* What a quarry may still spend in this round, and whether that is anything. */
 int64_t ph__hunt_left(const ph_hunt *h, int64_t quarry);
 bool ph__hunt_live(const ph_hunt *h, int64_t quarry);
+/* Whether the budget has room for work that no round divides. The search is not ended by time before it
+ * is paid for, so that the budget that was reached has room for it, too. */
+bool ph__hunt_takes_on(ph_hunt *h, int64_t quarry, int64_t cost);
 /* Report progress; *go_on = false: the caller cancels, which ends the search (task->stopped) with
  * what was found so far. */
 ph_status ph__hunt_look(bool *go_on, ph_hunt *h, const char *stage, double done, ph_error *err);

@@ -141,9 +141,12 @@ ph_status ph__grow_beams(struct climb *c, int64_t i, ph_error *err)
     return PH_OK;
 }
 
-bool ph__beams_due(const struct climb *c, int64_t i)
+bool ph__beams_due(struct climb *c, int64_t i)
 {
-    return c->climbers[i].n_beams && c->hunt.quarries[i].spent >= BEAMS_FROM;
+    const struct climber *k = &c->climbers[i];
+    const int64_t each = k->beams[0].n + (k->n_known < FOLLOWERS ? k->n_known : FOLLOWERS);
+    return k->n_beams && c->hunt.quarries[i].spent >= BEAMS_FROM &&
+           ph__hunt_takes_on(&c->hunt, i, k->n_beams * each);
 }
 
 /* The features whose descents are due get them, each of which is a lead. */
@@ -158,6 +161,7 @@ ph_status ph__open_descents(struct climb *c, const bool *live, ph_error *err)
     for (int64_t i = 0; i < c->hunt.count; i++) {
         struct climber *k = &c->climbers[i];
         if (!live[i] || k->descended || c->hunt.quarries[i].spent < DESCENTS_FROM) continue;
+        if (!ph__hunt_takes_on(&c->hunt, i, DESCENTS * T * (3 * STEPS + 3))) continue;
         k->descended = true;
         due[n++] = i;
     }
