@@ -208,6 +208,26 @@ def test_long():
     check(any(len(r["text_ids"]) > 63 for r in rows), "a text is too long for its figure")
 
 
+def test_exhausted():
+    """Where there are few texts, a search ends when it has tried them; the best token is the answer of one token."""
+    spec, words = "block 1 [:, :, 4]", os.path.join(WORK, "two_words.txt")
+    with open(words, "w") as f:
+        f.write("the\nin\n")
+    for more, most in ((["--tokens", "1"], 400), (["--tokens", "1", "--time", "600s"], 400), (["--tokens", "1", "--ascii"], 400),
+                       (["--tokens", "3", "--allow", words], 4000), (["--contains", "xyz", "--ban", "y"], 400)):
+        code, out, err = run("dream", spec, "--budget", "100000000", "--corpus", "off", "--json", *more)
+        r = lines(out)[1] if code == 0 else {}
+        check(code == 0 and err == "" and 0 < r["token_forwards"] < most, f"dream {more}: {code} {err} {r.get('token_forwards')}")
+        if more == ["--tokens", "1"]:
+            scan = lines(run("scan", spec, "--json", "--top", "300")[1])[1]["top"]
+            best = max(t["activation"] for t in scan if t["token"] == r["text"])
+            above = [t for t in scan if t["activation"] > best]
+            check(abs(best - r["activation"]["text"]) < 1e-5 and all(t["token"] == "\ufffd" or t["token"] == "\u0000" for t in above),
+                  f"the best token that is a text: {r['text']!r}, behind {above}")
+        if words in more:
+            check(len({tuple(x["ids"]) for x in lines(out)[1:]}) >= 2, "several answers of two words")
+
+
 def test_constraints():
     base = ("dream", "block 1 [:, :, 3]", "--steps", "4", "--restarts", "2", "--start", "tokens", "--json")
     words = os.path.join(WORK, "words.txt")
@@ -646,5 +666,5 @@ def test_interrupt():
           f"Ctrl-C: {len(rows)} whole lines")
 
 
-run_tests(test_dream, test_dream_options, test_methods, test_fluent, test_long, test_constraints, test_hidden, test_near, test_effect,
+run_tests(test_dream, test_dream_options, test_methods, test_fluent, test_long, test_exhausted, test_constraints, test_hidden, test_near, test_effect,
           test_recover, test_bench, test_plans, test_others, test_errors, test_interrupt)

@@ -455,12 +455,28 @@ static void climb_close(struct climb *c)
     ph__free(c->gradients);
 }
 
-/* Which features take part in the next step; false if none does. */
-static bool choose_live(const struct climb *c, bool *live)
+/* Which features take part in the next step; false if none does. Those that have tried every text they
+ * can think of, as of one token or of few that are allowed, are over. */
+static bool choose_live(struct climb *c, bool *live)
 {
     bool any = false;
-    for (int64_t i = 0; i < c->hunt.count; i++) any |= live[i] = ph__hunt_live(&c->hunt, i);
+    for (int64_t i = 0; i < c->hunt.count; i++) {
+        struct climber *k = &c->climbers[i];
+        const int64_t spent = c->hunt.quarries[i].spent;
+        live[i] = ph__hunt_live(&c->hunt, i) && k->idle < IDLE;
+        if (!live[i]) continue;
+        k->idle = spent == k->spent ? k->idle + 1 : 0;
+        k->spent = spent;
+        any = true;
+    }
     return any;
+}
+
+static bool all_over(const struct climb *c)
+{
+    for (int64_t i = 0; i < c->hunt.count; i++)
+        if (c->climbers[i].idle < IDLE) return false;
+    return true;
 }
 
 static ph_status save(struct climb *c, const char *path, ph_error *err)
@@ -504,7 +520,8 @@ static ph_status climb(struct climb *c, ph_error *err)
             PH_GO(save(c, path, err));
             saved = ph__now();
         }
-    while (go_on && ph__hunt_round(&c->hunt));
+    while (go_on && !all_over(c) && ph__hunt_round(&c->hunt));
+    if (go_on && all_over(c)) c->task->reached = c->task->o->budget;
     if (go_on) PH_GO(save(c, path, err));
 done:
     ph__free(live);

@@ -10,6 +10,7 @@ enum {
     WALKER = LINES - 1,   /* all but this one climb */
     WIDTH = 128,          /* variants of a step */
     BEGINNINGS = 16,      /* texts of which a line begins with the best */
+    IDLE = 50,            /* steps that find no text to try, after which a feature is over */
     STALE = 8,            /* steps without success after which a line begins anew */
     TOP = 256,            /* tokens that the gradient proposes at a position */
     NEAR = 32,            /* neighbours of a token in the embedding */
@@ -59,6 +60,8 @@ struct climber {
     int32_t n_beams;
     bool descended;
     int32_t starts;
+    int64_t spent; /* of its quarry, when it was last asked whether it is live … */
+    int32_t idle;  /* … and how often that was the same */
     double won[SOURCES], cost[SOURCES];
 };
 
