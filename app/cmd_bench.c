@@ -1,5 +1,6 @@
 /* cmd_bench.c — phosphene bench: this machine's limits, and what share of them our work reaches. */
 #include "emit.h"
+#include "output.h"
 #include "table.h"
 
 #include <math.h>
@@ -222,7 +223,7 @@ static int on_result(const ph_bench_result *r, void *payload)
         print_result(r);
         print_parts(b, r);
     }
-    fflush(stdout);
+    output_now();
     return 0;
 }
 

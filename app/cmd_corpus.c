@@ -111,7 +111,7 @@ static void print_places(const struct corpus_command *s, const ph_sighting *list
 static void print_text(const struct corpus_command *s, const char *feature,
                        const ph_corpus_stat *stat)
 {
-    printf("%s   mean %.3f, sd %.3f of %lld tokens; %.2g %% above half the maximum\n", feature,
+    printf("%s   mean %.3f, sd %.3f of %lld tokens; %.3g %% above half the maximum\n", feature,
            stat->mean, stat->sd, (long long)stat->n, 100 * stat->density);
     print_places(s, stat->best, stat->n_top);
     printf("  …\n");
@@ -183,6 +183,7 @@ static ph_status run(struct corpus_command *s, ph_error *err)
     if (!s->subject->features) show_everything(s);
     for (size_t i = 0; s->subject->features && (f = ph_features_at(s->subject->features, i)); i++)
         show(s, f->text, f->tap, f->components.begin);
+    if (progress_interrupted()) return PH_ECANCELED; /* not all of it stands there */
     print_pass(&s->common, &cost);
     return PH_OK;
 }

@@ -4,6 +4,7 @@
 #include "keep.h"
 #include "lines.h"
 #include "ordinary.h"
+#include "output.h"
 #include "progress.h"
 #include "table.h"
 
@@ -162,7 +163,7 @@ static void print_title(struct dream_command *d, const struct subjects *all)
     printf("   %7s %8s %8s %7s", "text", "soft", "ids", "z");
     if (fluency_shown(&d->dreaming.o)) printf(" %6s", "nats");
     printf("  best one token\n");
-    fflush(stdout);
+    output_now();
 }
 
 /* ~ for a text that does not give its tokens back; nothing is said where text cannot be tokenised. */
@@ -253,7 +254,7 @@ static void print_row(struct dream_command *d, const ph_dream_result *r)
                        d->dreaming.o.run.sign);
     fluency_print(r, d->width, TEXT_WIDTH);
     if (d->common.verbose) print_details(d, r);
-    fflush(stdout);
+    output_now();
     d->marked_round |= round_mark(d, a) != ' ';
     d->marked_norm |= outlier;
     free(best);

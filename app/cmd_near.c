@@ -31,7 +31,8 @@ enum { KEY_TOP = 2000, KEY_FROM_DREAM };
 static const struct argp_option options[] = {
     {"top", KEY_TOP, "K", 0, "Length of the lists (10)", 0},
     {"from-dream", KEY_FROM_DREAM, "SPEC", 0,
-     "Find an embedding for this feature, as dream does by default: the neighbours of each of its "
+     "Find an embedding for this feature, as dream --method descent does: the neighbours of each "
+     "of its "
      "positions, and how near it is to its decoded token and to every TOKEN",
      0},
     GIVEN_OPTION,

@@ -2,6 +2,7 @@
 #include "given.h"
 #include "keep.h"
 #include "lines.h"
+#include "output.h"
 #include "progress.h"
 #include "search.h"
 #include "table.h"
@@ -188,7 +189,7 @@ static void print_title(struct recover_command *r, const struct subjects *all)
     printf("  ");
     cell("recovered", TEXT_WIDTH);
     printf("  %8s %9s   %9s\n", "matched", "distance", "noise");
-    fflush(stdout);
+    output_now();
 }
 
 static void print_reading(const struct recover_command *r, const ph_recover_result *p,
@@ -242,7 +243,7 @@ static void print_table(const struct recover_command *r, const ph_recover_result
     print_reading(r, p, p->answer);
     if (r->common.verbose) print_details(r, p);
     if (!r->common.quiet) print_work(r, p);
-    fflush(stdout);
+    output_now();
 }
 
 static int on_result(const ph_recover_result *p, void *payload)

@@ -4,6 +4,7 @@
  * lines go, differs: a process and its workers ask the store, a rank asks rank 0 and writes a shard.
  */
 #include "keep.h"
+#include "output.h"
 #include "progress.h"
 #include "sweep/crew.h"
 #include "sweep/ranks.h"
@@ -326,7 +327,7 @@ static void print_unit(const struct sweep *s)
 {
     if (!s->plan.common.json) return;
     puts(s->work.lines[s->work.n_lines - 1]);
-    fflush(stdout);
+    output_now();
 }
 
 static ph_status one_unit(struct sweep *s, ph_error *err)

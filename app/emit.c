@@ -2,6 +2,7 @@
 #include "emit.h"
 
 #include "keep.h"
+#include "output.h"
 
 #include <math.h>
 #include <openssl/evp.h>
@@ -15,7 +16,7 @@ void emit(json_t *line)
     json_decref(line);
     if (!text) return;
     puts(text);
-    fflush(stdout); /* whoever reads along sees a result when it is there */
+    output_now();
     free(text);
 }
 
@@ -34,7 +35,7 @@ int deliver(const struct common *c, json_t *line)
     if (keeping(c)) goes_on = keep_line(c, text, strlen(text));
     if (c->json) {
         puts(text);
-        fflush(stdout);
+        output_now();
     }
     free(text);
     return !goes_on || ferror(stdout);

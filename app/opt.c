@@ -2,6 +2,7 @@
 #include "opt.h"
 
 #include "hub.h"
+#include "output.h"
 #include "progress.h"
 
 #include <errno.h>
@@ -444,9 +445,9 @@ static bool is_usage(ph_status st)
 int finish(const struct common *c, ph_status st, const ph_error *err, const char *source)
 {
     progress_clear();
-    if (fflush(stdout) != 0 || ferror(stdout)) {
+    if (output_errno()) {
         fprintf(stderr, "phosphene %s: results could not be written: %s\n", c->command,
-                strerror(errno));
+                strerror(output_errno()));
         return EXIT_FAILURE;
     }
     if (st == PH_OK) return EXIT_SUCCESS;

@@ -8,6 +8,19 @@
 #include <unistd.h>
 
 static int terminal = -1; /* what stdout was */
+static int failed;        /* errno of the first write to stdout that failed */
+
+void output_now(void)
+{
+    if (fflush(stdout) != 0 && !failed) failed = errno;
+}
+
+int output_errno(void)
+{
+    output_now();
+    if (ferror(stdout) && !failed) failed = EIO; /* by a write that nobody waited for */
+    return failed;
+}
 
 char *output_part(const char *path)
 {

@@ -5,6 +5,10 @@
 
 #include <phosphene.h>
 
+/* Whoever reads along sees what is on stdout so far. */
+void output_now(void);
+/* The same, at the end. 0: all was written; else the errno of the first write that was not. */
+int output_errno(void);
 /* Where a file is written before it takes its name, to be freed; NULL if out of memory. */
 char *output_part(const char *path);
 /* What is written to stdout from now on goes into a part of `path`; false, with errno, if it cannot

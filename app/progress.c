@@ -66,7 +66,8 @@ static int report(const char *stage, double done, void *payload)
 
 void progress_attach(ph_run_options *run, bool quiet)
 {
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction action = {.sa_handler = on_interrupt,
+                               .sa_flags = (int)(SA_RESETHAND | SA_RESTART)};
     sigaction(SIGINT, &action, NULL); /* the second one ends the program at once */
     sigaction(SIGTERM, &action, NULL);
     bar.draw = !quiet && isatty(STDERR_FILENO);

@@ -1,6 +1,7 @@
 /* scoreboard.c — a contest of methods as people and programs read it. */
 #include "scoreboard.h"
 
+#include "output.h"
 #include "table.h"
 
 #include <math.h>
@@ -107,7 +108,7 @@ void scoreboard_head(const struct scoreboard *b)
         printf("  ");
     }
     printf("\n");
-    fflush(stdout);
+    output_now();
 }
 
 static void print_texts(const struct scoreboard *b, size_t seed, size_t feature, size_t budget)
@@ -146,7 +147,7 @@ void scoreboard_cell(const struct scoreboard *b, size_t seed, size_t feature, si
     }
     printf("\n");
     if (texts) print_texts(b, seed, feature, budget);
-    fflush(stdout);
+    output_now();
 }
 
 /* What the method went by; every run of it at a budget has the same. */
@@ -217,15 +218,18 @@ static bool print_loss(const struct scoreboard *b, size_t seed, size_t feature, 
 static void print_losses(const struct scoreboard *b)
 {
     const struct contest *c = &b->contest;
-    bool any = false;
+    bool any = false, counted = false;
 
     if (b->rival == c->methods || c->methods < 2) return;
     printf("\n");
     for (size_t k = 0; k < c->budgets; k++)
         for (size_t f = 0; f < c->features; f++)
             for (size_t s = 0; s < c->seeds; s++)
-                if (contest_counts(c, s, f, k)) any |= print_loss(b, s, f, k);
-    if (!any) printf("%s lost in no cell\n", b->methods[b->rival]);
+                if (contest_counts(c, s, f, k)) {
+                    counted = true;
+                    any |= print_loss(b, s, f, k);
+                }
+    if (counted && !any) printf("%s lost in no cell\n", b->methods[b->rival]);
 }
 
 /* all (budgets,methods) */
@@ -267,7 +271,7 @@ static void print_all(const struct scoreboard *b, struct standing *all)
     if (missing)
         printf("%zu of %zu runs are missing; the tables are of the cells that every method ran\n",
                missing, c->methods * c->budgets * c->features * c->seeds);
-    fflush(stdout);
+    output_now();
 }
 
 bool scoreboard_conclude(const struct scoreboard *b, bool json)

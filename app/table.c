@@ -50,14 +50,30 @@ void cell(const char *text, int width)
     if (width > 0 && used < room) printf("%*s", room - used, "");
 }
 
+/* The same number in at most `width` columns, if fewer digits can do that. */
+static void shorten(char *text, size_t size, double v, const char *format, int width)
+{
+    const bool plus = strchr(format, '+') != NULL;
+    for (int decimals = 3; decimals >= 0 && display_width(text) > width; decimals--)
+        snprintf(text, size, plus ? "%+.*f" : "%.*f", decimals, v);
+    for (int digits = 6; digits > 0 && display_width(text) > width; digits--)
+        snprintf(text, size, plus ? "%+.*g" : "%.*g", digits, v);
+}
+
 void cell_number(double v, const char *format, int width)
 {
-    char text[64] = "–";
+    const int room = width < 0 ? -width : width;
+    char text[400] = "–";
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
     if (isfinite(v)) snprintf(text, sizeof text, format, v);
 #pragma GCC diagnostic pop
-    cell(text, -width);
+    if (display_width(text) > room && format[strlen(format) - 1] == 'f')
+        shorten(text, sizeof text, v, format, room);
+    if (display_width(text) > room)
+        fputs(text, stdout); /* a number that is cut would be another one */
+    else
+        cell(text, -width);
 }
 
 void spark(const double *v, size_t n, int width)

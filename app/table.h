@@ -9,7 +9,8 @@
 int display_width(const char *text);
 /* Print text padded (width > 0 on the right, < 0 on the left) and cut with … to |width|. */
 void cell(const char *text, int width);
-/* Print printf-style, right-aligned in width columns; "–" for NaN. */
+/* Print printf-style, right-aligned in width columns; "–" for NaN. A number that is too wide gets fewer
+ * digits, and is printed whole if none would do: it is never cut. */
 void cell_number(double v, const char *format, int width);
 /* *out (malloc) = the bytes in quotes: UTF-8 as it is, line breaks and control bytes escaped. */
 char *quoted(const char *bytes, size_t n, char quote);

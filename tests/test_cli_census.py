@@ -10,6 +10,7 @@ import os
 import signal
 import struct
 import subprocess
+import time
 import zipfile
 
 from cli import CACHE, TINY, TOOL, WORK, check, expect_error, lines, read_npy, run, run_tests, strip_times
@@ -183,4 +184,19 @@ def test_interrupted():
     check(drop(first(p.stdout.decode())) == drop(first(whole)), "resumed equals whole")
 
 
-run_tests(test_survey, test_survey_files, test_corpus, test_beside_answers, test_interrupted)
+def test_interrupted_output():
+    """Ctrl-C while nobody reads: what was begun is written to its end, and the exit status says that it is not all."""
+    env = dict(os.environ, XDG_CACHE_HOME=CACHE)
+    for command in (["corpus", "--neurons"], ["scan", "block 1 [:, :, :], block 2 [:, :, :]", "--top", "50"]):
+        p = subprocess.Popen([TOOL, *command, "--json", "-m", TINY], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, bufsize=0)
+        first = p.stdout.read(1)
+        time.sleep(0.5)  # the pipe is full by then, or is not: both must end well
+        p.send_signal(signal.SIGINT)
+        rest, err = p.communicate(timeout=60)
+        rows = (first + rest).decode().split("\n")
+        check(p.returncode in (130, 0) and rows[-1] == "" and all(json.loads(r) for r in rows[:-1]) and b"written" not in err,
+              f"{command}: {p.returncode} {err!r} {rows[-1][-40:]!r}")
+        check(command[0] != "corpus" or p.returncode == 130, f"{command}: interrupted, exit {p.returncode}, {len(rows)} lines")
+
+
+run_tests(test_survey, test_survey_files, test_corpus, test_beside_answers, test_interrupted, test_interrupted_output)

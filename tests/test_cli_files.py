@@ -79,7 +79,7 @@ def test_files():
     if os.path.exists("/dev/full"):
         with open("/dev/full", "w") as full:
             code, _, err = run("scan", "block 1 [:, :, 1]", stdout=full)
-        check(code == 1 and "could not be written" in err, f"full disk: {code} {err!r}")
+        check(code == 1 and "could not be written: No space left on device" in err, f"full disk: {code} {err!r}")
 
 
 def copy_folder(name, change=None, **files):

@@ -137,6 +137,19 @@ def sae_of(**tensors):
     return f"sae:{folder} [:, :, 0]"
 
 
+def test_wide():
+    """Numbers too wide for a column have fewer digits; a cut one would be another number."""
+    for factor in ("1000", "-3000", "20000", "1e6", "1e8"):
+        spec = f"{factor}*block 1 [:, -1, 3]"
+        for args, column in ((("dream", spec, "--budget", "200", "--corpus", "off", "--top", "1"), 0), (("score", spec, "abc"), -1)):
+            out, (r, *_) = run(*args)[1], records(*args)
+            want = r["activation"]["text"] if args[0] == "dream" else r["values"][-1]
+            row = next(x for x in out.split("\n") if spec.split("*")[1] in x) if args[0] == "dream" else out.strip().split("\n")[-1]
+            words = [w for w in row.rpartition('"  ')[2].split() if w not in "~!"]
+            check("…" not in row.partition('"')[0] + row.rpartition('"')[2] and abs(float(words[column]) - want) <= 0.05 * abs(want),
+                  f"{args}: {row!r}, {want}")
+
+
 def test_shapes():
     """A bias counts whole, whether it has one dimension, two or none; other shapes are refused."""
     bias = [0.25 * i for i in range(36)]
@@ -166,4 +179,4 @@ def test_errors():
     check(code == 2 and err.split("\n")[2].index("^") - 2 == len(f"{A} + 2*block 2 [:, :, "), f"caret: {err}")
 
 
-run_tests(test_score, test_attribute, test_scan, test_dream, test_files, test_bos, test_shapes, test_errors)
+run_tests(test_score, test_attribute, test_scan, test_dream, test_files, test_bos, test_wide, test_shapes, test_errors)
