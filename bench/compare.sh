@@ -26,6 +26,7 @@ git diff --quiet HEAD || commit="$commit with changes"
 {
   printf '# Methods side by side\n\n'
   printf 'Made by `bench/compare.sh`; what the columns mean: `phosphene compare --help`.\n\n'
+  printf 'The machine is the one that wrote this table; a run that was kept before is of the machine that its line in the\nfile of --runs names, where its text is, too.\n\n'
   printf '| | |\n|---|---|\n'
   printf '| machine | %s |\n' "$(field machine)"
   printf '| model | %s, sha256 %s |\n' "$(basename "$(field file)")" "$(field sha256)"
