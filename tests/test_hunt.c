@@ -166,9 +166,9 @@ static void check_time(ph_model *model)
 {
     static const char specs[] = "block 2 [:, :, 5-7]";
     struct run timed, again;
-    for (int i = 0; i < 8; i++) { /* some end while descents or beams are due */
+    for (int i = 0; i < 4; i++) { /* some end while descents or beams are due */
         begin(&timed, model, "auto");
-        timed.o.seconds = 0.04 * (i + 1);
+        timed.o.seconds = 0.06 * (i + 1);
         timed.o.budget = 10000000;
         timed.o.top = 1;
         dream(&timed, specs);
@@ -184,7 +184,7 @@ static void check_time(ph_model *model)
 /* Descents and beams, which no step divides, begin only where the budget has room for them. */
 static void check_budget(ph_model *model)
 {
-    for (int64_t budget = 1900; budget < 12000; budget += 450) {
+    for (int64_t budget = 1900; budget < 12000; budget += 900) {
         struct run run;
         begin(&run, model, "auto");
         run.o.budget = budget;
