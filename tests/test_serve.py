@@ -198,6 +198,8 @@ def test_score():
                        ({"feature": FEATURE, "text": "a", "options": {"method": "auto"}}, "method"),
                        ({"feature": FEATURE, "text": "a", "options": []}, "options"),
                        ({"feature": "dir:/etc/passwd @ block 1 [:, :]", "text": "a"}, "names a file"),
+                       ({"feature": "block 1 [:, :, 0], dir:/etc/passwd @ block 1 [:, :]", "text": "a"}, "names a file"),
+                       ({"feature": "dir:/etc/passwd @ block 1 [:, :], block 1 [:, :, 0]", "text": "a"}, "names a file"),
                        ({"feature": "sae:/etc/passwd[3]", "text": "a"}, "names a file")):
         refused(server.post("/api/score", body), 400, part, f"score {str(body)[:70]}")
     status, error = server.post("/api/score", {"feature": "block 1 [:, :, 99]", "text": "a"})

@@ -1,6 +1,8 @@
 /* archive.c — the store behind the pages: handles for the threads that ask, and rows as JSON. */
 #include "archive.h"
 
+#include "output.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,7 +127,8 @@ ph_status archive_list(struct archive *a, json_t **list, const ph_store_query *q
     return st;
 }
 
-ph_status archive_allows(struct archive *a, const char *model, const char *spec, ph_error *err)
+/* One spec of a list. */
+static ph_status allows(struct archive *a, const char *model, const char *spec, ph_error *err)
 {
     json_t *list = NULL;
     ph_store_query q = PH_STORE_QUERY_INIT;
@@ -141,6 +144,28 @@ ph_status archive_allows(struct archive *a, const char *model, const char *spec,
                       .pos = -1,
                       .msg = "a feature that names a file is asked for by the command line first"};
     return PH_EINVAL;
+}
+
+/* One that is known lets no other through: each is asked for. */
+ph_status archive_allows(struct archive *a, const char *model, const char *spec, ph_error *err)
+{
+    ph_status st = PH_OK;
+    char *copy = strdup(spec), *from = copy;
+    int depth = 0;
+
+    if (!copy) return no_memory(err);
+    for (char *p = copy; st == PH_OK; p++) {
+        const bool end = !*p;
+        if (end || (*p == ',' && depth <= 0)) {
+            *p = 0;
+            st = allows(a, model, from, err);
+            from = p + 1;
+        }
+        if (end) break;
+        depth += (*p == '[') - (*p == ']');
+    }
+    free(copy);
+    return st;
 }
 
 /* ---- lines ---- */
