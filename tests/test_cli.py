@@ -199,7 +199,7 @@ def test_long():
     spec, model = "block 2 [:, :, 0]", os.path.abspath("tests/data/llama_a.gguf")
     for more in (["--method", "descent", "--steps", "3", "--restarts", "2", "--tokens", "40"],
                  ["--budget", "3000", "--round-trip", "prefer", "--fluent", "--tokens", "60"],
-                 ["--budget", "3000", "--round-trip", "off", "--tokens", "40"]):
+                 ["--budget", "3000", "--round-trip", "off", "--tokens", "60"]):
         code, out, err = run("dream", spec, "--corpus", "off", "--json", *more, model=model)
         rows = lines(out)[1:] if code == 0 else []
         check(code == 0 and err == "" and rows, f"dream {more}: {code} {err}")
