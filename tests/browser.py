@@ -217,7 +217,7 @@ def state():
 
 
 def test_search():
-    begin(spec("5"))
+    begin(spec("5"), "swap")
     browser.wait("location.pathname.startsWith('/search/')")
     browser.wait("document.querySelector('.state')?.textContent === 'done'", seconds=120)
     check(len(browser.all(".answers li")) >= 1, "what it found is shown")

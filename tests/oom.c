@@ -1,6 +1,6 @@
 /* oom.c — every public call with its n-th allocation failing, for n = 1, 2, … until it succeeds.
- * Under ASan, which makes it several times slower, n goes on in steps of 7 from 200 on: what is
- * allocated that late is allocated in loops.
+ * From 200 on n goes on in steps, for what is allocated that late is allocated in loops: of 3, of 7
+ * under ASan, which makes it several times slower, of 1 where $PHOSPHENE_NIGHTLY is set.
  *
  * The library allocates in base/mem.c only; malloc's family is wrapped there at link time. A call
  * must either say PH_ENOMEM or succeed; under ASan nothing may leak on the way.
@@ -19,7 +19,7 @@
 #ifdef __SANITIZE_ADDRESS__
 enum { EACH = 200, STEP = 7 };
 #else
-enum { EACH = 0, STEP = 1 };
+enum { EACH = 200, STEP = 3 };
 #endif
 
 static long until_failure = -1; /* allocations that still succeed; -1: all do */
@@ -853,13 +853,14 @@ static bool chosen(const char *name, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    const long step = getenv("PHOSPHENE_NIGHTLY") ? 1 : STEP;
     int bad = 0;
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         long n = 0, tried = 0, refused = 0;
         if (!chosen(calls[i].name, argc, argv)) continue;
         open_all();
-        for (;; n += n < EACH ? 1 : STEP, tried++) {
+        for (;; n += n < EACH ? 1 : step, tried++) {
             ph_error err = {0};
             until_failure = n;
             failed_one = false;
