@@ -1,13 +1,14 @@
 """phosphene against its peers at equal token-forwards; writes bench/RESULTS-search.md.
 
     run.py PHOSPHENE [-m MODEL.gguf] [--features 8:0,17:33,…] [--budget N] [--seed N] [--quick]
-           [--charge-scan] [--runs FILE] [--output FILE]
+           [--charge-scan] [--peers nanogcg,epo] [--runs FILE] [--output FILE]
 
 Every feature is searched by `phosphene dream --method auto`, by nanoGCG and by EPO, which get as many
 token-forwards as auto really spent. Every final text's activation in PyTorch must be `phosphene score`'s,
 to 1e-3 relative. Then the seconds per candidate: swap and nanoGCG, same width, in turns A B A B; each the
-difference between a long and a short search, so that loading and yardsticks cancel. --runs adds every feature
-to FILE when it is done and does not search again what FILE has, so hours can be stopped. Exit status 0: written.
+difference between a long and a short search, so that loading and yardsticks cancel. --runs adds every search
+to FILE when it is done and does not search again what FILE has, so hours can be stopped, and a peer of --peers be run
+on some of the features only. Exit status 0: written.
 """
 
 import argparse
@@ -63,18 +64,18 @@ def agree(ph, model, feature, ids, claimed, who):
         assert abs(figure - want) <= LIMIT * max(1, abs(want)), (spec(feature), who, ids, figure, want)
 
 
-def quality(ph, model, feature, args):
-    d = ph.dream(feature, "auto", args.budget)
-    agree(ph, model, feature, d["text_ids"], d["activation"]["text"], "auto")
-    row = {"feature": feature, "auto": d["activation"]["text"], "spent": d["token_forwards"],
-           "seconds": {"auto": d["seconds"]}, "texts": {"auto": d["text"]}}  # fmt: skip
-    more = model.lm.config.vocab_size if args.charge_scan else 0
-    for name, search in PEERS.items():
-        r = search(model, *feature, TOKENS, max(args.budget, d["token_forwards"]) + more, args.seed)
-        agree(ph, model, feature, r["ids"], r["activation"], name)
-        row[name], row["seconds"][name], row["texts"][name] = r["activation"], r["seconds"], r["text"]
-    print({k: row[k] for k in ("feature", "auto", *PEERS, "seconds")}, file=sys.stderr, flush=True)
-    return row
+def search(ph, model, row, name, args):
+    """What auto or a peer finds, into the feature's row; a peer gets what auto, which comes first, spent."""
+    if name == "auto":
+        d = ph.dream(row["feature"], "auto", args.budget)
+        ids, activation, row["spent"] = d["text_ids"], d["activation"]["text"], d["token_forwards"]
+    else:
+        more = model.lm.config.vocab_size if args.charge_scan else 0
+        d = PEERS[name](model, *row["feature"], TOKENS, max(args.budget, row["spent"]) + more, args.seed)
+        ids, activation = d["ids"], d["activation"]
+    agree(ph, model, row["feature"], ids, activation, name)
+    row[name], row["seconds"][name], row["texts"][name] = activation, d["seconds"], d["text"]
+    print(spec(row["feature"]), name, f"{activation:.2f} {d['seconds']:.0f} s", file=sys.stderr, flush=True)
 
 
 def terms(args):
@@ -83,18 +84,21 @@ def terms(args):
 
 
 def qualities(ph, model, features, args):
-    """A row for each feature, in order; those the file of --runs has are taken from it."""
-    done = {}
+    """A row for each feature, in order; of the file of --runs a feature's last line counts, and has all before."""
+    rows = {}
     if args.runs and os.path.exists(args.runs):
         with open(args.runs) as f:
-            done = {tuple(r["feature"]): r for r in map(json.loads, f) if terms(args).items() <= r.items()}
+            rows = {tuple(r["feature"]): r for r in map(json.loads, f) if terms(args).items() <= r.items()}
     for feature in features:
-        if feature not in done:
-            done[feature] = terms(args) | quality(ph, model, feature, args)
+        row = rows.setdefault(feature, terms(args) | {"feature": feature, "seconds": {}, "texts": {}})
+        for name in ("auto", *args.peers):
+            if name in row:
+                continue
+            search(ph, model, row, name, args)
             if args.runs:
                 with open(args.runs, "a") as f:
-                    f.write(json.dumps(done[feature], ensure_ascii=False) + "\n")
-    return [done[feature] for feature in features]
+                    f.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return [rows[feature] for feature in features]
 
 
 # ---- seconds per candidate -----------------------------------------------------------------------
@@ -139,20 +143,30 @@ def cpu():
     return f"{name[0] if name else platform.processor()}, {os.cpu_count()} cores"
 
 
+def beats(row, peer):
+    """auto's text is another one, and stronger: the same text's two figures differ by rounding."""
+    return row["texts"]["auto"] != row["texts"][peer] and row["auto"] > row[peer]
+
+
 def quality_table(rows):
-    names = ("auto", *PEERS)
+    peers = [n for n in PEERS if any(n in r for r in rows)]
+    names = ("auto", *peers)
     yield "| feature | " + " | ".join(names) + " | token-forwards | s " + " / ".join(names) + " | auto's text |"
     yield "|---|" + "---|" * (len(names) + 3)
     for r in rows:
-        figures = [f"**{r[n]:.2f}**" if r[n] == max(r[m] for m in names) else f"{r[n]:.2f}" for n in names]
-        seconds = " / ".join(f"{r['seconds'][n]:.0f}" for n in names)
+        best = max(r[n] for n in names if n in r)
+        figures = ["–" if n not in r else f"**{r[n]:.2f}**" if r[n] == best else f"{r[n]:.2f}" for n in names]
+        seconds = " / ".join(f"{r['seconds'][n]:.0f}" if n in r else "–" for n in names)
         yield f"| {spec(r['feature'])} | " + " | ".join(figures) + f" | {r['spent']:,} | {seconds} | {cell(r['texts']['auto'])} |"
     yield ""
-    for n in PEERS:
-        won, ratio = sum(r["auto"] > r[n] for r in rows), statistics.median(r["auto"] / r[n] for r in rows if r[n] > 0)
-        yield f"- `auto` beats {n} on {won} of {len(rows)} features ({100 * won / len(rows):.0f} %); median ratio of activations {ratio:.2f}"
-    best = sum(r["auto"] > max(r[n] for n in PEERS) for r in rows)
-    yield f"- `auto` beats all peers on {best} of {len(rows)} features (**{100 * best / len(rows):.0f} %**; wanted: 80 %)"
+    for n in peers:
+        ran = [r for r in rows if n in r]
+        won, same = sum(beats(r, n) for r in ran), sum(r["texts"]["auto"] == r["texts"][n] for r in ran)
+        ratio = statistics.median(r["auto"] / r[n] for r in ran if r[n] > 0)
+        yield (f"- `auto` beats {n} on {won} of {len(ran)} features ({100 * won / len(ran):.0f} %), "
+               f"and finds the same text on {same}; median ratio of activations {ratio:.2f}")  # fmt: skip
+    best = sum(all(beats(r, n) for n in peers if n in r) for r in rows)
+    yield f"- `auto` beats every peer that ran on {best} of {len(rows)} features (**{100 * best / len(rows):.0f} %**; wanted: 80 %)"
 
 
 def speed_table(feature, rows):
@@ -198,12 +212,17 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="3 features, budget 5000")
     parser.add_argument("--charge-scan", action="store_true", help="peers get a vocabulary's tokens more")
-    parser.add_argument("--runs", help="keep every feature's row in this file, and go on from it")
+    parser.add_argument("--peers", help=f"some of {', '.join(PEERS)} (all)")
+    parser.add_argument("--runs", help="keep every search in this file, and go on from it")
     parser.add_argument("--output", default=os.path.join(HERE, "..", "RESULTS-search.md"))
     args = parser.parse_args()
     features = default_features(3 if args.quick else 20)
     if args.features:
         features = [tuple(int(n) for n in f.split(":")) for f in args.features.split(",")]
+    args.peers = args.peers.split(",") if args.peers else list(PEERS)
+    unknown = set(args.peers) - set(PEERS)
+    if unknown:
+        parser.error(f"--peers: {', '.join(unknown)}: expected some of {', '.join(PEERS)}")
     args.budget = 5000 if args.quick else args.budget
     model, ph = peer.Model(args.model), Phosphene(args)
     tried = peer.tune(model)
