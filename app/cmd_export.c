@@ -261,7 +261,8 @@ static const struct argp_option options[] = {
      "activations, as Neuronpedia's API gives them (else by the ending of --output, else jsonl)",
      0},
     {"output", KEY_OUTPUT, "FILE", 0, "Write there in place of stdout", 0},
-    {"type", KEY_TYPE, "NAME", 0, "jsonl: only lines of this type, and no run lines", 0},
+    {"type", KEY_TYPE, "NAME", 0,
+     "jsonl: only lines of this type, and no run lines; other: neither dreams nor scans", 0},
     {0}};
 
 static const struct format *format_named(const char *name)

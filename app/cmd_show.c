@@ -29,9 +29,8 @@ static const struct argp_option options[] = {
      0},
     {"same-text", KEY_SIMILAR, NULL, 0, "Other features that answer to a text of SPEC", 0},
     {"sort", KEY_SORT, "NAME", 0,
-     "activation, z, gap (to the best single token) or feature; features come by z, results the "
-     "best "
-     "first",
+     "activation, z, gap (to the best single token), feature, or best: towards the sign of each "
+     "search; features come by z, results the best first",
      0},
     {"reverse", KEY_REVERSE, NULL, 0, "The lowest first", 0},
     {"top", KEY_TOP, "K", 0, "Rows (50; with --json all)", 0},

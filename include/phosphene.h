@@ -1037,10 +1037,12 @@ PH_API ph_status ph_store_commit(ph_store *store, ph_error *err);
  * feature   canonical forms, joined by commas; a-b in a region as in the feature language
  * token     digits: an id; else the token's text, a blank before it or not; "7" is a text
  * text      a result's text, all of it; contains: bytes that it has in it, none of them special
- * type      of lines: "dream", "scan", …; method: that found it
+ * type      of lines: "dream", "scan", …; "other": neither of these; method: that found it
  * run       the beginning of its id
  * sort      "activation", "z", "gap", "feature"; largest first unless ascending. Texts that do not
- *           tokenise back to their tokens stand behind the others all the same. NULL: the view's own */
+ *           tokenise back to their tokens stand behind the others all the same. "best": as results come,
+ *           towards the sign of each search; of scans the one first that features shows. NULL: the view's
+ *           own */
 typedef struct ph_store_query {
     size_t size;
     const char *view;

@@ -169,6 +169,27 @@ def test_store_routes():
     check(strip(lines(command)) == strip(server.state(id)["lines"]), "the page's search gives the lines of dream --json")
 
 
+def test_feature_of_many_lines():
+    """More texts than one answer holds, found for the lowest, and scans behind two contexts."""
+    model, feature = server.get("/api/models")[1]["models"][0], "final [:, :, 3]"
+    said = {"file": model["file"], "sha256": model["model"], "name": model["name"], "blocks": 2, "width": 60}
+    top = [{"id": 1, "token": "a", "activation": 2.0}]
+    all = [{"type": "run", "id": id, "model": said, "command": "scan", "settings": {"bos": "auto", "prefix": prefix}}
+           for id, prefix in (("a1", None), ("a2", "x"))]
+    all += [{"type": "scan", "run": r["id"], "feature": feature, "top": top, "bottom": top, "mean": 0, "sd": 1, "n": 9} for r in all]
+    all += [{"type": "dream", "run": "a1", "feature": feature, "sign": "-", "rank": i, "text": f"t{i}", "activation": {"text": -i}}
+            for i in range(600)]
+    all.append({"type": "score", "run": "a2", "feature": feature, "ids": [1], "activation": 9})
+    path = os.path.join(WORK, "many.jsonl")
+    with open(path, "w") as f:
+        f.writelines(json.dumps(line) + "\n" for line in all)
+    check(run("store", "import", path, "--store", server.store, model=None)[0] == 0, "import")
+    status, f = server.get("/api/feature", model=model["model"], feature=feature)
+    check(status == 200 and [r["rank"] for r in f["results"]] == list(range(599, 99, -1)), f"the lowest first: {f['results'][:2]}")
+    check(f["scan"] and f["scan"]["run"] == "a1", f"the scan that the map shows: {f['scan']}")
+    check([line["type"] for line in f["others"]] == ["score"] and len(f["runs"]) == 2, f"lines of other types: {f['others']}")
+
+
 # ---- what a model answers ----
 
 def test_score():
@@ -543,7 +564,7 @@ server = Server()
 try:
     run_tests(test_pages, test_addresses, test_strangers, test_bodies, test_store_routes, test_score, test_search_events,
               test_search_refused, test_queue_cancel_reload, test_too_many_searches, test_hostile_vocabulary, test_models_that_are_gone,
-              test_several_models, test_many_clients, test_slow_and_silent, test_ports_and_ends, test_default_model, test_minute)
+              test_several_models, test_feature_of_many_lines, test_many_clients, test_slow_and_silent, test_ports_and_ends, test_default_model, test_minute)
 except Exception:
     traceback.print_exc()
     sys.exit(1)

@@ -398,6 +398,31 @@ static void test_ranking(void **state)
     ph_store_close(&s);
 }
 
+/* Low texts are good where those were searched for; of scans the plainest counts, whatever its run. */
+static void test_best(void **state)
+{
+    ph_store *s = filled("best");
+    ph_store_query q = {sizeof q, "lines", .feature = "final [:, :, 1]", .sort = "best"};
+    (void)state;
+    q.block = q.first = q.last = q.limit = -1;
+    put(s, RUN("a", SHA_A, "a", "{\"bos\":\"auto\",\"prefix\":\"x\"}"));
+    put(s, SCAN("a", "final [:, :, 1]", TOP_ONE));
+    put(s, SCAN("r1", "final [:, :, 1]", TOP_ONE));
+    for (const char *v = "391"; *v; v++) {
+        char line[200];
+        snprintf(
+            line, sizeof line,
+            "{\"type\":\"dream\",\"run\":\"r1\",\"feature\":\"final [:, :, 1]\",\"sign\":\"-\","
+            "\"rank\":%c,\"text\":\"low-%c\",\"activation\":{\"text\":-%c}}",
+            *v, *v, *v);
+        put(s, line);
+    }
+    char *text = ask(s, &q, NULL);
+    expect_in_order(text, (const char *const[]){"r1", "\"a\"", "low-9", "low-3", "low-1"}, 5);
+    free(text);
+    ph_store_close(&s);
+}
+
 static void test_filters(void **state)
 {
     ph_store *s = filled("filters");
@@ -435,6 +460,7 @@ static void test_filters(void **state)
     EXPECT(q.method = "epo", 0);
     EXPECT((q.view = "lines", q.type = "recover"), 2);
     EXPECT((q.view = "lines", q.type = "novel"), 1);
+    EXPECT((q.view = "lines", q.type = "other"), 3);
     EXPECT((q.view = "lines", q.run = "r4"), 2);
     EXPECT((q.view = "features", q.contains = "no trip"), 1);
     EXPECT((q.view = "features", q.block = 2), 2);
@@ -560,21 +586,15 @@ static void test_named(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_lines),
-                                       cmocka_unit_test(test_replaced),
-                                       cmocka_unit_test(test_refused),
-                                       cmocka_unit_test(test_odd_texts),
-                                       cmocka_unit_test(test_transactions),
-                                       cmocka_unit_test(test_full),
-                                       cmocka_unit_test(test_leases),
-                                       cmocka_unit_test(test_leases_commit),
-                                       cmocka_unit_test(test_merge),
-                                       cmocka_unit_test(test_any_order),
-                                       cmocka_unit_test(test_ranking),
-                                       cmocka_unit_test(test_filters),
-                                       cmocka_unit_test(test_questions_refused),
-                                       cmocka_unit_test(test_cancelled),
-                                       cmocka_unit_test(test_placed),
-                                       cmocka_unit_test(test_named)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lines),        cmocka_unit_test(test_replaced),
+        cmocka_unit_test(test_refused),      cmocka_unit_test(test_odd_texts),
+        cmocka_unit_test(test_transactions), cmocka_unit_test(test_full),
+        cmocka_unit_test(test_leases),       cmocka_unit_test(test_leases_commit),
+        cmocka_unit_test(test_merge),        cmocka_unit_test(test_any_order),
+        cmocka_unit_test(test_ranking),      cmocka_unit_test(test_best),
+        cmocka_unit_test(test_filters),      cmocka_unit_test(test_questions_refused),
+        cmocka_unit_test(test_cancelled),    cmocka_unit_test(test_placed),
+        cmocka_unit_test(test_named)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

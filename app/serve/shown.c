@@ -266,23 +266,34 @@ void show_compare(struct exchange *x)
 
 /* ---- a feature ---- */
 
-/* Lines by their type, each list the best first; of scans the last. */
-static json_t *sort_lines(const json_t *lines)
+/* The best lines of a type, behind those that are there. */
+static bool add_lines(struct exchange *x, json_t *lines, ph_store_query q, const char *type,
+                      int64_t limit)
 {
-    json_t *results = json_array(), *others = json_array(), *scan = NULL, *line;
+    q.view = "lines";
+    q.sort = "best";
+    q.type = type;
+    q.limit = limit;
+    json_t *rows = rows_of(x, &q);
+    if (rows) json_array_extend(lines, rows);
+    json_decref(rows);
+    return rows != NULL;
+}
+
+/* Lines by their type, in the order that they have. */
+static json_t *by_type(const json_t *lines)
+{
+    json_t *results = json_array(), *others = json_array(), *scan = json_null(), *line;
     size_t i;
     json_array_foreach((json_t *)(uintptr_t)lines, i, line)
     {
         const char *type = json_string_value(json_object_get(line, "type"));
-        if (type && strcmp(type, "dream") == 0)
-            json_array_append(results, line);
-        else if (type && strcmp(type, "scan") == 0)
+        if (type && strcmp(type, "scan") == 0)
             scan = line;
         else
-            json_array_append(others, line);
+            json_array_append(type && strcmp(type, "dream") == 0 ? results : others, line);
     }
-    return json_pack("{s:o, s:O, s:o}", "results", results, "scan", scan ? scan : json_null(),
-                     "others", others);
+    return json_pack("{s:o, s:O, s:o}", "results", results, "scan", scan, "others", others);
 }
 
 /* The run lines of some lines. */
@@ -310,19 +321,20 @@ static ph_status add_runs(struct exchange *x, json_t *o, const json_t *lines, ph
 
 void show_feature(struct exchange *x)
 {
-    ph_store_query q;
-    json_t *lines, *same = NULL, *o = NULL;
+    ph_store_query q = PH_STORE_QUERY_INIT;
+    json_t *lines = json_array(), *same = NULL, *o = NULL;
     ph_error err = {0};
 
-    if (!need(x, (const char *[]){"model", "feature", NULL}) || !ask(x, &q, "lines")) return;
-    q.limit = MOST_LINES;
-    q.sort = "activation";
-    if (!(lines = rows_of(x, &q))) return;
+    if (!need(x, (const char *[]){"model", "feature", NULL})) goto done;
+    q.model = target_get(&x->target, "model");
+    q.feature = target_get(&x->target, "feature");
+    if (!add_lines(x, lines, q, "dream", MOST_LINES) || !add_lines(x, lines, q, "scan", 1) ||
+        !add_lines(x, lines, q, "other", MOST_LINES))
+        goto done;
     q.view = "same_text";
-    q.sort = NULL;
     q.limit = USUAL_ROWS;
     if (!(same = rows_of(x, &q))) goto done;
-    o = sort_lines(lines);
+    o = by_type(lines);
     json_object_set_new(o, "feature", json_string(q.feature));
     json_object_set(o, "same_text", same);
     if (add_runs(x, o, lines, &err) == PH_OK)

@@ -8,9 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SOUND  "r.class >= 6 DESC"
+#define RANKED "ifnull(r.id = f.scan, 0) DESC, r.class DESC, r.sign DESC"
+
 static const struct sort {
-    const char *name, *column;
-} sorts[] = {{"activation", "r.activation"}, {"z", "r.z"}, {"gap", "r.gap"}, {"feature", NULL}};
+    const char *name, *before, *column;
+} sorts[] = {{"activation", SOUND, "r.activation"},
+             {"z", SOUND, "r.z"},
+             {"gap", SOUND, "r.gap"},
+             {"feature", NULL, NULL},
+             {"best", RANKED, "r.sign * r.activation"}};
 #define LAST PH_VIEW_FEATURE ", u.key, r.type, r.sign DESC, r.rank, r.key"
 
 /* ---- which model ---- */
@@ -146,6 +153,14 @@ static ph_status with_features(struct asking *a, const ph_view *v, const char *s
     return add(a, "))", err);
 }
 
+/* "other" is what no list of texts or of tokens is. */
+static ph_status with_type(struct asking *a, const char *type, ph_error *err)
+{
+    if (type && strcmp(type, "other") == 0)
+        return add(a, " AND r.type NOT IN ('dream', 'scan')", err);
+    return with_text(a, "r.type = ?", type, err);
+}
+
 static ph_status conditions(struct asking *a, const ph_view *v, const ph_store_query *q,
                             ph_error *err)
 {
@@ -161,7 +176,7 @@ static ph_status conditions(struct asking *a, const ph_view *v, const ph_store_q
     PH_TRY(with_token(a, q->token, &a->token, err));
     PH_TRY(with_text(a, "r.text = ?", q->text, err));
     PH_TRY(with_text(a, v->contains, q->contains, err));
-    PH_TRY(with_text(a, "r.type = ?", q->type, err));
+    PH_TRY(with_type(a, q->type, err));
     PH_TRY(with_text(a, "instr(u.key, ?) = 1", q->run, err));
     return with_text(a, "r.method = ?", q->method, err);
 }
@@ -176,13 +191,14 @@ static ph_status order_by(struct asking *a, const ph_view *v, const ph_store_que
     if (!q->sort) return add(a, v->order, err);
     while (sort < sorts + n && strcmp(sort->name, q->sort) != 0) sort++;
     if (sort == sorts + n)
-        return ph__fail(err, PH_EINVAL, -1, "sort %s: expected activation, z, gap or feature",
+        return ph__fail(err, PH_EINVAL, -1, "sort %s: expected activation, z, gap, feature or best",
                         q->sort);
     if (!v->sorted)
         return ph__fail(err, PH_EINVAL, -1, "view %s: has an order of its own", v->name);
     PH_TRY(add(a, "ORDER BY ", err));
     if (sort->column) {
-        PH_TRY(add(a, "r.class >= 6 DESC, ", err));
+        PH_TRY(add(a, sort->before, err));
+        PH_TRY(add(a, ", ", err));
         PH_TRY(add(a, sort->column, err));
         PH_TRY(add(a, " IS NULL, ", err));
         PH_TRY(add(a, sort->column, err));
