@@ -18,7 +18,8 @@ enum { USUAL_FEATURES = 100, USUAL_TEXTS = 6 };
 
 static const struct argp_option options[] = {
     {"output", KEY_OUTPUT, "FILE", 0, "Write there in place of stdout", 0},
-    {"sort", KEY_SORT, "NAME", 0, "feature, activation, z or gap, the largest first (feature)", 0},
+    {"sort", KEY_SORT, "NAME", 0,
+     "feature, activation, z, gap or best, the largest first (feature)", 0},
     {"limit", KEY_LIMIT, "N", 0, "Most features (100)", 0},
     {"title", KEY_TITLE, "TEXT", 0, "What stands above it", 0},
     {"texts", KEY_TEXTS, "N", 0, "Most texts of a feature (6)", 0},
@@ -68,6 +69,16 @@ static void tell(const struct report_command *r, const struct report_counts *n)
             (long long)n->features, (long long)n->matching);
 }
 
+static void print_order(FILE *f, const char *sort)
+{
+    if (!sort || strcmp(sort, "feature") == 0)
+        fputs("in order", f);
+    else if (strcmp(sort, "best") == 0)
+        fputs("the best first", f);
+    else
+        fprintf(f, "highest first by %s", sort);
+}
+
 /* How its features were chosen, for people; to be freed. */
 static char *in_words(const struct report_command *r)
 {
@@ -84,7 +95,7 @@ static char *in_words(const struct report_command *r)
     if (q->method) fprintf(f, "by %s · ", q->method);
     if (q->run) fprintf(f, "of run %s · ", q->run);
     if (q->contains) fprintf(f, "with “%s” in a text · ", q->contains);
-    fprintf(f, "%s%s", q->sort ? "highest first by " : "in order", q->sort ? q->sort : "");
+    print_order(f, q->sort);
     return fclose(f) == 0 ? words : NULL;
 }
 

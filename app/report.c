@@ -96,7 +96,7 @@ static ph_status gather_lines(struct gathering *g, const json_t *feature, ph_err
     q.type = "dream";
     q.method = g->report->query.method;
     q.run = g->report->query.run;
-    q.sort = "activation";
+    q.sort = "best";
     q.limit = g->report->texts;
     ph_status st = ph_store_select(g->store, &q, take_line, g, err);
     q.type = "scan";
@@ -130,6 +130,7 @@ static ph_status gather(struct gathering *g, ph_error *err)
     size_t i;
 
     q.view = q.method || q.run ? "results" : "features";
+    if (!q.sort) q.sort = "feature"; /* results stand the best first */
     q.limit = -1;
     ph_status st = result_of(g, ph_store_select(g->store, &q, take_feature, g, err), err);
     json_array_foreach(g->features, i, feature) if (st == PH_OK) st = gather_lines(g, feature, err);

@@ -7,6 +7,7 @@ watched over a reload, cancelled and kept; a vocabulary that attacks the page; t
 Exit status 77: no browser here.
 """
 
+import json
 import os
 import re
 import sys
@@ -312,9 +313,24 @@ def model_tokens():
 
 # ---- the report ----
 
+def crafted_lines():
+    """Two models that differ in their blocks only, and of the first a text that was searched as the lowest."""
+    for blocks in (5, 6):
+        said = {"file": "drawn.gguf", "sha256": "d" * 64, "name": "drawn", "untrained": True, "init_seed": 0, "blocks": blocks, "width": 4}
+        token = {"id": 1, "token": "a", "activation": -5.0}
+        yield {"type": "run", "id": f"d{blocks}", "model": said, "command": "scan", "settings": {}}
+        yield {"type": "scan", "run": f"d{blocks}", "feature": "block 1 [:, :, 1]", "top": [token], "bottom": [token], "mean": 0, "sd": 1, "n": 9}
+    yield {"type": "dream", "run": "d5", "feature": "block 1 [:, :, 0]", "method": "auto", "sign": "-", "text": "low", "ids": [1], "tokens": ["low"],
+           "values": [-8.0], "activation": {"text": -8.0, "ids": -8.0}, "round_trip": True, "best_token": token, "z": -4.0}
+
+
 def test_report():
+    path = os.path.join(WORK, "crafted.jsonl")
+    with open(path, "w") as f:
+        f.writelines(json.dumps(line) + "\n" for line in crafted_lines())
+    fill("store", "import", path, model=None)
     path = os.path.join(WORK, "report.html")
-    code, _, err = run("report", "--store", STORE, "--output", path, model=None)
+    code, _, err = run("report", "--store", STORE, "--limit", "200", "--output", path, model=None)
     check(code == 0, f"report: exit {code}: {err}")
     text = open(path, encoding="utf-8").read()
     check(not re.search(r"""(src|href)\s*=\s*["']?\s*https?:""", text, re.I), "an address of the network in a src or href")
@@ -335,6 +351,16 @@ def test_report():
     browser.js("history.back()")
     browser.wait("document.querySelector('h1')?.textContent === arguments[0]", FEATURE)
     check("<script>alert(1)" not in text, "a token is markup in the report")
+    browser.driver.get("about:blank")
+    browser.open("file://" + path)
+    drawn = [h for h in browser.all("h2") if "drawn" in h]
+    check(len(drawn) == 2, f"models of as many blocks as they have: {browser.all('h2')}")
+    browser.js("[...document.querySelectorAll('h2 a')].find((a) => a.textContent.includes('drawn')).click()")
+    browser.wait("document.querySelector('table.blocks')")
+    check("Compare with another model" not in browser.all("a"), "a link to what a report has not")
+    browser.click("table.blocks td a")
+    row = browser.wait("[...document.querySelectorAll('tbody tr')].map((r) => r.textContent).find((t) => t.includes('low'))")
+    check("+3.00" in row, f"a gap goes the way that was searched: {row}")
     quiet("the report")
 
 

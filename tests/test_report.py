@@ -67,6 +67,30 @@ def test_choosing():
     check(z == [max(line["z"] for line in held(report()[0])["lines"] if line["type"] == "dream")], "--sort z begins with the largest")
 
 
+def test_order():
+    """Features in their order, of texts the best of each search, and the scan of the plainest context."""
+    low, high = (f"final [:, :, {c}]" for c in (1, 2))
+    said = {"file": "m.gguf", "sha256": "c" * 64, "name": "m", "blocks": 2, "width": 60}
+    top = [{"id": 1, "token": "a", "activation": 2.0}]
+    all = [{"type": "run", "id": id, "model": said, "command": "scan", "settings": {"bos": "auto", "prefix": prefix}}
+           for id, prefix in (("c1", "x"), ("c2", None))]
+    all += [{"type": "scan", "run": r["id"], "feature": low, "top": top, "bottom": top, "mean": 0, "sd": 1, "n": 9} for r in all]
+    all += [{"type": "dream", "run": "c2", "feature": feature, "method": "beam", "sign": sign, "rank": i, "text": f"t{i}", "z": 1,
+             "activation": {"text": float(sign + str(i))}} for feature, sign in ((low, "-"), (high, "+")) for i in range(9)]
+    path = os.path.join(WORK, "order.jsonl")
+    with open(path, "w") as f:
+        f.writelines(json.dumps(line) + "\n" for line in all)
+    check(run("store", "import", path, "--store", STORE, model=None)[0] == 0, "import")
+    lines = held(report("--place", "final")[0])["lines"]
+    dreams = [(r["feature"], r["rank"]) for r in lines if r["type"] == "dream"]
+    check(dreams == [(f, i) for f in (low, high) for i in range(8, 2, -1)], f"the best six of each: {dreams}")
+    check([r["run"] for r in lines if r["type"] == "scan"] == ["c2"], "the scan of the plainest context")
+    check(features(report("--method", "beam", "--limit", "1")[0]) == [low], "--method keeps the order")
+    page = held(report("--place", "final", "--sort", "best")[0])
+    check(features(report("--place", "final", "--sort", "best")[0]) == [high, low], "--sort best")
+    check(held(report("--sort", "feature")[0])["selection"] == "in order" and "the best first" in page["selection"], "it says its order")
+
+
 def test_policy():
     """Scripts and styles are those whose hashes the policy names, all of them; nothing comes from elsewhere."""
     page, _ = report()
@@ -119,4 +143,4 @@ def test_errors():
 
 
 if __name__ == "__main__":
-    run_tests(test_content, test_choosing, test_policy, test_modules, test_hostile, test_errors)
+    run_tests(test_content, test_choosing, test_order, test_policy, test_modules, test_hostile, test_errors)

@@ -5,13 +5,17 @@ import { element, table } from "./dom.js";
 import { figure, largest, seconds, signed } from "./figures.js";
 import { colouredTokens, plainText, tokenText } from "./tokens.js";
 
+/* A figure in the direction that was searched in. */
+export function towards(r, figure) {
+  return r.sign === "-" ? -figure : figure;
+}
+
 export function byRank(results) {
-  const sign = (r) => (r.sign === "-" ? -1 : 1);
   return [...results].sort(
     (a, b) =>
       Number(b.round_trip) - Number(a.round_trip) ||
-      sign(b) - sign(a) ||
-      sign(b) * b.activation.text - sign(a) * a.activation.text
+      towards(b, 1) - towards(a, 1) ||
+      towards(b, b.activation.text) - towards(a, a.activation.text)
   );
 }
 

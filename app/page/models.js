@@ -145,7 +145,7 @@ export async function modelView(source, [key], query, main) {
       source.live
         ? element("a", { href: link("/tokens", { model: key }) }, "Which features like a token?")
         : null,
-      others.length && blocks.length
+      source.live && others.length && blocks.length
         ? element(
             "a",
             {

@@ -1,7 +1,7 @@
 /* report.js — the report: the page's views over the lines that the file itself holds. */
 import { element, note, table } from "./dom.js";
 import { count, figure, parsed, signed, tapName } from "./figures.js";
-import { byRank } from "./answers.js";
+import { byRank, towards } from "./answers.js";
 import { blockView } from "./block.js";
 import { modelTitle } from "./crumbs.js";
 import { featureView } from "./feature.js";
@@ -12,19 +12,20 @@ import { plainText, tokenText } from "./tokens.js";
 
 const held = JSON.parse(document.getElementById("lines").textContent);
 
+/* As the store tells models apart. */
+function keyOf(m) {
+  if (!m.untrained) return m.sha256;
+  const drawn = m.shape ? `${m.init_seed}:${m.shape}` : m.init_seed;
+  return `untrained:${m.sha256}:${drawn}:${m.blocks}`;
+}
+
 /* {models: [{key, …}], features: Map of key, then feature, to {feature, results, scan, runs, at}} */
 function collect(lines) {
   const runs = new Map(),
     models = new Map(),
     features = new Map();
   for (const line of lines) {
-    if (line.type === "run")
-      runs.set(line.id, {
-        ...line,
-        key: line.model.untrained
-          ? `untrained:${line.model.sha256}:${line.model.init_seed}`
-          : line.model.sha256
-      });
+    if (line.type === "run") runs.set(line.id, { ...line, key: keyOf(line.model) });
     const run = runs.get(line.run);
     if (!run || !line.feature) continue;
     if (!models.has(run.key)) models.set(run.key, { ...run.model, key: run.key });
@@ -50,16 +51,17 @@ function collect(lines) {
 /* What the store says of a feature in its summary. */
 function describe(one, model) {
   const best = byRank(one.results)[0],
-    top = one.scan?.top[0],
+    rival = best?.best_token,
+    top = one.scan?.top[0] ?? (best?.sign === "-" ? null : rival),
     at = one.at;
   Object.assign(one, {
     activation: best?.activation.text ?? null,
     z: best?.z ?? null,
     text: best?.text ?? null,
-    token: top?.token ?? best?.best_token?.token ?? null,
-    token_activation: top?.activation ?? best?.best_token?.activation ?? null
+    token: top?.token ?? null,
+    token_activation: top?.activation ?? null,
+    gap: rival ? towards(best, best.activation.text - rival.activation) : null
   });
-  one.gap = best && one.token_activation !== null ? one.activation - one.token_activation : null;
   if (at && ["block", "attn", "mlp"].includes(at.place))
     model.width = Math.max(model.width ?? 0, at.component + 1);
 }
