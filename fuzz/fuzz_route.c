@@ -20,11 +20,12 @@ static void require(bool ok, const char *what, const char *text)
     abort();
 }
 
-static void check_text(const char *s)
+static void check_text(const char *s, const char *allowed)
 {
     char *clean = NULL;
     for (const char *p = s; *p; p++)
-        require((unsigned char)*p >= 0x20 && *p != 0x7f, "a control character", s);
+        require(((unsigned char)*p >= 0x20 && *p != 0x7f) || strchr(allowed, *p),
+                "a control character", s);
     if (ph_utf8_clean(&clean, s, strlen(s), NULL) != PH_OK) abort();
     require(strcmp(clean, s) == 0, "not UTF-8", s);
     ph_free(clean);
@@ -98,10 +99,10 @@ static void check_target(const char *text)
     require((status == 0) == (why == NULL), "a status without a reason", text);
     if (status == 0) {
         require(t.path && *t.path == '/' && t.n <= TARGET_FIELDS, "path", text);
-        check_text(t.path);
+        check_text(t.path, "");
         for (size_t i = 0; i < t.n; i++) {
-            check_text(t.fields[i].name);
-            check_text(t.fields[i].value);
+            check_text(t.fields[i].name, "\n\t\r");
+            check_text(t.fields[i].value, "\n\t\r");
             require(target_get(&t, t.fields[i].name) != NULL, "a field that is not found", text);
         }
         check_forms(t.path);

@@ -140,15 +140,24 @@ def test_box():
     browser.click(".box input")
     browser.wait("document.querySelectorAll('.box tbody tr').length >= 3")
     check("text=The" in browser.js("return location.search"), "the text is part of the address")
+    browser.find(".box textarea").send_keys("\nblue")
+    browser.wait("location.search.includes('%0A')")
     browser.js("location.reload()")
     browser.wait("document.querySelector('.box .score')")
+    check(browser.js("return document.querySelector('.box textarea').value") == "The sky is\nblue", "a text of two lines, loaded anew")
     quiet("a text of one's own")
+    browser.js("const t = document.querySelector('.box textarea'); t.value = ' '.repeat(3000); t.dispatchEvent(new Event('input'))")
+    browser.wait("document.querySelector('.box .note:not([hidden])')")
+    check("text=" not in browser.js("return location.search"), "a text that no address holds is in none")
+    browser.console()  # which may say that it is too long for the model, too
 
 
 def test_tokens():
     token = server.get("/api/feature", model=key, feature=FEATURE)[1]["scan"]["top"][0]["token"]
-    visit("/tokens?" + urllib.parse.urlencode({"model": key, "token": token}))
-    browser.wait("document.querySelector('tbody tr')")
+    visit(path_of(FEATURE))
+    browser.js("document.querySelector('.links a[href^=\"/tokens\"]').click()")
+    browser.wait("location.pathname === '/tokens' && document.querySelector('#main:not([aria-busy]) tbody tr')")
+    check(re.fullmatch(r"\d+", browser.js("return document.querySelector('input[type=search]').value")), "asked by its id, which is one token")
     check(FEATURE in browser.all("tbody td:first-child"), f"{token!r} leads to {FEATURE}")
     browser.find("input[type=search]").clear()
     browser.find("input[type=search]").send_keys("no such token")
@@ -229,6 +238,25 @@ def test_search():
     browser.wait("document.querySelector('h1')?.textContent === arguments[0]", spec("5"))
     check(found in browser.all(".answers .answer-text"), f"{found!r} is in the store")
     quiet("a search")
+
+
+def watch_made_up(**more):
+    """A search that is not there: what the page shows of such a state, and of an event source that was refused."""
+    visit("/search")
+    said = {"id": "x", "state": "done", "model": key, "features": [FEATURE], "method": "auto", "stage": "", "done": 1, "before": 0, "seconds": 1, "results": 0,
+            "keep": False, "kept": False, "sign": "+", "options": {}, "lines": [], "glimpses": []} | more
+    browser.js("""const real = window.fetch, said = JSON.stringify(arguments[0]);
+        window.fetch = (path, options) => path === '/api/search/x' ? Promise.resolve(new Response(said)) : real(path, options);
+        window.EventSource = class { static CLOSED = 2; readyState = 2; addEventListener() {} close() {} constructor() { setTimeout(() => this.onerror()); } };
+        history.pushState(null, '', '/search/x'); dispatchEvent(new PopStateEvent('popstate'))""", said)
+    browser.wait("document.querySelector('.state')")
+
+
+def test_made_up_searches():
+    watch_made_up(sign="-", glimpses=[{"feature": FEATURE, "ids": [1], "text": "a", "activation": {"ids": v}} for v in (-1.0, -3.0, -2.0)])
+    browser.wait("document.querySelector('.key b')")
+    check(browser.all(".key b") == ["−3.0"], f"the best of a search for the lowest: {browser.all('.key b')}")
+    quiet("made-up searches")
 
 
 def test_watch():
@@ -320,6 +348,9 @@ def crafted_lines():
         token = {"id": 1, "token": "a", "activation": -5.0}
         yield {"type": "run", "id": f"d{blocks}", "model": said, "command": "scan", "settings": {}}
         yield {"type": "scan", "run": f"d{blocks}", "feature": "block 1 [:, :, 1]", "top": [token], "bottom": [token], "mean": 0, "sd": 1, "n": 9}
+    for rank, (text, height, more) in enumerate((("bad", 99.0, {"violates": True}), ("none", None, {}), ("norm", 50.0, {"norm_ratio": 9.0}), ("sound", 7.0, {}))):
+        yield {"type": "dream", "run": "d6", "feature": "block 1 [:, :, 1]", "method": "auto", "sign": "+", "rank": rank, "text": text,
+               "ids": [1], "tokens": [text], "values": [height], "activation": {"text": height}, "round_trip": True} | more
     yield {"type": "dream", "run": "d5", "feature": "block 1 [:, :, 0]", "method": "auto", "sign": "-", "text": "low", "ids": [1], "tokens": ["low"],
            "values": [-8.0], "activation": {"text": -8.0, "ids": -8.0}, "round_trip": True, "best_token": token, "z": -4.0}
 
@@ -361,6 +392,10 @@ def test_report():
     browser.click("table.blocks td a")
     row = browser.wait("[...document.querySelectorAll('tbody tr')].map((r) => r.textContent).find((t) => t.includes('low'))")
     check("+3.00" in row, f"a gap goes the way that was searched: {row}")
+    browser.js("location.hash = arguments[0]", f"#/model/untrained:{'d' * 64}:0:6/feature/" + urllib.parse.quote("block 1 [:, :, 1]"))
+    browser.wait("document.querySelectorAll('.answers .score').length === 4")
+    order = [text[:5] for text in browser.all(".answers .answer-text")]
+    check(order == ["sound", "none", "norm", "bad"], f"sound texts first, those without an activation behind theirs: {order}")
     quiet("the report")
 
 
@@ -374,7 +409,7 @@ def main():
     browser = Browser()
     server = Server(model=[MODEL, f"untrained:{MODEL}"], store=STORE)
     try:
-        run_tests(test_models, test_heat_map, test_feature, test_box, test_tokens, test_texts, test_compare, test_slow, test_unknown, test_search, test_watch,
+        run_tests(test_models, test_heat_map, test_feature, test_box, test_tokens, test_texts, test_compare, test_slow, test_unknown, test_search, test_made_up_searches, test_watch,
                   test_mistake, test_phone_and_dark, test_names, test_hostile, test_report)
     finally:
         browser.end()

@@ -73,9 +73,9 @@ def test_order():
     said = {"file": "m.gguf", "sha256": "c" * 64, "name": "m", "blocks": 2, "width": 60}
     top = [{"id": 1, "token": "a", "activation": 2.0}]
     all = [{"type": "run", "id": id, "model": said, "command": "scan", "settings": {"bos": "auto", "prefix": prefix}}
-           for id, prefix in (("c1", "x"), ("c2", None))]
+           for id, prefix in (("z1", "x"), ("z2", None))]
     all += [{"type": "scan", "run": r["id"], "feature": low, "top": top, "bottom": top, "mean": 0, "sd": 1, "n": 9} for r in all]
-    all += [{"type": "dream", "run": "c2", "feature": feature, "method": "beam", "sign": sign, "rank": i, "text": f"t{i}", "z": 1,
+    all += [{"type": "dream", "run": "z2", "feature": feature, "method": "beam", "sign": sign, "rank": i, "text": f"t{i}", "z": 1,
              "activation": {"text": float(sign + str(i))}} for feature, sign in ((low, "-"), (high, "+")) for i in range(9)]
     path = os.path.join(WORK, "order.jsonl")
     with open(path, "w") as f:
@@ -84,7 +84,7 @@ def test_order():
     lines = held(report("--place", "final")[0])["lines"]
     dreams = [(r["feature"], r["rank"]) for r in lines if r["type"] == "dream"]
     check(dreams == [(f, i) for f in (low, high) for i in range(8, 2, -1)], f"the best six of each: {dreams}")
-    check([r["run"] for r in lines if r["type"] == "scan"] == ["c2"], "the scan of the plainest context")
+    check([r["run"] for r in lines if r["type"] == "scan"] == ["z2"], "the scan of the plainest context")
     check(features(report("--method", "beam", "--limit", "1")[0]) == [low], "--method keeps the order")
     page = held(report("--place", "final", "--sort", "best")[0])
     check(features(report("--place", "final", "--sort", "best")[0]) == [high, low], "--sort best")

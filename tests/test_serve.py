@@ -59,8 +59,9 @@ def test_pages():
 
 def test_addresses():
     """Targets that are none, too long, of the wrong method."""
-    for path in ("/%", "/%4", "/%zz", "/a%00b", "/%ff", "/x?a=%c3", "/x?" + "&".join(f"a{i}=1" for i in range(40))):
+    for path in ("/%", "/%4", "/%zz", "/a%00b", "/a%0ab", "/x?a=%01", "/%ff", "/x?a=%c3", "/x?" + "&".join(f"a{i}=1" for i in range(40))):
         refused(server.get(path), 400, "address", path[:40])
+    check(server.get("/model/x?text=a%0Ab%09c%0D")[0] == 200 and server.get("/api/results", contains="a\n")[0] == 200, "a text with line breaks")
     refused(server.get("/" + "a" * 9000), 414, "8192", "a long address")
     for method, path in (("PUT", "/"), ("DELETE", "/api/search"), ("OPTIONS", "/api/models")):
         status, headers, body = server.request(method, path)
@@ -175,18 +176,18 @@ def test_feature_of_many_lines():
     said = {"file": model["file"], "sha256": model["model"], "name": model["name"], "blocks": 2, "width": 60}
     top = [{"id": 1, "token": "a", "activation": 2.0}]
     all = [{"type": "run", "id": id, "model": said, "command": "scan", "settings": {"bos": "auto", "prefix": prefix}}
-           for id, prefix in (("a1", None), ("a2", "x"))]
+           for id, prefix in (("z1", None), ("z2", "x"))]
     all += [{"type": "scan", "run": r["id"], "feature": feature, "top": top, "bottom": top, "mean": 0, "sd": 1, "n": 9} for r in all]
-    all += [{"type": "dream", "run": "a1", "feature": feature, "sign": "-", "rank": i, "text": f"t{i}", "activation": {"text": -i}}
+    all += [{"type": "dream", "run": "z1", "feature": feature, "sign": "-", "rank": i, "text": f"t{i}", "activation": {"text": -i}}
             for i in range(600)]
-    all.append({"type": "score", "run": "a2", "feature": feature, "ids": [1], "activation": 9})
+    all.append({"type": "score", "run": "z2", "feature": feature, "ids": [1], "activation": 9})
     path = os.path.join(WORK, "many.jsonl")
     with open(path, "w") as f:
         f.writelines(json.dumps(line) + "\n" for line in all)
     check(run("store", "import", path, "--store", server.store, model=None)[0] == 0, "import")
     status, f = server.get("/api/feature", model=model["model"], feature=feature)
     check(status == 200 and [r["rank"] for r in f["results"]] == list(range(599, 99, -1)), f"the lowest first: {f['results'][:2]}")
-    check(f["scan"] and f["scan"]["run"] == "a1", f"the scan that the map shows: {f['scan']}")
+    check(f["scan"] and f["scan"]["run"] == "z1", f"the scan that the map shows: {f['scan']}")
     check([line["type"] for line in f["others"]] == ["score"] and len(f["runs"]) == 2, f"lines of other types: {f['others']}")
 
 
@@ -257,7 +258,8 @@ def test_search_events():
     check(list(server.events(id, last="nonsense"))[-1][1] == "done", "a Last-Event-ID that is none")
     check(server.get("/api/search/0123456789abcdef/events")[0] == 404, "events of an unknown search")
 
-    id = server.search("block 2 [:, :, 4]", method="descent", steps=200, restarts=2)
+    id = server.search("block 2 [:, :, 4]", method="descent", steps=200, restarts=2, sign="-")
+    check((state["sign"], server.state(id)["sign"]) == ("+", "-"), "a search says which way it goes")
     soft = [d for _, name, d in server.events(id) if name == "current"]
     check(soft and all(g["ids"] is None and "soft" in g["activation"] and "text" not in g for g in soft),
           f"a descent's glimpses are of embeddings: {soft[:1]}")
@@ -361,7 +363,7 @@ def test_hostile_vocabulary():
     rows = s.get("/api/results")[1]["rows"]
     check(rows and rows[0]["text"] == found, "through the store")
     check(s.get("/api/results", contains="<script>\u202e")[1]["rows"] == rows, "asking for it")
-    refused(s.get("/api/results", contains="\u202e\n"), 400, "", "a control character in an address")
+    refused(s.get("/api/results", contains="\u202e\x01"), 400, "", "a control character in an address")
     refused(s.get("/<script>alert(1)</script>"), 404, "<script>", "an error that quotes the address")
     check(s.end() == 0, "the end")
 

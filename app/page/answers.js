@@ -10,12 +10,19 @@ export function towards(r, figure) {
   return r.sign === "-" ? -figure : figure;
 }
 
+/* As the store ranks: a broken constraint is the worst, then a text that is other tokens, then an
+ * outlier norm. */
+function soundness(r) {
+  return (r.violates ? 0 : 4) + (r.round_trip === false ? 0 : 2) + (r.norm_ratio > 3 ? 0 : 1);
+}
+
+/* The best first, those without an activation behind all others of their kind. */
 export function byRank(results) {
+  const height = (r) =>
+    Number.isFinite(r.activation.text) ? towards(r, r.activation.text) : -Infinity;
   return [...results].sort(
     (a, b) =>
-      Number(b.round_trip) - Number(a.round_trip) ||
-      towards(b, 1) - towards(a, 1) ||
-      towards(b, b.activation.text) - towards(a, a.activation.text)
+      soundness(b) - soundness(a) || towards(b, 1) - towards(a, 1) || height(b) - height(a) || 0
   );
 }
 

@@ -73,6 +73,7 @@ function scored(line, most) {
 export function scoreBox(source, model, feature, most, text) {
   const out = element("div"),
     problem = element("p", { class: "problem", role: "alert", hidden: true });
+  const unkept = note("Too long for the address of this page: a link or a reload loses the text.");
   let timer = 0,
     asked = null;
   const input = element("textarea", {
@@ -83,10 +84,11 @@ export function scoreBox(source, model, feature, most, text) {
   });
   const attribution = element("input", { type: "checkbox" });
   input.value = text ?? "";
+  unkept.hidden = true;
   const ask = async () => {
     asked?.abort();
     asked = new AbortController();
-    remember({ text: input.value });
+    unkept.hidden = remember({ text: input.value });
     problem.hidden = true;
     if (!input.value) return out.replaceChildren();
     out.setAttribute("aria-busy", "true");
@@ -117,6 +119,7 @@ export function scoreBox(source, model, feature, most, text) {
     input,
     element("label", null, attribution, " which tokens cause it (attribution)"),
     problem,
+    unkept,
     out
   );
 }

@@ -259,7 +259,7 @@ export async function featureView(source, [key, feature], query, main) {
       source.live && at
         ? element(
             "a",
-            { href: link("/tokens", { model: key, token: data.scan?.top[0]?.token }) },
+            { href: link("/tokens", { model: key, token: data.scan?.top[0]?.id }) },
             "Who else likes its best token?"
           )
         : null

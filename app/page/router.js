@@ -3,6 +3,7 @@
  * The page has its paths in the address itself, the report, which is one file, behind a #.
  */
 const inFile = !document.querySelector('meta[name="phosphene-token"]');
+const LONGEST = 8192; /* an address that the server takes */
 let shown = () => {};
 let address = ""; /* what is on view */
 
@@ -39,11 +40,16 @@ export function go(href) {
   shown();
 }
 
-/* Change fields of the address without going anywhere: what is on view can be sent as a link. */
+/* Change fields of the address without going anywhere: what is on view can be sent as a link. false:
+ * the server would not take so long an address, and they are not in it. */
 export function remember(fields) {
   const { path, query } = where();
-  history.replaceState(null, "", link(path, { ...query, ...fields }));
+  const full = link(path, { ...query, ...fields }),
+    fits = full.length <= LONGEST;
+  const without = Object.fromEntries(Object.keys(fields).map((name) => [name, null]));
+  history.replaceState(null, "", fits ? full : link(path, { ...query, ...without }));
   address = whole();
+  return fits;
 }
 
 function onClick(event) {

@@ -173,20 +173,19 @@ function foundTexts(model, results) {
   );
 }
 
-/* The best so far by glimpse, a line for each feature: of texts, and only where there are none of
- * embeddings, which reach what no text does. */
-function climbs(glimpses) {
+/* The best so far by glimpse of a search of that sign, a line for each feature: of texts, and only where
+ * there are none of embeddings, which reach what no text does. */
+function climbs(glimpses, sign) {
+  const better = sign === "-" ? Math.min : Math.max;
   return grouped(glimpses)
     .slice(-5)
     .map(([feature, list]) => {
       const texts = list.some((g) => g.activation.ids !== undefined)
         ? list.filter((g) => g.activation.ids !== undefined)
         : list;
-      let best = -Infinity;
-      return {
-        name: feature,
-        values: texts.map((g) => (best = Math.max(best, g.activation.ids ?? g.activation.soft)))
-      };
+      const heights = texts.map((g) => g.activation.ids ?? g.activation.soft);
+      let [best] = heights;
+      return { name: feature, values: heights.map((h) => (best = better(best, h))) };
     });
 }
 
@@ -243,7 +242,7 @@ function watchPanel(source, id, state) {
   }
   function climb() {
     curve.node.hidden = glimpses.length < 2;
-    if (glimpses.length >= 2) curve.update(climbs(glimpses));
+    if (glimpses.length >= 2) curve.update(climbs(glimpses, state.sign));
   }
   return {
     tell,

@@ -202,12 +202,12 @@ static json_t *brief(const struct jobs *q, const struct job *j)
 {
     const double until = has_ended(j) ? j->ended : moment_now();
     const size_t results = j->lines.n ? j->lines.n - 1 : 0;
-    json_t *o =
-        json_pack("{s:s, s:s, s:s, s:O, s:s, s:s, s:f, s:i, s:f, s:I, s:b, s:b}", "id", j->id,
-                  "state", job_states[j->state], "model", j->model, "features", j->features,
-                  "method", j->o.method, "stage", j->stage, "done", j->done, "before", before(q, j),
-                  "seconds", j->began > 0 ? until - j->began : 0.0, "results", (json_int_t)results,
-                  "keep", j->keep, "kept", j->lines.n > 0 && j->kept == j->lines.n);
+    json_t *o = json_pack("{s:s, s:s, s:s, s:O, s:s, s:s, s:s, s:f, s:i, s:f, s:I, s:b, s:b}", "id",
+                          j->id, "state", job_states[j->state], "model", j->model, "features",
+                          j->features, "method", j->o.method, "sign", j->o.run.sign < 0 ? "-" : "+",
+                          "stage", j->stage, "done", j->done, "before", before(q, j), "seconds",
+                          j->began > 0 ? until - j->began : 0.0, "results", (json_int_t)results,
+                          "keep", j->keep, "kept", j->lines.n > 0 && j->kept == j->lines.n);
     if (o && j->error.code) json_object_set_new(o, "error", json_string(j->error.msg));
     return o;
 }

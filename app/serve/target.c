@@ -20,12 +20,15 @@ static int escaped(const char *s)
     return low < 0 ? -1 : 16 * high + low;
 }
 
-/* Whether n bytes are UTF-8 that a person could have meant: no control characters. */
-static bool is_text(const char *s, size_t n)
+/* Whether n bytes are UTF-8 that a person could have meant: no control characters but, in a query,
+ * those that texts have. */
+static bool is_text(const char *s, size_t n, bool query)
 {
     char *clean = NULL;
-    for (size_t i = 0; i < n; i++)
-        if ((unsigned char)s[i] < 0x20 || s[i] == 0x7f) return false;
+    for (size_t i = 0; i < n; i++) {
+        const bool spacing = s[i] == '\n' || s[i] == '\t' || s[i] == '\r';
+        if (((unsigned char)s[i] < 0x20 && !(spacing && query)) || s[i] == 0x7f) return false;
+    }
     if (ph_utf8_clean(&clean, s, n, NULL) != PH_OK) return false;
     const bool same = strlen(clean) == n && memcmp(clean, s, n) == 0;
     ph_free(clean);
@@ -44,7 +47,7 @@ static bool decode(char *s, bool query)
         *out++ = (char)byte;
     }
     *out = 0;
-    return is_text(begin, (size_t)(out - begin));
+    return is_text(begin, (size_t)(out - begin), query);
 }
 
 static bool take_fields(struct target *t, char *query)

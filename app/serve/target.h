@@ -14,7 +14,8 @@ struct target_field {
     const char *name, *value;
 };
 
-/* All strings are UTF-8 without control characters and borrowed from `text`. */
+/* All strings are UTF-8 without control characters, but that fields may have line breaks and tabs, and
+ * borrowed from `text`. */
 struct target {
     char *text; /* owned */
     const char *path;
