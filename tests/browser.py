@@ -213,6 +213,9 @@ def test_unknown():
 
 def begin(features, method="greedy", **fields):
     visit("/search")
+    most = browser.js("return [...document.querySelectorAll('.small input')].map((i) => i.max)")
+    limits = server.get("/api/about")[1]["search"]["limits"]
+    check(most[:2] == [str(limits[name][1]) for name in ("tokens", "top")], f"as many as the server takes: {most}")
     browser.js("""const [features, method, fields] = arguments, f = document.querySelector('form');
         f.querySelector('.features input').value = features;
         const selects = [...f.querySelectorAll('select')];
@@ -244,18 +247,31 @@ def watch_made_up(**more):
     """A search that is not there: what the page shows of such a state, and of an event source that was refused."""
     visit("/search")
     said = {"id": "x", "state": "done", "model": key, "features": [FEATURE], "method": "auto", "stage": "", "done": 1, "before": 0, "seconds": 1, "results": 0,
-            "keep": False, "kept": False, "sign": "+", "options": {}, "lines": [], "glimpses": []} | more
+            "keep": False, "kept": False, "sign": "+", "store": STORE, "options": {}, "lines": [], "glimpses": []} | more
     browser.js("""const real = window.fetch, said = JSON.stringify(arguments[0]);
-        window.fetch = (path, options) => path === '/api/search/x' ? Promise.resolve(new Response(said)) : real(path, options);
+        const about = JSON.stringify({store: arguments[0].store});
+        window.fetch = (path, options) => path === '/api/search/x' || path === '/api/about'
+            ? Promise.resolve(new Response(path === '/api/about' ? about : said)) : real(path, options);
         window.EventSource = class { static CLOSED = 2; readyState = 2; addEventListener() {} close() {} constructor() { setTimeout(() => this.onerror()); } };
         history.pushState(null, '', '/search/x'); dispatchEvent(new PopStateEvent('popstate'))""", said)
     browser.wait("document.querySelector('.state')")
+
+
+def buttons():
+    return browser.driver.find_elements("css selector", ".bar button")
 
 
 def test_made_up_searches():
     watch_made_up(sign="-", glimpses=[{"feature": FEATURE, "ids": [1], "text": "a", "activation": {"ids": v}} for v in (-1.0, -3.0, -2.0)])
     browser.wait("document.querySelector('.key b')")
     check(browser.all(".key b") == ["−3.0"], f"the best of a search for the lowest: {browser.all('.key b')}")
+    watch_made_up(state="running")
+    lost = browser.wait("document.querySelector('.problem:not([hidden])')?.textContent")
+    check("does not know this search" in lost and not any(b.is_displayed() for b in buttons()), f"a server that was started anew: {lost}")
+    watch_made_up(error="the disk is full", results=1)
+    check(browser.all(".problem:not([hidden])") == ["the disk is full"] and any(b.is_displayed() for b in buttons()), "what is not kept, and why")
+    watch_made_up(store=None, results=1)
+    check(not any(b.is_displayed() for b in buttons()) and "no store" in browser.js("return document.querySelector('main').textContent"), "nothing to keep it in")
     quiet("made-up searches")
 
 

@@ -22,7 +22,7 @@ PATIENCE = 600 if SANITIZED or "tsan" in TOOL else 60  # seconds
 
 
 class Server:
-    """`phosphene serve` with its own store; .get and .post give (status, headers, parsed body)."""
+    """`phosphene serve` with its own store (False: none); .get and .post give (status, headers, parsed body)."""
 
     def __init__(self, *args, model=TINY, store=None, env=None):
         Server.number = getattr(Server, "number", 0) + 1
@@ -31,7 +31,7 @@ class Server:
         full.pop("PHOSPHENE_MODEL", None)
         models = [word for m in ([model] if isinstance(model, str) else model or []) for word in ("-m", m)]
         self.errors = open(os.path.join(WORK, f"serve{Server.number}.err"), "w+")
-        self.process = subprocess.Popen([TOOL, "serve", "--port", "0", "--store", self.store, *models, *args],
+        self.process = subprocess.Popen([TOOL, "serve", "--port", "0", *(["--no-store"] if store is False else ["--store", self.store]), *models, *args],
                                         stdout=subprocess.PIPE, stderr=self.errors, env=full, text=True)
         self.url = self.process.stdout.readline().strip()
         self.port = urllib.parse.urlsplit(self.url).port if self.url else None

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import sys
 import threading
 import time
@@ -289,6 +290,37 @@ def test_search_refused():
     check(s["state"] == "failed" and "tokens" in s["error"], f"too long for the model: {s}")
 
 
+def test_without_a_store():
+    s = Server(store=False)
+    long = s.search(method="auto", tokens=8, budget=50000000)
+    for id in (long, s.search()):  # at work, and one that has no line yet
+        refused(s.post(f"/api/search/{id}/keep", {}), 400, "no store", "keep")
+        check(not s.state(id)["keep"], "and it is not said that it will be kept")
+    check(s.get("/api/about")[1]["store"] is None, "no store")
+    check(s.end() == 0, "the end")
+
+
+def test_store_that_breaks():
+    """What was to be kept and cannot be is said, though the search itself ended well; not any more once it is kept."""
+    s = Server()
+    id = s.search(method="auto", tokens=8, budget=50000000)
+    s.wait(id, "running")
+    s.post(f"/api/search/{id}/keep", {})
+    until = time.time() + PATIENCE
+    while not s.state(id)["glimpses"] and time.time() < until:
+        time.sleep(0.02)
+    with sqlite3.connect(s.store) as db:
+        db.execute("ALTER TABLE body RENAME TO elsewhere")
+    s.post(f"/api/search/{id}/cancel", {})
+    ended = s.wait(id)
+    check(ended["state"] == "cancelled" and not ended["kept"] and "body" in ended.get("error", ""), f"not kept: {ended.get('error')}")
+    with sqlite3.connect(s.store) as db:
+        db.execute("ALTER TABLE elsewhere RENAME TO body")
+    status, kept = s.post(f"/api/search/{id}/keep", {})
+    check(status == 200 and kept["kept"] and "error" not in kept, f"kept after all: {status} {kept.get('error')}")
+    check(s.end() == 0, "the end")
+
+
 def test_queue_cancel_reload():
     long = server.search(method="auto", tokens=8, budget=50000000)
     next = server.search("block 1 [:, :, 1]")
@@ -565,7 +597,7 @@ def test_minute():
 server = Server()
 try:
     run_tests(test_pages, test_addresses, test_strangers, test_bodies, test_store_routes, test_score, test_search_events,
-              test_search_refused, test_queue_cancel_reload, test_too_many_searches, test_hostile_vocabulary, test_models_that_are_gone,
+              test_search_refused, test_without_a_store, test_store_that_breaks, test_queue_cancel_reload, test_too_many_searches, test_hostile_vocabulary, test_models_that_are_gone,
               test_several_models, test_feature_of_many_lines, test_many_clients, test_slow_and_silent, test_ports_and_ends, test_default_model, test_minute)
 except Exception:
     traceback.print_exc()

@@ -32,6 +32,7 @@ function post(path, body, signal) {
 
 export const api = {
   live: true,
+  about: () => get("/api/about"),
   models: async () => (await get("/api/models")).models.map((m) => ({ ...m, key: m.model })),
   blocks: async (model) => (await get("/api/blocks", { model })).blocks,
   map: (model, place, block) => get("/api/map", { model, place, block }),

@@ -52,7 +52,7 @@ function problemText(e, features) {
   return `${e.message}\n${features}\n${" ".repeat([...before].length)}^`;
 }
 
-function startForm(source, models, query) {
+function startForm(source, models, limits, query) {
   const model = modelPicker(models, query.model);
   const features = element("input", {
     required: true,
@@ -61,9 +61,10 @@ function startForm(source, models, query) {
     placeholder: "block 8 [:, :, 0-4]"
   });
   const method = element("select", null, options(METHODS, query.method ?? "auto"));
-  const tokens = element("input", { type: "number", min: 1, max: 64, value: query.tokens ?? 5 });
+  const whole = ([min, max], value) => element("input", { type: "number", min, max, value });
+  const tokens = whole(limits.tokens, query.tokens ?? 5);
   const budget = element("select", null, options(BUDGETS, query.budget ?? 20000));
-  const top = element("input", { type: "number", min: 1, max: 20, value: query.top ?? 3 });
+  const top = whole(limits.top, query.top ?? 3);
   const seed = element("input", { type: "number", min: 0, value: query.seed ?? 0 });
   const problem = element("pre", { class: "problem", role: "alert", hidden: true });
   const button = element("button", { type: "submit", class: "main" }, "Start");
@@ -142,8 +143,15 @@ function listed(s) {
 }
 
 export async function searchesView(source, _, query, main) {
-  const [models, searches] = await Promise.all([source.models(), source.searches()]);
-  main.append(element("h1", null, "Search"), startForm(source, models, query));
+  const [models, searches, about] = await Promise.all([
+    source.models(),
+    source.searches(),
+    source.about()
+  ]);
+  main.append(
+    element("h1", null, "Search"),
+    startForm(source, models, about.search.limits, query)
+  );
   if (searches?.length)
     main.append(
       element("h2", null, "Searches of this server"),
@@ -189,9 +197,10 @@ function climbs(glimpses, sign) {
     });
 }
 
-/* What is on view of a search. tell(brief): how it stands; glimpse(g), found(line): one more of these;
- * texts(), climb(): draw what was known from the beginning. */
-function watchPanel(source, id, state) {
+/* What is on view of a search. tell(brief): how it stands; lost(): the server has it no more; glimpse(g),
+ * found(line): one more of these; texts(), climb(): draw what was known from the beginning. store: that
+ * what is found may be kept in, if any. */
+function watchPanel(source, id, state, store) {
   const results = state.lines.filter((line) => line.type === "dream"),
     glimpses = [...state.glimpses];
   const word = element("span", { class: "state" }),
@@ -222,7 +231,7 @@ function watchPanel(source, id, state) {
     word.textContent = STATES[s.state] ?? s.state;
     word.className = `state ${s.state}`;
     cancel.hidden = bar.hidden = over;
-    keep.hidden = over && s.results === 0;
+    keep.hidden = !store || (over && s.results === 0);
     keep.disabled = s.kept || s.keep;
     keep.textContent = s.kept ? "Kept in the store" : s.keep ? "Will be kept" : "Keep in the store";
     bar.value = s.done;
@@ -234,8 +243,15 @@ function watchPanel(source, id, state) {
       .filter(Boolean)
       .join(" · ");
     current.hidden = over;
-    problem.textContent = s.state === "failed" ? s.error : "";
-    problem.hidden = !problem.textContent;
+    problem.textContent = s.error ?? "";
+    problem.hidden = !s.error;
+  }
+  function lost() {
+    status.textContent = "";
+    problem.textContent =
+      "The server does not know this search any more: what is not kept of it stands here only.";
+    problem.hidden = false;
+    cancel.hidden = keep.hidden = bar.hidden = true;
   }
   function waiting(text) {
     status.textContent = text;
@@ -246,6 +262,7 @@ function watchPanel(source, id, state) {
   }
   return {
     tell,
+    lost,
     waiting,
     climb,
     node: [
@@ -296,7 +313,10 @@ function follow(source, id, state, panel) {
     else panel.glimpse(g);
   });
   on("progress", panel.tell);
-  events.onerror = () => panel.waiting("the server does not answer; trying again");
+  events.onerror = () => {
+    if (events.readyState === EventSource.CLOSED) panel.lost();
+    else panel.waiting("the server does not answer; trying again");
+  };
   on("done", (s) => {
     events.close();
     panel.tell(s);
@@ -305,8 +325,12 @@ function follow(source, id, state, panel) {
 }
 
 export async function searchView(source, [id], _, main) {
-  const [state, models] = await Promise.all([source.search(id), source.models()]);
-  const panel = watchPanel(source, id, state),
+  const [state, models, about] = await Promise.all([
+    source.search(id),
+    source.models(),
+    source.about()
+  ]);
+  const panel = watchPanel(source, id, state, about.store),
     model = models.find((m) => m.key === state.model);
   main.append(
     element("h1", null, namesOf(state)),
@@ -338,7 +362,7 @@ export async function searchView(source, [id], _, main) {
       )
     ),
     note(
-      "This address goes on watching after a reload. What is not kept is gone when the server ends."
+      `This address goes on watching after a reload. ${about.store ? "What is not kept" : "There is no store to keep anything in: it"} is gone when the server ends.`
     )
   );
   panel.tell(state);

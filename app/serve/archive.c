@@ -170,16 +170,19 @@ ph_status archive_allows(struct archive *a, const char *model, const char *spec,
 
 /* ---- lines ---- */
 
+ph_status archive_keeps(const struct archive *a, ph_error *err)
+{
+    if (a->path) return PH_OK;
+    *err = (ph_error){.code = PH_EINVAL, .pos = -1, .msg = "there is no store to keep it in"};
+    return PH_EINVAL;
+}
+
 ph_status archive_put(struct archive *a, const char *const *lines, size_t n, ph_error *err)
 {
     ph_store *store = NULL;
-    ph_status st;
+    ph_status st = archive_keeps(a, err);
 
-    if (!a->path) {
-        *err = (ph_error){.code = PH_EINVAL, .pos = -1, .msg = "there is no store to keep it in"};
-        return PH_EINVAL;
-    }
-    if ((st = take(a, &store, err)) != PH_OK) return st;
+    if (st != PH_OK || (st = take(a, &store, err)) != PH_OK) return st;
     st = ph_store_begin(store, err);
     for (size_t i = 0; st == PH_OK && i < n; i++)
         st = ph_store_put(store, lines[i], strlen(lines[i]), err);

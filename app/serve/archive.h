@@ -22,6 +22,8 @@ ph_status archive_list(struct archive *a, json_t **list, const ph_store_query *q
 /* A spec that names a file (a direction, an SAE) may be asked for over HTTP only as a feature of that
  * model which the store knows: nobody makes this program read a file by a request. Else PH_EINVAL. */
 ph_status archive_allows(struct archive *a, const char *model, const char *spec, ph_error *err);
+/* Whether there is a store to keep anything in; PH_EINVAL: none. */
+ph_status archive_keeps(const struct archive *a, ph_error *err);
 /* Keep n lines, all or none. */
 ph_status archive_put(struct archive *a, const char *const *lines, size_t n, ph_error *err);
 

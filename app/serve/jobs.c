@@ -276,9 +276,11 @@ ph_status jobs_keep(struct jobs *q, const char *id, bool *found, ph_error *err)
     *found = j != NULL;
     if (j) {
         j->users++;
-        st = keep_lines(q, j, err);
+        st = archive_keeps(q->archive, err); /* also before there is a line */
+        if (st == PH_OK) st = keep_lines(q, j, err);
         j->keep = st == PH_OK;
         if (st == PH_OK && has_ended(j)) st = keep_lines(q, j, err); /* it ended meanwhile */
+        if (st == PH_OK && j->state != JOB_FAILED) j->error = (ph_error){0}; /* it was not kept */
         j->users--;
     }
     pthread_mutex_unlock(&q->lock);
