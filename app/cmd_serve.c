@@ -25,7 +25,7 @@ static const struct argp_option options[] = {
     {"port", KEY_PORT, "N", 0,
      "The port (4242, or one that is free if another program has that); 0: any that is free", 0},
     {"host", KEY_HOST, "HOST", 0,
-     "Serve on this address of the machine too, for others to see and use (127.0.0.1: this machine "
+     "Serve on this address of the machine, for others to see and use (127.0.0.1: this machine "
      "alone)",
      0},
     {"open", KEY_OPEN, NULL, 0, "Open the page in the browser", 0},
@@ -145,13 +145,24 @@ static void open_browser(const char *url)
     extern char **environ;
     char *const words[] = {(char *)(uintptr_t) "xdg-open", (char *)(uintptr_t)url, NULL};
     posix_spawn_file_actions_t quiet;
+    posix_spawnattr_t usual;
+    sigset_t none, ignored;
     pid_t child;
 
     posix_spawn_file_actions_init(&quiet);
     posix_spawn_file_actions_addopen(&quiet, 1, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_addopen(&quiet, 2, "/dev/null", O_WRONLY, 0);
-    if (posix_spawnp(&child, words[0], &quiet, NULL, words, environ) != 0)
+    sigemptyset(&none);
+    sigemptyset(&ignored);
+    sigaddset(&ignored, SIGPIPE);
+    sigaddset(&ignored, SIGCHLD);
+    posix_spawnattr_init(&usual); /* what this program does with signals is not for the browser */
+    posix_spawnattr_setflags(&usual, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setsigmask(&usual, &none);
+    posix_spawnattr_setsigdefault(&usual, &ignored);
+    if (posix_spawnp(&child, words[0], &quiet, &usual, words, environ) != 0)
         fprintf(stderr, "phosphene serve: no browser was found to open %s\n", url);
+    posix_spawnattr_destroy(&usual);
     posix_spawn_file_actions_destroy(&quiet);
 }
 

@@ -239,6 +239,11 @@ static long length_of(const struct exchange *x)
     return strlen(length) > 9 ? LONG_MAX : strtol(length, NULL, 10);
 }
 
+static void refuse_length(struct exchange *x)
+{
+    reply_error(x, 413, -1, "the body is longer than %d bytes", HTTP_BODY_BYTES);
+}
+
 /* What can be said before the body is there; true: nothing against it. */
 static bool admit(struct http *http, struct incoming *in, const char *method)
 {
@@ -254,7 +259,7 @@ static bool admit(struct http *http, struct incoming *in, const char *method)
         reply_error(x, 403, -1, "this server is not known by that Host");
     else if (!guard_origin(&http->guard, exchange_header(x, "Origin"),
                            exchange_header(x, "Sec-Fetch-Site"),
-                           in->raw && strncmp(in->raw, "/api/", 5) == 0))
+                           x->target.path && strncmp(x->target.path, "/api/", 5) == 0))
         reply_error(x, 403, -1, "a page of another origin may not ask here");
     else if (wrong)
         reply_error(x, wrong, -1, "%s", why);
@@ -265,7 +270,7 @@ static bool admit(struct http *http, struct incoming *in, const char *method)
     else if (post && !guard_json(exchange_header(x, "Content-Type")))
         reply_error(x, 415, -1, "expected Content-Type: application/json");
     else if (length_of(x) > HTTP_BODY_BYTES)
-        reply_error(x, 413, -1, "the body is longer than %d bytes", HTTP_BODY_BYTES);
+        refuse_length(x);
     else
         return true;
     return false;
@@ -280,10 +285,16 @@ static enum MHD_Result refuse(struct incoming *in)
     return in->refused ? MHD_YES : send_answer(in);
 }
 
-/* Keep a piece of the body; of one that is too long (and came without its length) no more. */
+/* Keep a piece of the body. One that is too long, and came without its length, is let come to its end as
+ * above. */
 static enum MHD_Result take_body(struct incoming *in, const char *piece, size_t n)
 {
-    if (in->bytes + n > HTTP_BODY_BYTES) return MHD_NO;
+    if (in->refused || in->bytes + n > HTTP_BODY_BYTES) {
+        if (!in->refused) refuse_length(&in->x);
+        in->refused = true;
+        in->bytes += n;
+        return in->bytes <= MOST_IGNORED ? MHD_YES : MHD_NO;
+    }
     if (in->bytes + n + 1 > in->cap) {
         const size_t cap = 2 * in->cap > in->bytes + n + 1 ? 2 * in->cap : in->bytes + n + 1;
         char *wider = realloc(in->body, cap);
@@ -312,7 +323,7 @@ static enum MHD_Result serve(void *payload, struct MHD_Connection *connection, c
         return admit(http, in, method) ? MHD_YES : refuse(in);
     }
     if (*n) {
-        const enum MHD_Result taken = in->refused ? MHD_YES : take_body(in, piece, *n);
+        const enum MHD_Result taken = take_body(in, piece, *n);
         *n = 0;
         return taken;
     }
