@@ -1,4 +1,4 @@
-"""What the tests of `phosphene serve` share: a server of one's own, requests, and a hostile vocabulary."""
+"""What the tests of `phosphene serve` share: a server of one's own, requests, many clients, and a hostile vocabulary."""
 
 import http.client
 import json
@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
 
@@ -134,6 +135,45 @@ class Server:
         self.errors.seek(0)
         self.said = self.errors.read()
         return status
+
+
+# ---- many clients ----
+
+def hammer(s, go_on, score="hello", clients=64):
+    """So many clients at once, each going on while go_on(how often it asked): how many answers they got, and errors."""
+    counts, errors, lock = [0] * clients, [], threading.Lock()
+    key = s.get("/api/models")[1]["models"][0]["model"]
+    headers = {"Content-Type": "application/json", "X-Phosphene-Token": s.token}
+
+    def client(number):
+        c = http.client.HTTPConnection("127.0.0.1", s.port, timeout=PATIENCE)
+        asked = 0
+        while go_on(asked):
+            kind = ("/api/results", "/", f"/api/map?model={key}&block=1", "score", "/api/search", "/lib/chart.js")[(number + asked) % 6]
+            asked += 1
+            try:
+                if kind == "score":
+                    c.request("POST", "/api/score", json.dumps({"feature": "block 1 [:, :, 0]", "text": f"{score} {number}"}), headers)
+                else:
+                    c.request("GET", kind)
+                r = c.getresponse()
+                r.read()
+                counts[number] += 1
+                if r.status != 200:
+                    with lock:
+                        errors.append((kind, r.status))
+            except OSError as e:
+                with lock:
+                    errors.append((kind, repr(e)))
+                c.close()
+        c.close()
+
+    threads = [threading.Thread(target=client, args=(i,)) for i in range(clients)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return sum(counts), errors
 
 
 # ---- a model whose vocabulary attacks the page ----
