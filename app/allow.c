@@ -80,7 +80,9 @@ json_t *allow_json(const struct allow *a)
 {
     json_t *ban = json_array();
     for (size_t i = 0; i < a->c.n_ban; i++) json_array_append_new(ban, text_or_null(a->c.ban[i]));
-    return json_pack("{s:b, s:b, s:b, s:o, s:o, s:o}", "ascii", a->c.ascii, "letters", a->c.letters,
-                     "special", a->c.special, "allow", text_or_null(a->path), "ban", ban,
-                     "contains", text_or_null(a->c.contains));
+    json_t *o = json_pack("{s:b, s:b, s:b, s:n, s:o, s:o}", "ascii", a->c.ascii, "letters",
+                          a->c.letters, "special", a->c.special, "allow", "ban", ban, "contains",
+                          text_or_null(a->c.contains));
+    if (a->path) set_file(o, "allow", a->path, a->text, a->c.allow_bytes);
+    return o;
 }

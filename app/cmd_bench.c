@@ -279,7 +279,8 @@ static ph_status run(struct bench_command *b, const char *work, ph_error *err)
         b->blocks[b->n_blocks++] = last < 8 ? last : 8;
     }
     if (b->common.json)
-        st = emit_run(b->run, &b->common, b->model, NULL, 0, work ? work : "all",
+        st = emit_run(b->run, &b->common,
+                      &(struct run_of){.model = b->model, .input = work ? work : "all"},
                       common_settings(&b->common), err);
     return st == PH_OK ? works(b, work, err) : st;
 }

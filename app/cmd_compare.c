@@ -373,8 +373,8 @@ static ph_status begin(struct compare_command *c, ph_error *err)
     if (c->common.json || c->runs) {
         struct subject *s = c->subject;
         json_t *line = NULL;
-        ph_status st = run_line(&line, s->run, &c->common, s->model, s->context, s->n_context,
-                                s->specs, settings(c), err);
+        const struct run_of of = subject_run_of(s);
+        ph_status st = run_line(&line, s->run, &c->common, &of, settings(c), err);
         if (st == PH_OK && c->common.json) emit(json_incref(line));
         if (st == PH_OK) st = record_begin(&c->record, line, err);
         if (st != PH_OK || c->common.json) return st;

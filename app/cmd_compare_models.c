@@ -420,10 +420,8 @@ static json_t *settings(const struct compare_models *s)
     json_object_set_new(o, "top", json_integer((json_int_t)s->top));
     json_object_set_new(o, "budget", json_integer((json_int_t)s->dream.budget));
     json_object_set_new(o, "tokens", json_integer((json_int_t)s->dream.tokens));
-    json_object_set_new(o, "corpus",
-                        s->ordinary.off    ? json_false()
-                        : s->ordinary.path ? json_string(s->ordinary.path)
-                                           : json_null());
+    json_object_set_new(o, "corpus", json_null());
+    ordinary_settings(o, &s->ordinary);
     return o;
 }
 
@@ -469,7 +467,8 @@ static ph_status open_both(struct compare_models *s, ph_error *err)
 
 static ph_status run(struct compare_models *s, ph_error *err)
 {
-    ph_status st = open_both(s, err);
+    ph_status st = ordinary_read(&s->ordinary, err);
+    if (st == PH_OK) st = open_both(s, err);
     if (st == PH_OK) st = begin(s, err);
     if (st == PH_OK) st = compare_scans(s, err);
     if (st == PH_OK && s->dream.budget) st = compare_answers(s, err);
@@ -489,6 +488,7 @@ int cmd_compare_models(int argc, char **argv)
     const ph_status st = run(&s, &err);
     const int status = finish(&s.common, st, &err, s.both.at[0].specs);
     subjects_close(&s.both);
+    ordinary_free(&s.ordinary);
     common_free(&s.common);
     return status;
 }

@@ -170,8 +170,8 @@ static ph_status run(struct corpus_command *s, ph_error *err)
     if (st != PH_OK) return st;
     if (s->common.json) {
         json_t *settings = common_settings(&s->common);
-        json_object_set_new(settings, "corpus",
-                            s->ordinary.path ? json_string(s->ordinary.path) : json_null());
+        json_object_set_new(settings, "corpus", json_null());
+        ordinary_settings(settings, &s->ordinary);
         json_object_set_new(settings, "window", json_integer(s->ordinary.window));
         st = subject_run_line(s->subject, &s->common, settings, err);
         if (st != PH_OK) return st;
@@ -195,7 +195,8 @@ int cmd_corpus(int argc, char **argv)
     ph_error err = {0};
 
     parse_options(&s.common, &argp, argc, argv);
-    ph_status st = subjects_open(&all, &s.common, &err);
+    ph_status st = ordinary_read(&s.ordinary, &err);
+    if (st == PH_OK) st = subjects_open(&all, &s.common, &err);
     for (int i = 0; st == PH_OK && i < all.n; i++) {
         s.subject = &all.at[i];
         st = run(&s, &err);
@@ -203,6 +204,7 @@ int cmd_corpus(int argc, char **argv)
     }
     const int status = finish(&s.common, st, &err, all.at[0].specs);
     subjects_close(&all);
+    ordinary_free(&s.ordinary);
     common_free(&s.common);
     return status;
 }

@@ -313,9 +313,11 @@ static ph_status run(struct dream_command *d, ph_cost *sum, ph_error *err)
 {
     ph_status st = keep_begin(&d->common, err);
 
-    if (st == PH_OK)
-        st = subject_run_line(d->subject, &d->common,
-                              dream_settings(&d->dreaming.o, &d->common, &d->dreaming.allow), err);
+    if (st == PH_OK) {
+        json_t *settings = dream_settings(&d->dreaming.o, &d->common, &d->dreaming.allow);
+        ordinary_settings(settings, &d->ordinary);
+        st = subject_run_line(d->subject, &d->common, settings, err);
+    }
     if (st == PH_OK)
         st = ordinary_open(&d->corpus, &d->ordinary, d->subject, &d->common, 0, false, NULL, err);
     d->dreaming.o.corpus = d->corpus;
@@ -348,6 +350,7 @@ int cmd_dream(int argc, char **argv)
     d.dreaming.o.run = d.common.run;
     ph_status st = allow_open(&d.dreaming.allow, &err);
     d.dreaming.o.constraints = d.dreaming.allow.c;
+    if (st == PH_OK) st = ordinary_read(&d.ordinary, &err);
     if (st == PH_OK) st = subjects_open(&all, &d.common, &err);
     if (st == PH_OK && !d.common.json) print_title(&d, &all);
     for (int i = 0; st == PH_OK && i < all.n; i++) {
@@ -359,6 +362,7 @@ int cmd_dream(int argc, char **argv)
     const int status = finish(&d.common, st, &err, all.at[0].specs);
     subjects_close(&all);
     allow_free(&d.dreaming.allow);
+    ordinary_free(&d.ordinary);
     common_free(&d.common);
     return status;
 }

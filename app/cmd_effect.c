@@ -183,6 +183,7 @@ static ph_status run(struct effect_command *s, ph_error *err)
     if (s->common.json) {
         json_t *settings = common_settings(&s->common);
         json_object_set_new(settings, "top", json_integer((json_int_t)s->o.top));
+        ordinary_settings(settings, &s->ordinary);
         st = subject_run_line(s->subject, &s->common, settings, err);
     } else {
         subject_title(s->subject);
@@ -208,7 +209,8 @@ int cmd_effect(int argc, char **argv)
     parse_options(&s.common, &argp, argc, argv);
     s.o.run = s.common.run;
     if (s.common.n_words > 1) given_text(&s.given, &s.common);
-    ph_status st = subjects_open(&all, &s.common, &err);
+    ph_status st = ordinary_read(&s.ordinary, &err);
+    if (st == PH_OK) st = subjects_open(&all, &s.common, &err);
     for (int i = 0; st == PH_OK && i < all.n; i++) {
         s.subject = &all.at[i];
         st = run(&s, &err);
@@ -216,6 +218,7 @@ int cmd_effect(int argc, char **argv)
     const int status = finish(&s.common, st, &err, all.at[0].specs);
     subjects_close(&all);
     given_free(&s.given);
+    ordinary_free(&s.ordinary);
     common_free(&s.common);
     return status;
 }

@@ -241,8 +241,8 @@ static ph_status print_json(const struct info_command *s, ph_error *err)
 {
     char run[17];
     const ph_tokenizer *t = ph_model_tokenizer(s->model);
-    const ph_status st =
-        emit_run(run, &s->common, s->model, NULL, 0, "", common_settings(&s->common), err);
+    const ph_status st = emit_run(run, &s->common, &(struct run_of){.model = s->model, .input = ""},
+                                  common_settings(&s->common), err);
     if (st != PH_OK) return st;
     json_t *line = sizes_json(ph_model_get_info(s->model));
     json_object_set_new(line, "run", json_string(run));

@@ -58,7 +58,8 @@ static ph_status print_json(const struct tokenize_command *c, const ph_tokenizer
                             ph_error *err)
 {
     char run[17];
-    ph_status st = emit_run(run, &c->common, NULL, NULL, 0, "", common_settings(&c->common), err);
+    ph_status st =
+        emit_run(run, &c->common, &(struct run_of){.input = ""}, common_settings(&c->common), err);
     if (st != PH_OK) return st;
     json_t *line = json_pack("{s:s, s:s, s:o, s:o}", "type", "tokenize", "run", run, "text",
                              utf8(text, bytes), "ids", integers(ids, n));

@@ -4,6 +4,7 @@
 #include "keep.h"
 #include "output.h"
 
+#include <errno.h>
 #include <math.h>
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -153,12 +154,21 @@ static void set_chat(json_t *settings, const struct common *c, const ph_model *m
     json_object_set_new(settings, "chat", name ? json_string(name) : json_null());
 }
 
-static void sha256_hex(char *out, size_t digits, const void *bytes, size_t n)
+static void bytes_sha256(char *out, size_t digits, const void *bytes, size_t n)
 {
     unsigned char md[EVP_MAX_MD_SIZE] = {0};
     unsigned len = 0;
     EVP_Digest(bytes, n, md, &len, EVP_sha256(), NULL);
     for (size_t i = 0; i < digits / 2; i++) snprintf(out + 2 * i, 3, "%02x", md[i]);
+}
+
+void set_file(json_t *settings, const char *name, const char *path, const void *bytes, size_t n)
+{
+    char sha[65], second[64];
+    bytes_sha256(sha, 64, bytes, n);
+    snprintf(second, sizeof second, "%s_sha256", name);
+    json_object_set_new(settings, name, utf8(path, strlen(path)));
+    json_object_set_new(settings, second, json_string(sha));
 }
 
 static void machine_name(char *out, size_t size, const ph_model *model)
@@ -181,22 +191,51 @@ static void machine_name(char *out, size_t size, const ph_model *model)
     }
 }
 
-/* sha256 of a file that no model was made of. */
-static void file_sha256(char out[65], const char *path)
+/* sha256 of a file that no model was made of; of what could be read of it where that fails. */
+static ph_status file_sha256(char out[65], const char *path, ph_error *err)
 {
     unsigned char md[EVP_MAX_MD_SIZE] = {0}, buffer[1 << 16];
     unsigned len = 0;
     size_t n;
     FILE *f = fopen(path, "rb");
+    int cause = f ? 0 : errno;
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 
     if (f && ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL)) {
         while ((n = fread(buffer, 1, sizeof buffer, f)) > 0) EVP_DigestUpdate(ctx, buffer, n);
+        if (ferror(f)) cause = errno;
         EVP_DigestFinal_ex(ctx, md, &len);
     }
     EVP_MD_CTX_free(ctx);
     if (f) fclose(f);
     for (unsigned i = 0; i < 32; i++) snprintf(out + 2 * i, 3, "%02x", md[i]);
+    return cause ? output_error(err, path, strerror(cause)) : PH_OK;
+}
+
+/* The name of a file does not say what was in it; its sha256 does. */
+static ph_status set_files(json_t *settings, const ph_features *features, ph_error *err)
+{
+    const char *path;
+    char sha[65];
+    ph_status st = PH_OK;
+    json_t *files = ph_features_file(features, 0) ? json_object() : NULL;
+
+    for (size_t i = 0; st == PH_OK && (path = ph_features_file(features, i)); i++) {
+        st = file_sha256(sha, path, err);
+        json_object_set_new(files, path, json_string(sha));
+    }
+    if (files) json_object_set_new(settings, "files", files);
+    return st;
+}
+
+/* sha256 of the model's weights; of its file where no model was made of it. */
+static ph_status weights_sha256(char out[65], const struct common *c, const ph_model *model,
+                                ph_error *err)
+{
+    ph_error folder; /* a tokenizer's may be one */
+    if (model) return ph_model_sha256(model, out, err);
+    (void)file_sha256(out, c->models[0].path, &folder);
+    return PH_OK;
 }
 
 /* Its sizes; of weights that are not the file's how they were drawn. */
@@ -210,22 +249,19 @@ static void set_sizes(json_t *model, const ph_model_info *info)
     if (info->shape) json_object_set_new(model, "shape", json_string(info->shape));
 }
 
-ph_status run_line(json_t **out, char id[17], const struct common *c, const ph_model *model,
-                   const int32_t *context, size_t n_context, const char *what, json_t *settings,
-                   ph_error *err)
+ph_status run_line(json_t **out, char id[17], const struct common *c, const struct run_of *of,
+                   json_t *settings, ph_error *err)
 {
     char sha[65] = "", machine[256];
+    const ph_model *model = of->model;
     const ph_model_info *info = model ? ph_model_get_info(model) : NULL;
     const char *path = info ? info->path : c->models[0].path;
 
-    if (model) {
-        ph_status st = ph_model_sha256(model, sha, err);
-        if (st != PH_OK) {
-            json_decref(settings);
-            return st;
-        }
-    } else {
-        file_sha256(sha, path);
+    ph_status st = weights_sha256(sha, c, model, err);
+    if (st == PH_OK) st = set_files(settings, of->features, err);
+    if (st != PH_OK) {
+        json_decref(settings);
+        return st;
     }
     machine_name(machine, sizeof machine, model);
     set_chat(settings, c, model);
@@ -234,8 +270,8 @@ ph_status run_line(json_t **out, char id[17], const struct common *c, const ph_m
         "run", "id", "", "version", ph_version(), "model", "file", utf8(path, strlen(path)),
         "sha256", sha, "name", info ? utf8(info->name, strlen(info->name)) : NULL, "quant",
         info ? info->quant : NULL, "family", info ? info->family : NULL, "machine", machine,
-        "context", integers(context, n_context), "seed", (json_int_t)c->run.seed, "command",
-        c->command, "input", what, "settings", settings);
+        "context", integers(of->context, of->n_context), "seed", (json_int_t)c->run.seed, "command",
+        c->command, "input", of->input, "settings", settings);
     if (!line) {
         ph_error full = {PH_ETEXT, -1, "an argument is not valid UTF-8"};
         if (err) *err = full;
@@ -243,19 +279,18 @@ ph_status run_line(json_t **out, char id[17], const struct common *c, const ph_m
     }
     if (info) set_sizes(json_object_get(line, "model"), info);
     char *key = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(17));
-    sha256_hex(id, 16, key ? key : "", key ? strlen(key) : 0);
+    bytes_sha256(id, 16, key ? key : "", key ? strlen(key) : 0);
     free(key);
     json_object_set_new(line, "id", json_string(id));
     *out = line;
     return PH_OK;
 }
 
-ph_status emit_run(char id[17], const struct common *c, const ph_model *model,
-                   const int32_t *context, size_t n_context, const char *what, json_t *settings,
+ph_status emit_run(char id[17], const struct common *c, const struct run_of *of, json_t *settings,
                    ph_error *err)
 {
     json_t *line = NULL;
-    const ph_status st = run_line(&line, id, c, model, context, n_context, what, settings, err);
+    const ph_status st = run_line(&line, id, c, of, settings, err);
     if (st == PH_OK) deliver(c, line);
     return st;
 }

@@ -13,15 +13,24 @@ int deliver(const struct common *c, json_t *line);
 /* Whether anybody wants lines. */
 bool delivering(const struct common *c);
 
-/* *out = the run line; *id (17 bytes) names the run in every other line. settings is taken over.
- * model may be NULL for a file that holds a vocabulary only. context: see ph_context. */
-ph_status run_line(json_t **out, char id[17], const struct common *c, const ph_model *model,
-                   const int32_t *context, size_t n_context, const char *what, json_t *settings,
-                   ph_error *err);
+/* What a run is of. */
+struct run_of {
+    const ph_model *model;       /* NULL: a file that holds a vocabulary only */
+    const ph_features *features; /* NULL: none; the files that they read are told by their sha256 */
+    const int32_t *context;      /* n_context, see ph_context */
+    size_t n_context;
+    const char *input;
+};
+/* *out = the run line; *id (17 bytes) names the run in every other line. settings is taken over. */
+ph_status run_line(json_t **out, char id[17], const struct common *c, const struct run_of *of,
+                   json_t *settings, ph_error *err);
 /* … and deliver it. */
-ph_status emit_run(char id[17], const struct common *c, const ph_model *model,
-                   const int32_t *context, size_t n_context, const char *what, json_t *settings,
+ph_status emit_run(char id[17], const struct common *c, const struct run_of *of, json_t *settings,
                    ph_error *err);
+
+/* Set NAME to a file's path and NAME_sha256 to that of the n bytes that it held: the name alone does
+ * not tell one run from another. */
+void set_file(json_t *settings, const char *name, const char *path, const void *bytes, size_t n);
 
 /* Pieces for lines. NaN and infinity become null. */
 json_t *number(double v);

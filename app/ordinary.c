@@ -17,6 +17,22 @@ void ordinary_option(struct ordinary *o, const char *arg)
     o->path = o->off ? NULL : arg;
 }
 
+ph_status ordinary_read(struct ordinary *o, ph_error *err)
+{
+    return o->path ? given_file(&o->text, &o->bytes, o->path, err) : PH_OK;
+}
+
+void ordinary_free(struct ordinary *o)
+{
+    free(o->text);
+}
+
+void ordinary_settings(json_t *settings, const struct ordinary *o)
+{
+    if (o->off) json_object_set_new(settings, "corpus", json_false());
+    if (o->path) set_file(settings, "corpus", o->path, o->text, o->bytes);
+}
+
 /* ---- opening ---- */
 
 /* How far the features of a subject that are followed go; 0: none is. */
@@ -51,23 +67,21 @@ ph_status ordinary_open(ph_corpus **out, const struct ordinary *o, const struct 
 {
     ph_corpus_options options = PH_CORPUS_OPTIONS_INIT;
     ph_pass_cost nobody;
-    char *text = NULL;
-    ph_status st = PH_OK;
+    ph_status st;
 
     *out = NULL;
     if (!cost) cost = &nobody;
     if (o->off || !ph_tokenizer_get_info(subject_tokenizer(s))->encodes) return PH_OK;
     if (!depth && s->features && !(depth = depth_of(s, &neurons))) return PH_OK;
-    if (o->path) st = given_file(&text, &options.bytes, o->path, err);
-    if (st == PH_OK) st = ph_features_run(&options.run, s->features, &c->run, err);
-    options.text = text;
+    st = ph_features_run(&options.run, s->features, &c->run, err);
+    options.text = o->text;
+    options.bytes = o->bytes;
     options.depth = depth;
     options.neurons = neurons;
     options.most_flops = o->most_flops;
     if (o->window) options.window = o->window;
     if (st == PH_OK) st = ph_corpus_open(out, s->model, &options, cost, err);
     if (st == PH_OK && !*out) note_skipped(c, cost);
-    free(text);
     return st;
 }
 

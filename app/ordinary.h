@@ -7,7 +7,9 @@
 /* Which text, and how far a pass may go; what --corpus says. */
 struct ordinary {
     const char *path; /* NULL: the shipped mix */
-    bool off;         /* --corpus off */
+    char *text;       /* its bytes, owned, once it was read */
+    size_t bytes;
+    bool off; /* --corpus off */
     double
         most_flops; /* 0: any; else a pass that takes more is not begun, a note on stderr says so */
     int64_t window; /* 0: the library's default */
@@ -20,8 +22,13 @@ enum { KEY_CORPUS = 4000 };
             "Ordinary text that answers are compared with (a mix that comes with phosphene)", 0    \
     }
 void ordinary_option(struct ordinary *o, const char *arg);
+/* Read the file, if one was named. */
+ph_status ordinary_read(struct ordinary *o, ph_error *err);
+void ordinary_free(struct ordinary *o);
+/* For the run line: which text it is, unless it is the shipped mix. */
+void ordinary_settings(json_t *settings, const struct ordinary *o);
 
-/* *out stays NULL where there is none to be had: switched off, nothing of the features is followed,
+/* Of what was read. *out stays NULL where there is none to be had: switched off, nothing of the features is followed,
  * text cannot be tokenised, too costly. depth 0: as far as the subject's features go. */
 ph_status ordinary_open(ph_corpus **out, const struct ordinary *o, const struct subject *s,
                         const struct common *c, int64_t depth, bool neurons, ph_pass_cost *cost,

@@ -64,6 +64,11 @@ void subject_close(struct subject *s)
     free(s->specs);
 }
 
+struct run_of subject_run_of(const struct subject *s)
+{
+    return (struct run_of){s->model, s->features, s->context, s->n_context, s->specs};
+}
+
 ph_status subject_run_line(struct subject *s, const struct common *c, json_t *settings,
                            ph_error *err)
 {
@@ -71,7 +76,8 @@ ph_status subject_run_line(struct subject *s, const struct common *c, json_t *se
         json_decref(settings);
         return PH_OK;
     }
-    return emit_run(s->run, c, s->model, s->context, s->n_context, s->specs, settings, err);
+    const struct run_of of = subject_run_of(s);
+    return emit_run(s->run, c, &of, settings, err);
 }
 
 const ph_tokenizer *subject_tokenizer(const struct subject *s)

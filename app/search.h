@@ -32,6 +32,8 @@ struct subjects {
 };
 ph_status subjects_open(struct subjects *s, const struct common *c, ph_error *err);
 void subjects_close(struct subjects *s);
+/* What its runs are of, borrowed. */
+struct run_of subject_run_of(const struct subject *s);
 /* The run line, where anybody wants lines. settings is taken over. */
 ph_status subject_run_line(struct subject *s, const struct common *c, json_t *settings,
                            ph_error *err);

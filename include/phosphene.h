@@ -310,6 +310,8 @@ PH_API void ph_features_close(ph_features **features);
 PH_API size_t ph_features_count(const ph_features *features);
 /* i-th expanded feature, in the order written; NULL past the last. */
 PH_API const ph_feature *ph_features_at(const ph_features *features, size_t i);
+/* Path of the i-th file that directions and SAEs were read from, borrowed; NULL past the last. */
+PH_API const char *ph_features_file(const ph_features *features, size_t i);
 /* Number of components of a place: C, F or V. */
 PH_API int64_t ph_place_width(const ph_model_info *model, ph_place place);
 

@@ -130,6 +130,14 @@ def test_compare_runs():
           not {r["text"] for r in lines(out) if r["type"] == "compare"} & {r["text"] for r in cells}, "compare --runs: other settings")
     with open(kept) as f:
         check(len(lines(f.read())) > 24 + 16, "compare --runs: … are runs of their own")
+    allowed = os.path.join(os.path.dirname(kept), "allowed.txt")
+    for text in ("one\n", "two\n"):  # the name is the same, what may be named is not
+        with open(allowed, "w") as f:
+            f.write(text)
+        brief = ["compare", spec, "--methods", "greedy", "--tokens", "1", "--seeds", "1", "--json", "--allow", allowed]
+        own, again = (lines(run(*brief, *more)[1]) for more in ([], ["--runs", kept]))
+        check([r["text"] for r in own if r["type"] == "compare"] == [r["text"] for r in again if r["type"] == "compare"],
+              "compare --runs: an edited file of --allow is another contest")
     for other, why in ((rows[0] + "some text\n" + rows[1], "line 2: "), ("my notes", "its last line is not"),
                        ('{"type":"dream"}\n', "line 1: not a run of compare"), (rows[0] + "[1]", "its last line is not")):
         with open(kept, "w") as f:

@@ -7,6 +7,7 @@ PH_KILLS=100 kills a writer as often (12).
 """
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -16,6 +17,7 @@ import resource
 import shutil
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 import time
@@ -74,6 +76,48 @@ def test_keeping():
         store = path("atlas-" + ending)
         code, out, err = run("scan", "--top", "3", "-q", "--output", path("all." + ending), "--store", store)
         check(code == 0 and out == "" and len(kept("--type", "scan", store=store)) == 120, f"scan into {ending}: {err}")
+
+
+def test_identity():
+    """What changes the results changes the run: runs that differ only by what a file holds are kept beside each other."""
+    store, sae = path("identity.sqlite"), os.path.abspath("tests/data/sae")
+    file = os.path.join(WORK, "told apart")
+    texts = {"--corpus": "some text here, and more and more of it", "--allow": "one\ntwo\n"}
+    C = os.path.abspath("tests/data/llama_c.gguf")  # of the width that the files have
+
+    def settings(*args, model=TINY):
+        code, out, err = run(*args, "--json", "--store", store, model=model)
+        check(code == 0, f"{args}: {code} {err}")
+        runs.append(lines(out)[0])
+        return runs[-1]["settings"]
+
+    dream, runs = ("dream", "block 2 [:, :, 0]", "--method", "greedy", "--tokens", "1"), []
+    check(not {"files", "corpus"} & set(settings(*dream)), "identity: nothing more is said where there is no file")
+    check(settings(*dream, "--corpus", "off")["corpus"] is False, "identity: --corpus off")
+    for option, text in texts.items():
+        for more in ("", "three\n"):
+            with open(file, "w") as f:
+                f.write(text + more)
+            said = settings(*dream, option, file)
+            said = said["constraints"] if option == "--allow" else said
+            check(said[option[2:]] == file and
+                  said[option[2:] + "_sha256"] == hashlib.sha256((text + more).encode()).hexdigest(), f"identity: {option}")
+    npy, folder = path("d.npy"), path("sae")
+    shutil.copy(f"{sae}/direction.npy", npy)
+    shutil.copytree(f"{sae}/topk", folder)
+    files = [npy, f"{folder}/cfg.json", f"{folder}/sae_weights.safetensors"]
+    for change in (None, None, files[0], files[2]):
+        if change:
+            with open(change, "r+b") as f:
+                f.seek(-4, 2)
+                f.write(struct.pack("<f", 0.25))
+        said = settings("dream", f"dir:{npy} @ block 1, sae:{folder} [:, :, 2]", *dream[2:], model=C)["files"]
+        check(list(said) == files, f"identity: files {said}")
+        for name, sha in said.items():
+            with open(name, "rb") as f:
+                check(hashlib.sha256(f.read()).hexdigest() == sha, f"identity: {name}")
+    ids = {r["id"] for r in runs}
+    check(len(ids) == 6 + 3 and {r["id"] for r in kept(store=store) if r["type"] == "run"} == ids, f"identity: {len(ids)} runs")
 
 
 def test_not_keeping():
@@ -341,4 +385,4 @@ def test_full():
     sound(store, "full, after scans")
 
 
-run_tests(test_keeping, test_not_keeping, test_show, test_export, test_merge, test_check, test_kill, test_two_writers, test_full)
+run_tests(test_keeping, test_identity, test_not_keeping, test_show, test_export, test_merge, test_check, test_kill, test_two_writers, test_full)

@@ -283,8 +283,9 @@ static ph_status say_run(struct work *w, ph_error *err)
     const struct allow allow = {.c = w->j->o.constraints};
     json_t *line = NULL;
     struct subject *s = &w->subject;
-    const ph_status st = run_line(&line, s->run, &w->common, s->model, s->context, s->n_context,
-                                  s->specs, dream_settings(&w->j->o, &w->common, &allow), err);
+    const struct run_of of = subject_run_of(s);
+    const ph_status st =
+        run_line(&line, s->run, &w->common, &of, dream_settings(&w->j->o, &w->common, &allow), err);
     if (st == PH_OK && !add_line(w, line)) return fail_with(err, PH_ENOMEM, "out of memory");
     return st;
 }

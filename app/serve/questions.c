@@ -193,8 +193,8 @@ static ph_status name_run(struct question *q)
     struct subject *s = &q->subject;
     c.command = q->attribute ? "attribute" : "score";
     c.run = q->run;
-    const ph_status st = run_line(&line, s->run, &c, s->model, s->context, s->n_context, s->specs,
-                                  common_settings(&c), &q->err);
+    const struct run_of of = subject_run_of(s);
+    const ph_status st = run_line(&line, s->run, &c, &of, common_settings(&c), &q->err);
     json_decref(line);
     return st;
 }

@@ -57,8 +57,8 @@ static ph_status make_lines(struct job *j, const struct making *m, ph_error *err
 
     c.run.seed = j->seed;
     c.command = "sweep";
-    st = run_line(&run, j->run, &c, m->model, m->context, m->n_context, j->features->specs,
-                  settings(m->p, j), err);
+    const struct run_of of = {m->model, m->features, m->context, m->n_context, j->features->specs};
+    st = run_line(&run, j->run, &c, &of, settings(m->p, j), err);
     if (st != PH_OK) return st;
     sweep = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:f}", "type", "sweep", "run", j->run,
                       "method", j->method, "seed", (json_int_t)j->seed, "features",

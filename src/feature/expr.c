@@ -421,6 +421,11 @@ const ph_feature *ph_features_at(const ph_features *features, size_t i)
     return features && i < features->count ? &features->items[i] : NULL;
 }
 
+const char *ph_features_file(const ph_features *features, size_t i)
+{
+    return features && i < features->shelf.n_files ? features->shelf.files[i] : NULL;
+}
+
 /* An SAE says whether it was trained behind a BOS; where nobody asks for one or none, that counts. */
 ph_status ph_features_run(ph_run_options *out, const ph_features *features,
                           const ph_run_options *options, ph_error *err)

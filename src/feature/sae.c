@@ -197,7 +197,7 @@ static ph_status parse_cfg(ph_sae *s, ph_bytes cfg, const ph_model_info *model, 
     char *path = NULL;
     struct cfg c = {.err = err};
 
-    PH_GO(ph__printf(&path, err, "%s/cfg.json", s->folder));
+    PH_GO(ph__printf(&path, err, "%s/" PH_SAE_CFG, s->folder));
     c.path = path;
     PH_GO(ph__json_parse(&c.root, cfg.data, cfg.size, path, err));
     c.meta = json_object_get(c.root, "metadata");
@@ -252,7 +252,7 @@ static ph_status parse_weights(ph_sae *s, ph_bytes weights, ph_error *err)
 
     if (st == PH_OK) st = check_weights(s, &inner);
     if (st == PH_OK) return PH_OK;
-    return ph__fail(err, st, -1, "%s/sae_weights.safetensors: %s", s->folder, inner.msg);
+    return ph__fail(err, st, -1, "%s/" PH_SAE_WEIGHTS ": %s", s->folder, inner.msg);
 }
 
 ph_status ph__sae_parse(ph_sae **out, const char *folder, ph_bytes cfg, ph_bytes weights,
@@ -289,8 +289,8 @@ ph_status ph__sae_open(ph_sae **out, const char *folder, const ph_model_info *mo
     ph_map cfg = {0}, weights = {0};
     ph_bytes a, b;
 
-    PH_GO(map_file(&cfg, &a, folder, "cfg.json", err));
-    PH_GO(map_file(&weights, &b, folder, "sae_weights.safetensors", err));
+    PH_GO(map_file(&cfg, &a, folder, PH_SAE_CFG, err));
+    PH_GO(map_file(&weights, &b, folder, PH_SAE_WEIGHTS, err));
     PH_GO(ph__sae_parse(out, folder, a, b, model, err));
     (*out)->map = weights;
     weights = (ph_map){0};

@@ -16,6 +16,10 @@
 
 #include "weights/weights.h"
 
+/* The files of an SAE's folder. */
+#define PH_SAE_CFG     "cfg.json"
+#define PH_SAE_WEIGHTS "sae_weights.safetensors"
+
 typedef struct ph_sae ph_sae;
 typedef struct ph_latent ph_latent;
 

@@ -15,6 +15,7 @@ struct ph_kept_direction {
 
 void ph__shelf_close(ph_shelf *s)
 {
+    for (size_t i = 0; i < s->n_files; i++) ph__free(s->files[i]);
     for (size_t i = 0; i < s->n_latents; i++) ph__latent_close(&s->latents[i]);
     for (size_t i = 0; i < s->n_saes; i++) ph__sae_close(&s->saes[i]);
     for (size_t i = 0; i < s->n_directions; i++) {
@@ -22,6 +23,7 @@ void ph__shelf_close(ph_shelf *s)
         ph__free(s->directions[i].name);
         ph__free(s->directions[i].direction);
     }
+    ph__free(s->files);
     ph__free(s->latents);
     ph__free(s->saes);
     ph__free(s->directions);
@@ -31,6 +33,23 @@ void ph__shelf_close(ph_shelf *s)
 static bool same_text(const char *a, const char *b)
 {
     return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* Note a file that is read: folder/name, or name where folder is NULL. */
+static ph_status add_file(ph_shelf *s, const char *folder, const char *name, ph_error *err)
+{
+    char *path = NULL;
+    ph_status st = PH_OK;
+
+    PH_GO(ph__printf(&path, err, "%s%s%s", folder ? folder : "", folder ? "/" : "", name));
+    for (size_t i = 0; i < s->n_files; i++)
+        if (strcmp(s->files[i], path) == 0) goto done;
+    PH_GO(PH_GROW(&s->files, s->n_files, s->n_files + 1, err));
+    s->files[s->n_files++] = path;
+    path = NULL;
+done:
+    ph__free(path);
+    return st;
 }
 
 ph_status ph__shelf_direction(const float **out, ph_shelf *s, const char *path, const char *name,
@@ -49,6 +68,7 @@ ph_status ph__shelf_direction(const float **out, ph_shelf *s, const char *path, 
     PH_TRY(ph__strndup(&d->path, path, strlen(path), err));
     if (name) PH_TRY(ph__strndup(&d->name, name, strlen(name), err));
     PH_TRY(PH_NEW(&d->direction, (size_t)width, err));
+    PH_TRY(add_file(s, NULL, path, err));
     *out = d->direction;
     return ph__direction_read(d->direction, path, name, tap, width, err);
 }
@@ -64,7 +84,8 @@ ph_status ph__shelf_sae(const ph_sae **out, ph_shelf *s, const char *folder,
     PH_TRY(PH_GROW(&s->saes, s->n_saes, s->n_saes + 1, err));
     PH_TRY(ph__sae_open(&s->saes[s->n_saes], folder, model, err));
     *out = s->saes[s->n_saes++];
-    return PH_OK;
+    PH_TRY(add_file(s, folder, PH_SAE_CFG, err));
+    return add_file(s, folder, PH_SAE_WEIGHTS, err);
 }
 
 ph_status ph__shelf_latent(const ph_latent **out, ph_shelf *s, const ph_sae *sae, int64_t index,

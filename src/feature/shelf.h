@@ -9,7 +9,8 @@ typedef struct ph_shelf {
     struct ph_kept_direction *directions; /* n_directions */
     ph_sae **saes;                        /* n_saes */
     ph_latent **latents;                  /* n_latents */
-    size_t n_directions, n_saes, n_latents, cap_latents;
+    char **files;                         /* n_files: the paths of all that was read */
+    size_t n_directions, n_saes, n_latents, cap_latents, n_files;
 } ph_shelf;
 
 void ph__shelf_close(ph_shelf *s);
