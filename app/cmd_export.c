@@ -399,7 +399,7 @@ int cmd_export(int argc, char **argv)
     e.places = json_object();
     e.runs = json_object();
     const ph_status st = run(&e, &err);
-    const int status = finish(&e.asked.common, st, &err, NULL);
+    const int status = finish(&e.asked.common, st, &err, e.asked.specs);
     ph_store_close(&e.store);
     json_decref(e.feature);
     json_decref(e.lines);

@@ -127,7 +127,7 @@ int cmd_report(int argc, char **argv)
             st = output_error(&err, r.output, strerror(errno));
     }
     ph_store_close(&store);
-    const int status = finish(&r.asked.common, st, &err, NULL);
+    const int status = finish(&r.asked.common, st, &err, r.asked.specs);
     asked_free(&r.asked);
     return status;
 }

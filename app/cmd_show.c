@@ -355,7 +355,7 @@ int cmd_show(int argc, char **argv)
     ph_error err = {0};
     asked_parse(&s.asked, &argp, argc, argv);
     const ph_status st = run(&s, &err);
-    const int status = finish(&s.asked.common, st, &err, NULL);
+    const int status = finish(&s.asked.common, st, &err, s.asked.specs);
     asked_free(&s.asked);
     return status;
 }

@@ -306,6 +306,10 @@ typedef struct ph_features ph_features;
  * has no such place or component), both with pos = byte offset in `specs`. */
 PH_API ph_status ph_features_parse(ph_features **out, const ph_model_info *model, const char *specs,
                                    ph_error *err);
+/* The same without a model: *out = the n canonical forms, each with its 0 behind it, to be freed with
+ * ph_free. Any block and component goes, no file is read, and what only a model knows stays as it is
+ * written: a token in quotes is PH_ESPEC, and 0:576 is not ":" where it is the whole axis. */
+PH_API ph_status ph_features_names(char **out, size_t *n, const char *specs, ph_error *err);
 PH_API void ph_features_close(ph_features **features);
 PH_API size_t ph_features_count(const ph_features *features);
 /* i-th expanded feature, in the order written; NULL past the last. */
@@ -1036,7 +1040,7 @@ PH_API ph_status ph_store_commit(ph_store *store, ph_error *err);
  *           file's path or name, or its name; PH_EINVAL if that is none or several
  * place     "block", "attn", "mlp", "neuron", "embed", "final", "logits", each perhaps behind "only ";
  *           "other" for sums, directions and latents
- * feature   canonical forms, joined by commas; a-b in a region as in the feature language
+ * feature   specs, whose names ph_features_names gives; at most 300000 of them
  * token     digits: an id; else the token's text, a blank before it or not; "7" is a text
  * text      a result's text, all of it; contains: bytes that it has in it, none of them special
  * type      of lines: "dream", "scan", …; "other": neither of these; method: that found it

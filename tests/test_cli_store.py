@@ -162,6 +162,10 @@ def test_show():
             best.setdefault(r["feature"], []).append(r["activation"]["text"])
     rows = lines(ask("show", "--json", SPEC, "--view", "features"))
     check({r["feature"]: r["activation"] for r in rows} == {f: max(v) for f, v in best.items()}, f"show: best {rows}")
+    spelt = "blocks.1.hook_resid_post[:,:,0:1], block 2[:, :, 01-2],blocks.0.hook_mlp_out [:,-1,3]"
+    check(lines(ask("show", "--json", spelt, "--view", "features")) == rows, "show: other spellings of the same features")
+    err = run("show", "block 2 [:, :, 0]", "block 2 [:, 0]", model=None)[2]
+    check(err.split("\n")[1:3] == ["  block 2 [:, :, 0], block 2 [:, 0]", 34 * " " + "^"], f"show: where a spec is wrong: {err}")
     out = ask("show", "--block", "2", "--features", "0-2")
     check(len(out.split("\n")) == 6 and out.endswith(f"3 rows · {STORE}\n"), f"show: {out}")
     z = [float(v) for v in columns(out, "z")]
@@ -201,7 +205,8 @@ def test_show():
                            ("--features x: expected a whole number", "show", "--features", "x"),
                            ("--reverse goes with --sort", "show", "--reverse", "--view", "results"),
                            ("--same-text: of which feature", "show", "--same-text"),
-                           ("runs backwards", "show", "block 1 [:, :, 5-2]"),
+                           ("the range 5-2 is empty", "show", "block 1 [:, :, 5-2]"),
+                           ("expected block N, embed", "export", "nonsense"), ("expected block N, embed", "report", "nonsense"),
                            ("--format xml: expected jsonl", "export", "--format", "xml"),
                            ("--format npz: where to", "export", "--format", "npz"),
                            ("merge, import or check\\?", "store"), ("burn: expected merge", "store", "burn"),

@@ -35,6 +35,20 @@ static void assert_same(const ph_feature *f, const ph_feature *want)
     if (want->text) assert_string_equal(f->text, want->text);
 }
 
+/* names: with a newline between them */
+static void assert_names(const char *specs, const char *names)
+{
+    ph_error err = {0};
+    char *out = NULL, *p;
+    size_t n = 0;
+
+    if (ph_features_names(&out, &n, specs, &err) != PH_OK)
+        fail_msg("'%s' has no names: %s", specs, err.msg);
+    for (p = out; --n > 0; p += strlen(p)) p[strlen(p)] = '\n';
+    assert_string_equal(out, names);
+    ph_free(out);
+}
+
 /* ---- case files ---- */
 
 static void assert_reparses(const ph_feature *f)
@@ -47,6 +61,7 @@ static void assert_reparses(const ph_feature *f)
     assert_int_equal(ph_features_count(again), 1);
     assert_same(ph_features_at(again, 0), f);
     ph_features_close(&again);
+    assert_names(f->text, f->text);
 }
 
 /* What the case should have said, from its input; *out grows by it. */
@@ -344,6 +359,47 @@ static void test_print(void **state)
     assert_true(n < PH_FEATURE_TEXT);
 }
 
+static void test_names(void **state)
+{
+    static const char *const cases[][2] = {
+        {"block 8 [:,:,0-2]", "block 8 [:, :, 0]\nblock 8 [:, :, 1]\nblock 8 [:, :, 2]"},
+        {" block  8[:, 0-1 , 3] ", "block 8 [:, 0, 3]\nblock 8 [:, 1, 3]"},
+        {"block 999[:, : , 1:4],embed [ :,-1,2]", "block 999 [:, :, 1:4]\nembed [:, -1, 2]"},
+        {"blocks.7.hook_resid_post[:, 02, 4:5]", "block 8 [:, 2, 4]"},
+        {"0.50*block 2 [:,:,0] - embed [:, -1, 3]", "0.5*block 2 [:, :, 0] - embed [:, -1, 3]"},
+        {"block 8 [:, :, 0-1]-block 9 [:, :, 4-5]", /* in step */
+         "block 8 [:, :, 0] - block 9 [:, :, 4]\nblock 8 [:, :, 1] - block 9 [:, :, 5]"},
+        {"only block 3 neuron [:, 1:, 7:]", "only block 3 neuron [:, 1:, 7:]"},
+        {"dir:\"x\\y\" @ block 1", "dir:x\\y @ block 1 [:, :]"},
+        {"dir:\"a, b\"#1 @block 1[:,:, 0:64]", "dir:\"a, b\"#1 @ block 1 [:, :]"},
+        {"sae:a/b [:, :, 3-4], -sae:a/b[:,-1,12]",
+         "sae:a/b [:, :, 3]\nsae:a/b [:, :, 4]\n-sae:a/b [:, -1, 12]"}};
+    static const struct {
+        const char *specs, *message;
+        ph_status code;
+        int64_t pos;
+    } wrong[] = {{"unclosed [:, 3-", "expected block N, embed, final, logits", PH_ESPEC, 0},
+                 {"block 8 [:, :, 5-3]", "the range 5-3 is empty", PH_ESPEC, 15},
+                 {"block 8 [:, :, 1], ", "found the end", PH_ESPEC, 19},
+                 {"block 0 [:, :, 1]", "block 0: blocks count from 1", PH_ERANGE, 6},
+                 {"logits [:, :, \"a\"]", "without a model a token is written", PH_ESPEC, 14},
+                 {"dir:x @ block 1 [:, :, 3]", "a direction takes all features", PH_ESPEC, 23},
+                 {"sae:x [:, :, :]", "one by one", PH_ESPEC, 13},
+                 {"block 1 [:, :, 9223372036854775806]", "too large", PH_ERANGE, 15}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_names(cases[i][0], cases[i][1]);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char *names = NULL;
+        size_t n;
+        ph_error err = {0};
+        assert_int_equal(ph_features_names(&names, &n, wrong[i].specs, &err), wrong[i].code);
+        if (!strstr(err.msg, wrong[i].message)) fail_msg("%s: %s", wrong[i].specs, err.msg);
+        assert_int_equal(err.pos, wrong[i].pos);
+        assert_null(names);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +408,7 @@ int main(void)
         cmocka_unit_test(test_narrow),    cmocka_unit_test(test_errors),
         cmocka_unit_test(test_arguments), cmocka_unit_test(test_limit),
         cmocka_unit_test(test_long),      cmocka_unit_test(test_print),
+        cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,31 +138,46 @@ static ph_status allows(struct archive *a, const char *model, const char *spec, 
     q.feature = spec;
     const ph_status st = archive_list(a, &list, &q, err);
     const bool known = st == PH_OK && json_array_size(list);
+    const bool spelt = st != PH_ESPEC && st != PH_ERANGE; /* else what it names is not known */
     json_decref(list);
-    if (st != PH_OK || known) return st;
+    if ((st != PH_OK && spelt) || known) return st;
     *err = (ph_error){.code = PH_EINVAL,
                       .pos = -1,
                       .msg = "a feature that names a file is asked for by the command line first"};
     return PH_EINVAL;
 }
 
+/* Where the first spec of a list ends: a comma in brackets, or in a file's name in quotes, ends none. */
+static char *end_of_spec(char *p)
+{
+    int depth = 0;
+    bool quoted = false;
+
+    for (; *p && (*p != ',' || depth > 0 || quoted); p++) {
+        if (quoted && *p == '\\' && p[1])
+            p++;
+        else if (*p == '"')
+            quoted = !quoted;
+        else if (!quoted)
+            depth += (*p == '[') - (*p == ']');
+    }
+    return p;
+}
+
 /* One that is known lets no other through: each is asked for. */
 ph_status archive_allows(struct archive *a, const char *model, const char *spec, ph_error *err)
 {
-    ph_status st = PH_OK;
     char *copy = strdup(spec), *from = copy;
-    int depth = 0;
+    ph_status st = PH_OK;
+    bool last = false;
 
     if (!copy) return no_memory(err);
-    for (char *p = copy; st == PH_OK; p++) {
-        const bool end = !*p;
-        if (end || (*p == ',' && depth <= 0)) {
-            *p = 0;
-            st = allows(a, model, from, err);
-            from = p + 1;
-        }
-        if (end) break;
-        depth += (*p == '[') - (*p == ']');
+    while (st == PH_OK && !last) {
+        char *end = end_of_spec(from);
+        last = !*end;
+        *end = 0;
+        st = allows(a, model, from, err);
+        from = end + 1;
     }
     free(copy);
     return st;

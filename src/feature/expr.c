@@ -399,6 +399,29 @@ done:
     return st;
 }
 
+ph_status ph_features_names(char **out, size_t *n, const char *text, ph_error *err)
+{
+    ph_status st = PH_OK;
+    ph_reader r = {text, 0, NULL, err};
+    struct parsed p = {0};
+    ph_shelf nothing = {0};
+    ph_str names = {0};
+    size_t n_terms = 0;
+
+    if (!out || !n || !text) return ph__fail(err, PH_EINVAL, -1, "names need a spec");
+    PH_GO(specs(&r, &p, &nothing));
+    PH_GO(count_all(&r, &p, n, &n_terms));
+    for (size_t k = 0; k < p.n_exprs; k++)
+        for (size_t i = 0; i < p.exprs[k].count; i++)
+            PH_GO(print(&names, p.parts + p.exprs[k].first, p.exprs[k].n, i, err));
+    *out = names.data;
+    names.data = NULL;
+done:
+    ph__str_close(&names);
+    parsed_close(&p);
+    return st;
+}
+
 void ph_features_close(ph_features **features)
 {
     if (!features || !*features) return;

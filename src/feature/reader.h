@@ -15,7 +15,7 @@
 typedef struct ph_reader {
     const char *text;
     int64_t at;
-    const ph_model_info *model;
+    const ph_model_info *model; /* NULL: of none, any place and number goes */
     ph_error *err;
 } ph_reader;
 

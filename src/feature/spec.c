@@ -107,8 +107,8 @@ static ph_status bound(ph_reader *r, int64_t *out, const ph_spec *s, int last)
     if (back && *out == 0)
         return ph__fail(r->err, PH_ESPEC, start, "there is no token -0: the last one is -1");
     if (back) *out = -*out;
-    if (!s || *out < s->width + last) return PH_OK;
-    if (s->sae)
+    if (!s || *out - last < s->width) return PH_OK;
+    if (s->latents)
         return ph__fail(r->err, PH_ERANGE, start, "latent %lld: this SAE has 0 to %lld",
                         (long long)*out, (long long)s->width - 1);
     if (last)
@@ -159,13 +159,15 @@ static ph_status range(ph_reader *r, ph_axis *out, const ph_spec *s, int64_t beg
 static ph_status token(ph_reader *r, int64_t *out)
 {
     const int64_t start = r->at;
-    const ph_tokenizer *t = r->model->tokenizer;
+    const ph_tokenizer *t = r->model ? r->model->tokenizer : NULL;
     ph_status st = PH_OK;
     char *text = NULL;
     int32_t *ids = NULL;
     size_t n = 0;
 
     PH_GO(ph__read_quoted(r, &text));
+    if (!r->model)
+        PH_GO(ph__fail(r->err, PH_ESPEC, start, "without a model a token is written as its id"));
     if (!t || !ph_tokenizer_get_info(t)->encodes)
         PH_GO(ph__fail(r->err, PH_ESPEC, start,
                        "this model's vocabulary cannot be encoded: write "
@@ -216,14 +218,15 @@ static ph_status region(ph_reader *r, ph_spec *s)
                         ph__read_found(buffer, r));
     if (!ph__read_take(r, ',')) return ph__read_expected(r, "',' after the batch axis");
     PH_TRY(axis(r, &s->tokens, NULL));
-    if (s->file && !s->sae && ph__read_take(r, ']')) return PH_OK;
+    if (s->file && !s->latents && ph__read_take(r, ']')) return PH_OK;
     if (!ph__read_take(r, ',')) return ph__read_expected(r, "',' after the tokens");
     const int64_t start = r->at;
     PH_TRY(axis(r, &s->components, s));
     const ph_range c = s->components.range;
-    if (s->file && !s->sae && (s->components.count > 1 || c.begin > 0 || c.end < s->width))
+    if (s->file && !s->latents &&
+        (s->components.count > 1 || c.begin > 0 || (r->model && c.end < s->width)))
         return ph__fail(r->err, PH_ESPEC, start, "a direction takes all features of its place");
-    if (s->sae && c.end - c.begin > 1)
+    if (s->latents && c.end - c.begin > 1)
         return ph__fail(r->err, PH_ESPEC, start, "an SAE's latents are taken one by one: a or a-b");
     if (!ph__read_take(r, ']')) return ph__read_expected(r, "']' after the features");
     return PH_OK;
@@ -232,13 +235,15 @@ static ph_status region(ph_reader *r, ph_spec *s)
 /* The number of a block, which the language counts from `first`. */
 static ph_status block_number(ph_reader *r, int64_t *out, int64_t first)
 {
-    const int64_t start = r->at, blocks = r->model->blocks;
+    const int64_t start = r->at, blocks = r->model ? r->model->blocks : PH_NUMBER_MAX;
     const char *word = first ? "block " : "blocks.";
     int64_t n = 0;
 
     PH_TRY(ph__read_number(
         r, &n, first ? "the number of a block" : "the number of a block after 'blocks.'"));
     if (blocks < 1) return ph__fail(r->err, PH_ERANGE, start, "this model has no blocks");
+    if (!r->model && n < first)
+        return ph__fail(r->err, PH_ERANGE, start, "block 0: blocks count from 1");
     if (n < first || n >= blocks + first)
         return ph__fail(r->err, PH_ERANGE, start, "%s%lld: this model has blocks %lld to %lld%s",
                         word, (long long)n, (long long)first, (long long)(blocks + first - 1),
@@ -329,7 +334,7 @@ static ph_status tap(ph_reader *r, ph_spec *s, bool bare)
         return ph__fail(r->err, PH_ESPEC, start, "'only' is for a block: %s is not in one",
                         place_words[s->tap.place]);
     ph__read_skip(r);
-    s->width = ph_place_width(r->model, s->tap.place);
+    s->width = r->model ? ph_place_width(r->model, s->tap.place) : PH_END;
     if (s->width < 1)
         return ph__fail(r->err, PH_ERANGE, start, "%s: this model has no features there",
                         place_text(text, &s->tap));
@@ -355,6 +360,7 @@ static ph_status direction(ph_reader *r, ph_spec *s, ph_shelf *shelf)
     s->tokens = (ph_axis){{0, PH_END}, 1};
     s->components = (ph_axis){{0, s->width}, 1};
     if (ph__read_peek(r) == '[') PH_TRY(region(r, s));
+    if (!r->model) return PH_OK;
     return at_file(
         r, ph__shelf_direction(&s->direction, shelf, s->file, s->name, s->tap, s->width, r->err),
         start);
@@ -365,10 +371,14 @@ static ph_status latents(ph_reader *r, ph_spec *s, ph_shelf *shelf)
 {
     const int64_t start = r->at;
 
+    s->latents = true;
+    s->width = PH_END;
     PH_TRY(ph__read_file_name(r, &s->file));
-    PH_TRY(at_file(r, ph__shelf_sae(&s->sae, shelf, s->file, r->model, r->err), start));
-    s->tap = ph__sae_tap(s->sae);
-    s->width = ph__sae_latents(s->sae);
+    if (r->model) {
+        PH_TRY(at_file(r, ph__shelf_sae(&s->sae, shelf, s->file, r->model, r->err), start));
+        s->tap = ph__sae_tap(s->sae);
+        s->width = ph__sae_latents(s->sae);
+    }
     if (ph__read_peek(r) != '[') return ph__read_expected(r, "'[' after the SAE");
     return region(r, s);
 }
@@ -425,15 +435,15 @@ ph_status ph__spec_print(ph_str *out, const ph_spec *s, ph_range tokens, ph_rang
     char text[PH_FEATURE_TEXT], *p = text;
 
     if (!s->file) return ph__str_add(out, text, ph__feature_print(text, &f, s->width), err);
-    PH_TRY(ph__str_add(out, s->sae ? "sae:" : "dir:", 4, err));
+    PH_TRY(ph__str_add(out, s->latents ? "sae:" : "dir:", 4, err));
     PH_TRY(print_name(out, s->file, err));
     if (s->name) {
         PH_TRY(ph__str_add(out, "#", 1, err));
         PH_TRY(print_name(out, s->name, err));
     }
-    if (!s->sae) p = put_place(put(p, " @ "), &s->tap);
+    if (!s->latents) p = put_place(put(p, " @ "), &s->tap);
     p = put_range(put(p, " [:, "), tokens, PH_END);
-    if (s->sae) p = put_number(put(p, ", "), components.begin);
+    if (s->latents) p = put_number(put(p, ", "), components.begin);
     *p++ = ']';
     return ph__str_add(out, text, (size_t)(p - text), err);
 }

@@ -26,17 +26,18 @@ typedef struct ph_axis {
 /* A place and a region as they are written. */
 typedef struct ph_spec {
     ph_tap tap;
-    int64_t width; /* of the place; of an SAE its latents */
+    int64_t width; /* of the place; of an SAE its latents; PH_END without a model */
     ph_axis tokens, components;
     int64_t pos;            /* of its first byte */
     char *file, *name;      /* of "dir:FILE#NAME" and "sae:FILE"; owned, else NULL */
-    const ph_sae *sae;      /* where the components are its latents; borrowed from the shelf */
+    bool latents;           /* the components are an SAE's */
+    const ph_sae *sae;      /* … which is this one; borrowed from the shelf */
     const float *direction; /* where it is one; borrowed from the shelf */
 } ph_spec;
 
 /* spec = [ "only" ] place region | "dir:" file [ "#" name ] "@" [ "only" ] place [ region ]
  *      | "sae:" file region
- * Files are read into the shelf. *s is to be closed after a failure too. */
+ * Files are read into the shelf, unless the reader has no model. *s is to be closed after a failure too. */
 ph_status ph__spec_read(ph_reader *r, ph_spec *s, ph_shelf *shelf);
 void ph__spec_close(ph_spec *s);
 /* Add the canonical text of a spec with these ranges in place of its own. */

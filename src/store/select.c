@@ -135,20 +135,45 @@ static ph_status with_token(struct asking *a, const char *token, char **text, ph
     return add(a, ", ' ' || ?)", err);
 }
 
+static ph_status is_stored(bool *is, ph_store *s, const char *name, ph_error *err)
+{
+    sqlite3_stmt *q = NULL;
+    ph_status st;
+
+    PH_GO(ph__sql_prepare(&q, s, "SELECT 1 FROM feature WHERE text = ?1", err));
+    sqlite3_bind_text(q, 1, name, -1, SQLITE_STATIC);
+    st = ph__sql_step(is, s, q, err);
+done:
+    sqlite3_finalize(q);
+    return st;
+}
+
+/* What an imported line calls a feature need not be of the language: as it stands it is found. */
+static ph_status names_of(char **names, ph_store *s, const char *specs, ph_error *err)
+{
+    ph_error ignored;
+    bool stored = false;
+    const ph_status st = ph__named(names, specs, err);
+
+    if (st != PH_ESPEC && st != PH_ERANGE) return st;
+    if (is_stored(&stored, s, specs, &ignored) != PH_OK || !stored) return st;
+    return ph__named_so(names, specs, err);
+}
+
 /* Features by name; of same_text those that share a text with them and are others. */
-static ph_status with_features(struct asking *a, const ph_view *v, const char *specs, char **names,
+static ph_status with_features(struct asking *a, const ph_view *v, ph_store *s, const char *specs,
                                ph_error *err)
 {
     if (!specs) return PH_OK;
-    PH_TRY(ph__named(names, specs, err));
+    PH_TRY(names_of(&a->names, s, specs, err));
     if (!v->shares)
-        return with_text(a, v->of_results ? NAMED("r.feature") : NAMED("f.id"), *names, err);
-    PH_TRY(with_text(a, "f.text NOT IN (SELECT value FROM json_each(?))", *names, err));
+        return with_text(a, v->of_results ? NAMED("r.feature") : NAMED("f.id"), a->names, err);
+    PH_TRY(with_text(a, "f.text NOT IN (SELECT value FROM json_each(?))", a->names, err));
     PH_TRY(
         with_text(a,
                   "r.text IN (SELECT x.text FROM result x WHERE x.type = 'dream' AND x.feature "
                   "IN (SELECT id FROM feature g WHERE g.text IN (SELECT value FROM json_each(?))",
-                  *names, err));
+                  a->names, err));
     PH_TRY(with_number(a, "g.model = ?", a->model, err));
     return add(a, "))", err);
 }
@@ -161,8 +186,8 @@ static ph_status with_type(struct asking *a, const char *type, ph_error *err)
     return with_text(a, "r.type = ?", type, err);
 }
 
-static ph_status conditions(struct asking *a, const ph_view *v, const ph_store_query *q,
-                            ph_error *err)
+static ph_status conditions(struct asking *a, const ph_view *v, ph_store *s,
+                            const ph_store_query *q, ph_error *err)
 {
     /* "+": not what rows are looked up by, where features or the order of results do better */
     const bool ranked = v->of_results && !v->lines && !q->sort && !q->place && q->block < 0;
@@ -172,7 +197,7 @@ static ph_status conditions(struct asking *a, const ph_view *v, const ph_store_q
     PH_TRY(with_number(a, "f.block = ?", q->block, err));
     PH_TRY(with_number(a, "f.component >= ?", q->first, err));
     PH_TRY(with_number(a, "f.component <= ?", q->last, err));
-    PH_TRY(with_features(a, v, q->feature, &a->names, err));
+    PH_TRY(with_features(a, v, s, q->feature, err));
     PH_TRY(with_token(a, q->token, &a->token, err));
     PH_TRY(with_text(a, "r.text = ?", q->text, err));
     PH_TRY(with_text(a, v->contains, q->contains, err));
@@ -237,7 +262,7 @@ static ph_status build(struct asking *a, ph_store *s, const ph_view *v, const ph
     if (name) return ph__fail(err, PH_EINVAL, -1, "view %s: cannot be asked by %s", v->name, name);
     if (q->model) PH_TRY(find_model(&a->model, s, q->model, err));
     PH_TRY(add(a, v->select, err));
-    PH_TRY(conditions(a, v, q, err));
+    PH_TRY(conditions(a, v, s, q, err));
     PH_TRY(order_by(a, v, q, err));
     a->number[a->n++] = q->limit;
     a->number[a->n++] = q->offset;
