@@ -169,14 +169,14 @@ static bool add_array(struct npz *z, const struct array *a, const struct source 
     return ok;
 }
 
-char *arrays_write(const json_t *lines, const json_t *places, const json_t *runs, const char *path)
+char *arrays_write(const json_t *lines, const json_t *places, const json_t *runs)
 {
     const struct source s = {lines, places, runs};
     struct npz *z = npz_new();
     bool ok = z != NULL;
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         ok = ok && add_array(z, &arrays[i], &s);
-    char *problem = ok ? npz_write(z, path) : strdup("out of memory");
+    char *problem = ok ? npz_write(z) : strdup("out of memory");
     npz_free(z);
     return problem;
 }

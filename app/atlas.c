@@ -30,7 +30,6 @@ struct atlas {
     struct subject *s;
     struct common *c;
     const ph_survey_options *o;
-    const char *path; /* NULL: stdout */
     int64_t depth, k;
     struct arrays block, neuron;
     char *problem; /* what went wrong in a sink; owned */
@@ -38,7 +37,6 @@ struct atlas {
 
 struct sink {
     const char *ending;
-    bool file; /* writes a file itself; else to stdout */
     ph_status (*begin)(struct atlas *, ph_error *err);
     void (*row)(struct atlas *, const ph_survey_result *r);
     void (*end)(struct atlas *);
@@ -272,12 +270,11 @@ static bool add_tokens(struct archive *z, const ph_tokenizer *t)
 /* Fill the archive and write it; what went wrong goes into v->problem. */
 static void archive_end(struct atlas *v, struct archive *z)
 {
-    char *part = output_part(v->path);
     double levels[PH_QUANTILES];
     const int64_t n_levels = PH_QUANTILES, n_context = (int64_t)v->s->n_context;
 
     for (size_t i = 0; i < PH_QUANTILES; i++) levels[i] = ph_quantile_level(i);
-    bool ok = (z->npz || z->safetensors) && part && add_arrays(z, v, &v->block, "block");
+    bool ok = (z->npz || z->safetensors) && add_arrays(z, v, &v->block, "block");
     if (v->o->neurons) ok = ok && add_arrays(z, v, &v->neuron, "neuron");
     ok = ok && add_tokens(z, subject_tokenizer(v->s));
     ok = ok && archive_add(z, "quantile_level", "<f8", 8, &n_levels, 1, levels);
@@ -285,12 +282,9 @@ static void archive_end(struct atlas *v, struct archive *z)
     if (!ok)
         v->problem = strdup("out of memory");
     else
-        v->problem = z->npz ? npz_write(z->npz, part) : safetensors_out_write(z->safetensors, part);
-    if (!v->problem && rename(part, v->path) != 0) v->problem = strdup(strerror(errno));
-    if (v->problem && part) remove(part);
+        v->problem = z->npz ? npz_write(z->npz) : safetensors_out_write(z->safetensors);
     npz_free(z->npz);
     safetensors_out_free(z->safetensors);
-    free(part);
 }
 
 static void npz_end(struct atlas *v)
@@ -305,12 +299,11 @@ static void safetensors_end(struct atlas *v)
 
 /* ---- */
 
-static const struct sink sinks[] = {
-    {".jsonl", false, no_begin, no_row, nothing},
-    {".csv", false, csv_begin, csv_row, nothing},
-    {".npz", true, arrays_begin, arrays_row, npz_end},
-    {".safetensors", true, arrays_begin, arrays_row, safetensors_end},
-    {"", false, table_begin, table_row, nothing}};
+static const struct sink sinks[] = {{".jsonl", no_begin, no_row, nothing},
+                                    {".csv", csv_begin, csv_row, nothing},
+                                    {".npz", arrays_begin, arrays_row, npz_end},
+                                    {".safetensors", arrays_begin, arrays_row, safetensors_end},
+                                    {"", table_begin, table_row, nothing}};
 enum { JSONL = 0, TABLE = 4 };
 
 static const struct sink *sink_of(const char *path)
@@ -357,24 +350,21 @@ ph_status atlas_run(struct subject *s, struct common *c, const ph_survey_options
                     const char *path, ph_error *err)
 {
     const ph_model_info *info = ph_model_get_info(s->model);
-    struct atlas v = {.s = s, .c = c, .o = o, .path = path};
+    struct atlas v = {.s = s, .c = c, .o = o};
     struct taking t = {&v, path ? sink_of(path) : &sinks[c->json ? JSONL : TABLE], {0}, false};
     ph_pass_cost cost = {0};
-    const bool redirect = path && !t.sink->file;
-
     const bool json = c->json;
     c->json = t.sink == &sinks[JSONL];
     keep_together(c);
     v.depth = o->depth ? o->depth : info->blocks;
     v.k = o->top < info->vocab ? o->top : info->vocab;
-    if (redirect && !output_begin(path)) return output_error(err, path, strerror(errno));
+    if (path && !output_begin(path)) return output_error(err, path, strerror(errno));
     ph_status st = ph_survey(s->model, o, on_result, &t, &cost, err);
     if (t.err.code != PH_OK) *err = t.err, st = t.err.code;
     if (st == PH_OK) t.sink->end(&v);
     c->json = json;
-    if (redirect && !output_end(path, st == PH_OK) && st == PH_OK)
-        st = output_error(err, path, strerror(errno));
     if (v.problem) st = output_error(err, path, v.problem);
+    if (path && !output_end(st == PH_OK)) st = output_error(err, path, strerror(errno));
     if (st == PH_OK) print_pass(c, &cost);
     arrays_free(&v.block);
     arrays_free(&v.neuron);

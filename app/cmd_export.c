@@ -26,7 +26,7 @@ struct export_command {
 struct format {
     const char *name, *view;
     bool gathers; /* places and runs are wanted */
-    bool file;    /* writes a file itself */
+    bool bytes;   /* nothing for a terminal: --output is a must */
     void (*row)(struct export_command *e, json_t *row);
     char *(*end)(struct export_command *e); /* what went wrong, to be freed; NULL: nothing */
 };
@@ -92,13 +92,7 @@ static void npz_row(struct export_command *e, json_t *row)
 
 static char *npz_end(struct export_command *e)
 {
-    char *part = output_part(e->output);
-    char *problem =
-        part ? arrays_write(e->lines, e->places, e->runs, part) : strdup("out of memory");
-    if (!problem && rename(part, e->output) != 0) problem = strdup(strerror(errno));
-    if (problem && part) remove(part);
-    free(part);
-    return problem;
+    return arrays_write(e->lines, e->places, e->runs);
 }
 
 /* ---- Neuronpedia: an array of features, each with its activations ---- */
@@ -260,7 +254,8 @@ static const struct argp_option options[] = {
      "one line for each text found; npz: arrays for NumPy; neuronpedia: features with their "
      "activations, as Neuronpedia's API gives them (else by the ending of --output, else jsonl)",
      0},
-    {"output", KEY_OUTPUT, "FILE", 0, "Write there in place of stdout", 0},
+    {"output", KEY_OUTPUT, "FILE", 0,
+     "Write there in place of stdout: whole or not at all, if that is a regular file", 0},
     {"type", KEY_TYPE, "NAME", 0,
      "jsonl: only lines of this type, and no run lines; other: neither dreams nor scans", 0},
     {0}};
@@ -277,7 +272,7 @@ static void settle_format(struct export_command *e, struct argp_state *state)
     const char *dot = e->output ? strrchr(e->output, '.') : NULL;
     if (!e->format && dot) e->format = format_named(dot + 1);
     if (!e->format) e->format = &formats[0];
-    if (e->format->file && !e->output)
+    if (e->format->bytes && !e->output)
         usage_error(state, "--format %s: where to? --output FILE", e->format->name);
     if (e->asked.q.type && e->format != &formats[0])
         usage_error(state, "--type goes with --format jsonl");
@@ -378,14 +373,12 @@ static ph_status write_all(struct export_command *e, ph_error *err)
 
 static ph_status run(struct export_command *e, ph_error *err)
 {
-    const bool redirect = e->output && !e->format->file;
     ph_status st = asked_open(&e->store, &e->asked, err);
 
     if (st != PH_OK) return st;
-    if (redirect && !output_begin(e->output)) return output_error(err, e->output, strerror(errno));
+    if (e->output && !output_begin(e->output)) return output_error(err, e->output, strerror(errno));
     st = write_all(e, err);
-    if (redirect && !output_end(e->output, st == PH_OK) && st == PH_OK)
-        st = output_error(err, e->output, strerror(errno));
+    if (e->output && !output_end(st == PH_OK)) st = output_error(err, e->output, strerror(errno));
     return st;
 }
 

@@ -17,7 +17,8 @@ enum { KEY_OUTPUT = 2000, KEY_TITLE, KEY_TEXTS, KEY_SORT, KEY_LIMIT };
 enum { USUAL_FEATURES = 100, USUAL_TEXTS = 6 };
 
 static const struct argp_option options[] = {
-    {"output", KEY_OUTPUT, "FILE", 0, "Write there in place of stdout", 0},
+    {"output", KEY_OUTPUT, "FILE", 0,
+     "Write there in place of stdout: whole or not at all, if that is a regular file", 0},
     {"sort", KEY_SORT, "NAME", 0,
      "feature, activation, z, gap or best, the largest first (feature)", 0},
     {"limit", KEY_LIMIT, "N", 0, "Most features (100)", 0},
@@ -123,8 +124,7 @@ int cmd_report(int argc, char **argv)
         st = output_error(&err, r.output, strerror(errno));
     } else if (st == PH_OK) {
         st = write_it(&r, store, &err);
-        if (to_file && !output_end(r.output, st == PH_OK) && st == PH_OK)
-            st = output_error(&err, r.output, strerror(errno));
+        if (to_file && !output_end(st == PH_OK)) st = output_error(&err, r.output, strerror(errno));
     }
     ph_store_close(&store);
     const int status = finish(&r.asked.common, st, &err, r.asked.specs);

@@ -148,17 +148,17 @@ int cmd_scan(int argc, char **argv)
 
     parse_options(&s.common, &argp, argc, argv);
     s.o.run = s.common.run;
-    const bool to_file = s.output && s.common.n_words > 0;
+    bool to_file = s.output && s.common.n_words > 0;
     s.common.json |= to_file;
     ph_status st = subjects_open(&all, &s.common, &err);
-    if (st == PH_OK && to_file && !output_begin(s.output))
+    to_file = to_file && st == PH_OK;
+    if (to_file && !(to_file = output_begin(s.output)))
         st = output_error(&err, s.output, strerror(errno));
     for (int i = 0; st == PH_OK && i < all.n; i++) {
         s.subject = &all.at[i];
         st = run(&s, &err);
     }
-    if (to_file && !output_end(s.output, st == PH_OK) && st == PH_OK)
-        st = output_error(&err, s.output, strerror(errno));
+    if (to_file && !output_end(st == PH_OK)) st = output_error(&err, s.output, strerror(errno));
     st = keep_end(&s.common, st, &err);
     const int status = finish(&s.common, st, &err, all.at[0].specs);
     subjects_close(&all);

@@ -1,6 +1,8 @@
 /* npz.c — arrays in a file that numpy.load reads: a zip of .npy files, format version 1.0. */
 #include "npz.h"
 
+#include "output.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,33 +66,46 @@ bool npz_add(struct npz *z, const char *name, const char *type, size_t size, con
     return true;
 }
 
-static char *message(zip_error_t *error)
+/* The whole zip is made in memory: libzip writes to files only, and replaces them. */
+static bool put_zip(zip_source_t *made)
 {
-    char *text = strdup(zip_error_strerror(error));
-    zip_error_fini(error);
-    return text;
+    char part[1 << 16];
+    zip_int64_t n = -1;
+
+    if (zip_source_open(made) != 0) return false;
+    while ((n = zip_source_read(made, part, sizeof part)) > 0) output_bytes(part, (size_t)n);
+    zip_source_close(made);
+    return n == 0;
 }
 
-char *npz_write(struct npz *z, const char *path)
+static bool add_all(zip_t *zip, const struct npz *z)
 {
-    zip_error_t error;
-    int code = 0;
-    zip_t *zip = zip_open(path, ZIP_CREATE | ZIP_TRUNCATE, &code);
-
-    if (!zip) {
-        zip_error_init_with_code(&error, code);
-        return message(&error);
-    }
     for (int i = 0; i < z->n; i++) {
         zip_source_t *s = zip_source_buffer(zip, z->arrays[i].bytes, z->arrays[i].size, 0);
         if (s && zip_file_add(zip, z->arrays[i].name, s, ZIP_FL_OVERWRITE) >= 0) continue;
         zip_source_free(s);
-        char *text = strdup(zip_strerror(zip));
-        zip_discard(zip);
-        return text;
+        return false;
     }
-    if (zip_close(zip) == 0) return NULL;
-    char *text = strdup(zip_strerror(zip));
-    zip_discard(zip);
-    return text;
+    return true;
+}
+
+char *npz_write(struct npz *z)
+{
+    char *problem = NULL;
+    zip_source_t *made = zip_source_buffer_create(NULL, 0, 0, NULL);
+    zip_t *zip = made ? zip_open_from_source(made, ZIP_TRUNCATE, NULL) : NULL;
+
+    if (!zip) {
+        zip_source_free(made);
+        return strdup("out of memory");
+    }
+    zip_source_keep(made); /* beyond the end of the archive */
+    if (!add_all(zip, z) || zip_close(zip) != 0) {
+        problem = strdup(zip_strerror(zip));
+        zip_discard(zip);
+    } else if (!put_zip(made)) {
+        problem = strdup(zip_error_strerror(zip_source_error(made)));
+    }
+    zip_source_free(made);
+    return problem;
 }

@@ -14,8 +14,8 @@ struct npz *npz_new(void);
  * shape: dims of them, slowest first, at most 4. false if out of memory. */
 bool npz_add(struct npz *z, const char *name, const char *type, size_t size, const int64_t *shape,
              int dims, const void *data);
-/* Write everything to a new file. NULL, or what went wrong (to be freed). */
-char *npz_write(struct npz *z, const char *path);
+/* Write everything to stdout. NULL, or what went wrong (to be freed). */
+char *npz_write(struct npz *z);
 void npz_free(struct npz *z);
 
 #endif

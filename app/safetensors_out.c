@@ -7,6 +7,8 @@
  */
 #include "safetensors_out.h"
 
+#include "output.h"
+
 #include <errno.h>
 #include <jansson.h>
 #include <phosphene.h>
@@ -102,26 +104,17 @@ static char *header(const struct safetensors_out *s, size_t *size)
     return text;
 }
 
-char *safetensors_out_write(struct safetensors_out *s, const char *path)
+char *safetensors_out_write(struct safetensors_out *s)
 {
     size_t size = 0;
     qsort(s->arrays, (size_t)s->n, sizeof *s->arrays, by_element);
     char *head = header(s, &size);
-    FILE *f = head ? fopen(path, "wb") : NULL;
-    int cause = head ? errno : ENOMEM;
+    const uint64_t length = size; /* little-endian, as the arrays */
 
-    if (f) {
-        const uint64_t length = size; /* little-endian, as the arrays */
-        fwrite(&length, sizeof length, 1, f);
-        fwrite(head, 1, size, f);
-        for (int i = 0; i < s->n; i++) fwrite(s->arrays[i].data, 1, s->arrays[i].bytes, f);
-        const bool wrong = ferror(f);
-        cause = errno;
-        if (fclose(f) != 0)
-            cause = errno;
-        else if (!wrong)
-            cause = 0;
-    }
+    if (!head) return strdup(strerror(ENOMEM));
+    output_bytes(&length, sizeof length);
+    output_bytes(head, size);
+    for (int i = 0; i < s->n; i++) output_bytes(s->arrays[i].data, s->arrays[i].bytes);
     free(head);
-    return cause ? strdup(strerror(cause)) : NULL;
+    return NULL;
 }

@@ -12,8 +12,8 @@ struct safetensors_out;
 struct safetensors_out *safetensors_out_new(void);
 bool safetensors_out_add(struct safetensors_out *s, const char *name, const char *type, size_t size,
                          const int64_t *shape, int dims, const void *data);
-/* Write everything to a new file. NULL, or what went wrong (to be freed). */
-char *safetensors_out_write(struct safetensors_out *s, const char *path);
+/* Write everything to stdout. NULL, or what went wrong (to be freed). */
+char *safetensors_out_write(struct safetensors_out *s);
 void safetensors_out_free(struct safetensors_out *s);
 
 #endif

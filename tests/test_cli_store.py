@@ -17,6 +17,7 @@ import resource
 import shutil
 import signal
 import sqlite3
+import stat
 import struct
 import subprocess
 import sys
@@ -254,6 +255,23 @@ def test_export():
     ask("export", "--output", path("empty.npz"), store=empty)
     expect_error(1, "nowhere/x: No such file", "export", "--output", "nowhere/x", model=None)
     expect_error(1, "nowhere/x.npz: .*No such file", "export", "--output", "nowhere/x.npz", model=None)
+    fifo, target, link, loop = (path(name) for name in ("fifo", "target.csv", "link.csv", "loop"))
+    os.mkfifo(fifo)  # … which nothing may take the place of
+    reader = subprocess.Popen(["timeout", "20", "cat", fifo], stdout=subprocess.PIPE)
+    ask("export", "--format", "npz", "--output", fifo)
+    with zipfile.ZipFile(io.BytesIO(reader.communicate()[0])) as z:
+        check({name[:-4] for name in z.namelist()} == set(arrays) and stat.S_ISFIFO(os.stat(fifo).st_mode), "export: into a FIFO")
+    os.symlink(target, link)
+    ask("export", "--output", link)
+    with open(target, newline="") as f:
+        check(os.path.islink(link) and f.read() == out, "export: behind a symbolic link")
+    with open(target, "a") as f:
+        run("export", "--output", "/dev/stdout", "--format", "csv", model=None, stdout=f)
+    with open(target, newline="") as f:
+        check(f.read() == 2 * out, "export: /dev/stdout, behind what stands there")
+    os.symlink(loop, loop)
+    expect_error(1, "loop: Too many levels", "export", "--output", loop, model=None)
+    expect_error(1, "/dev/full: No space left", "export", "--output", "/dev/full", "--format", "npz", model=None)
 
 
 def test_merge():
