@@ -337,18 +337,37 @@ static bool is_negated_spec(const char *arg)
     return false;
 }
 
-/* A blank in front, which means nothing in a spec, makes it a word. */
-static void protect_negated(struct common *c, int argc, char **argv)
+/* Whether what comes behind this word is its argument: "--prefix", "-m". */
+static bool takes_next(const struct argp *argp, const char *word)
 {
-    const size_t most = sizeof c->negated / sizeof *c->negated;
-    size_t n = 0;
-    for (int i = 1; i < argc && n < most && strcmp(argv[i], "--") != 0; i++)
-        if (is_negated_spec(argv[i])) {
-            if (asprintf(&c->negated[n], " %s", argv[i]) > 0)
-                argv[i] = c->negated[n++];
-            else
-                c->negated[n] = NULL;
-        }
+    const bool is_long = word[0] == '-' && word[1] == '-' && word[2];
+    if (word[0] != '-' || (!is_long && (!word[1] || word[2]))) return false;
+    for (const struct argp_option *o = argp->options; o && (o->name || o->key || o->doc); o++) {
+        const bool named = is_long ? o->name && strncmp(o->name, word + 2, strlen(word + 2)) == 0
+                                   : o->key == word[1];
+        if (named && o->arg) return true;
+    }
+    for (const struct argp_child *c = argp->children; c && c->argp; c++)
+        if (takes_next(c->argp, word)) return true;
+    return false;
+}
+
+/* argp takes what begins with a minus for an option: while it parses, a blank stands in front. */
+static void protect_negated(struct common *c, const struct argp *argp, int argc, char **argv)
+{
+    c->negated = calloc((size_t)argc, sizeof *c->negated);
+    for (int i = 1; c->negated && i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (is_negated_spec(argv[i]) && !takes_next(argp, argv[i - 1]) &&
+            asprintf(&c->negated[c->n_negated], " %s", argv[i]) > 0)
+            argv[i] = c->negated[c->n_negated++];
+}
+
+/* What was typed is what counts: the words are read past that blank. */
+static void restore_negated(struct common *c)
+{
+    for (int i = 0; i < c->n_words; i++)
+        for (size_t n = 0; n < c->n_negated; n++)
+            if (c->words[i] == c->negated[n]) c->words[i]++;
 }
 
 void parse_options(struct common *c, const struct argp *argp, int argc, char **argv)
@@ -364,8 +383,9 @@ void parse_options(struct common *c, const struct argp *argp, int argc, char **a
     c->command = argv[0];
     if (asprintf(&name, "phosphene %s", argv[0]) > 0) argv[0] = name;
     argp_err_exit_status = EXIT_USAGE;
-    protect_negated(c, argc, argv);
+    protect_negated(c, argp, argc, argv);
     argp_parse(argp, argc, argv, 0, NULL, c);
+    restore_negated(c);
     argv[0] = (char *)(uintptr_t)c->command;
     free(name);
     if (!c->no_model) settle_models(c);
@@ -380,7 +400,8 @@ void common_free(struct common *c)
         free(c->models[i].path);
         free(c->models[i].shape);
     }
-    for (size_t i = 0; i < sizeof c->negated / sizeof *c->negated; i++) free(c->negated[i]);
+    for (size_t i = 0; i < c->n_negated; i++) free(c->negated[i]);
+    free(c->negated);
     free(c->cache);
 }
 

@@ -59,8 +59,9 @@ struct common {
     ph_run_options run;
     char *cache; /* owned; NULL: none */
     bool json, quiet, verbose, no_cache;
-    char *negated[16]; /* specs of argv that begin with a minus, owned */
-    char **words;      /* positional arguments, borrowed from argv */
+    char **negated; /* n_negated: what stands in for words that begin with a minus, owned */
+    size_t n_negated;
+    char **words; /* positional arguments, borrowed from argv */
     int n_words;
 };
 

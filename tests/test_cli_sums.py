@@ -33,6 +33,12 @@ def test_score():
         near(z, x - 0.5 * y, "value of the sum")
         check(m == -x, "negated value")
     near(both["activation"], a["activation"] - 0.5 * b["activation"], "activation")
+    many, typed = [f"-block 1 [:, :, {i}]" for i in range(20)], "-block 8 [is a text]"
+    check([r["feature"] for r in records("score", ", ".join(many), typed)] == many, "words that begin with a minus")
+    check("".join(records("tokenize", typed)[0]["tokens"]) == typed, "and what is typed is what is meant")
+    for option in ([f"--suffix={typed}"], ["--suffix", typed]):
+        head = lines(run("score", A, "a", *option, "--json")[1])[0]
+        check(head["settings"]["suffix"] == typed, f"also where it is an option's: {head['settings']}")
     check("post_values" not in both and both["reduce"] == "mean", "no SAE, no post")
     one, = records("score", 'logits [:, -1, "a"] - logits [:, -1, "b"]', "some text here")
     ids = [str(lines(run("tokenize", t, "--json")[1])[-1]["ids"][0]) for t in "ab"]
