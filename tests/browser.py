@@ -267,7 +267,7 @@ def test_made_up_searches():
     check(browser.all(".key b") == ["−3.0"], f"the best of a search for the lowest: {browser.all('.key b')}")
     watch_made_up(state="running")
     lost = browser.wait("document.querySelector('.problem:not([hidden])')?.textContent")
-    check("does not know this search" in lost and not any(b.is_displayed() for b in buttons()), f"a server that was started anew: {lost}")
+    check("does not know this search" in lost and state() == "lost" and not any(b.is_displayed() for b in buttons()), f"a server that was started anew: {lost}")
     watch_made_up(error="the disk is full", results=1)
     check(browser.all(".problem:not([hidden])") == ["the disk is full"] and any(b.is_displayed() for b in buttons()), "what is not kept, and why")
     watch_made_up(store=None, results=1)
@@ -360,7 +360,7 @@ def model_tokens():
 def crafted_lines():
     """Two models that differ in their blocks only, and of the first a text that was searched as the lowest."""
     for blocks in (5, 6):
-        said = {"file": "drawn.gguf", "sha256": "d" * 64, "name": "drawn", "untrained": True, "init_seed": 0, "blocks": blocks, "width": 4}
+        said = {"file": "drawn.gguf", "sha256": "d" * 64, "name": "drawn", "untrained": True, "quant": "untrained", "init_seed": 0, "blocks": blocks, "width": 4}
         token = {"id": 1, "token": "a", "activation": -5.0}
         yield {"type": "run", "id": f"d{blocks}", "model": said, "command": "scan", "settings": {}}
         yield {"type": "scan", "run": f"d{blocks}", "feature": "block 1 [:, :, 1]", "top": [token], "bottom": [token], "mean": 0, "sd": 1, "n": 9}
@@ -401,7 +401,7 @@ def test_report():
     browser.driver.get("about:blank")
     browser.open("file://" + path)
     drawn = [h for h in browser.all("h2") if "drawn" in h]
-    check(len(drawn) == 2, f"models of as many blocks as they have: {browser.all('h2')}")
+    check(drawn == [f"drawn untrained of {n} blocks" for n in (5, 6)], f"models of as many blocks as they have: {browser.all('h2')}")
     browser.js("[...document.querySelectorAll('h2 a')].find((a) => a.textContent.includes('drawn')).click()")
     browser.wait("document.querySelector('table.blocks')")
     check("Compare with another model" not in browser.all("a"), "a link to what a report has not")

@@ -1,11 +1,11 @@
 /* crumbs.js — where a view stands: models › model › tap › feature. */
 import { element } from "./dom.js";
-import { modelName } from "./figures.js";
+import { count, modelName } from "./figures.js";
 import { link, modelLink } from "./router.js";
 
 export function modelTitle(model) {
   return model
-    ? [modelName(model), model.quant, model.untrained ? "untrained" : null]
+    ? [modelName(model), model.quant, model.untrained ? `of ${count(model.blocks, "block")}` : null]
         .filter(Boolean)
         .join(" ")
     : "unknown model";

@@ -247,6 +247,8 @@ function watchPanel(source, id, state, store) {
     problem.hidden = !s.error;
   }
   function lost() {
+    word.textContent = "lost";
+    word.className = "state failed";
     status.textContent = "";
     problem.textContent =
       "The server does not know this search any more: what is not kept of it stands here only.";
