@@ -228,13 +228,13 @@ static ph_status set_files(json_t *settings, const ph_features *features, ph_err
     return st;
 }
 
-/* sha256 of the model's weights; of its file where no model was made of it. */
+/* sha256 of the model's weights; of its file where no model was made of it, "" of a folder then. */
 static ph_status weights_sha256(char out[65], const struct common *c, const ph_model *model,
                                 ph_error *err)
 {
-    ph_error folder; /* a tokenizer's may be one */
+    ph_error folder;
     if (model) return ph_model_sha256(model, out, err);
-    (void)file_sha256(out, c->models[0].path, &folder);
+    if (file_sha256(out, c->models[0].path, &folder) != PH_OK) *out = 0;
     return PH_OK;
 }
 
@@ -266,12 +266,12 @@ ph_status run_line(json_t **out, char id[17], const struct common *c, const stru
     machine_name(machine, sizeof machine, model);
     set_chat(settings, c, model);
     json_t *line = json_pack(
-        "{s:s, s:s, s:s, s:{s:o, s:s, s:o?, s:s?, s:s?}, s:s, s:o, s:I, s:s, s:s, s:o}", "type",
+        "{s:s, s:s, s:s, s:{s:o, s:s?, s:o?, s:s?, s:s?}, s:s, s:o, s:I, s:s, s:s, s:o}", "type",
         "run", "id", "", "version", ph_version(), "model", "file", utf8(path, strlen(path)),
-        "sha256", sha, "name", info ? utf8(info->name, strlen(info->name)) : NULL, "quant",
-        info ? info->quant : NULL, "family", info ? info->family : NULL, "machine", machine,
-        "context", integers(of->context, of->n_context), "seed", (json_int_t)c->run.seed, "command",
-        c->command, "input", of->input, "settings", settings);
+        "sha256", *sha ? sha : NULL, "name", info ? utf8(info->name, strlen(info->name)) : NULL,
+        "quant", info ? info->quant : NULL, "family", info ? info->family : NULL, "machine",
+        machine, "context", integers(of->context, of->n_context), "seed", (json_int_t)c->run.seed,
+        "command", c->command, "input", of->input, "settings", settings);
     if (!line) {
         ph_error full = {PH_ETEXT, -1, "an argument is not valid UTF-8"};
         if (err) *err = full;

@@ -18,7 +18,7 @@ class WheelHook(BuildHookInterface):
     def initialize(self, version, build_data):
         if self.target_name != "wheel":
             raise RuntimeError("only wheels are built, from the whole repository: pip wheel --no-deps ./python")
-        tree = Path(self.root).parent
+        tree = Path(self.root).resolve().parent
         self.folder = tempfile.TemporaryDirectory(prefix="phosphene-wheel-")
         work = Path(self.folder.name)
         subprocess.run([sys.executable, tree / "tools/python_abi.py", tree / "include/phosphene.h",

@@ -163,6 +163,8 @@ def test_folders():
                if f.endswith(".safetensors") or f == "config.json")
     check(row[1]["file_bytes"] == size, "all files count")
     sha = {row[0]["model"]["sha256"]}
+    read = lines(run("tokenize", "a", "--json", model=folder)[1])[0]["model"]
+    check(read["file"] == folder and read["sha256"] is None, f"tokenize reads no weights of a folder: {read}")
     shard = "model-00002-of-00002.safetensors"
     data = open(os.path.join(folder, shard), "rb").read()
     for other in (copy_folder("gemma", {"rms_norm_eps": 1e-4}),

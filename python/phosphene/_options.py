@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import numbers
 import operator
 import os
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ class RunOptions(TypedDict, total=False):
     bos       "auto": a hidden first token before the text, BOS or end-of-text; "on": without one it
               is an error; "off"
     prefix    fixed text before the searched or given one; special tokens are parsed; suffix: after it
+    chat      the text stands in a user's turn of the model's own chat format
     reduce    how a region's tokens become one activation: "mean", "max", "last"
     sign      1 or "+", -1 or "-": the lowest activation is looked for
     progress  called often with a stage and how far it is (0 … 1); returning true cancels
@@ -31,6 +33,7 @@ class RunOptions(TypedDict, total=False):
     bos: str
     prefix: str | None
     suffix: str | None
+    chat: bool
     reduce: str | None
     sign: int | str
     progress: Progress | None
@@ -80,6 +83,7 @@ def set_run(run: Any, cache: str | None, given: RunOptions) -> None:
     run.seed = integer("seed", given.get("seed", 0), 0, 2**64 - 1)
     run.bos = choose("bos", given.get("bos", "auto"), BOS)
     run.reduce = choose("reduce", given.get("reduce"), REDUCE)
+    run.chat = bool(given.get("chat", False))
     run.sign = choose("sign", given.get("sign", 1), SIGN)
     for name, text in (("prefix", given.get("prefix")), ("suffix", given.get("suffix"))):
         if text is not None:
@@ -116,8 +120,8 @@ def set_eta(struct: Any, eta: str | Sequence[float] | None) -> None:
 def set_tokens(o: Any, tokens: int | str | Sequence[int]) -> None:
     """5, "3:8" or (3, 8)."""
     if isinstance(tokens, (str, tuple, list)):
-        first, last = pair("tokens", tokens)
-        o.tokens, o.tokens_to = integer("tokens", int(first)), integer("tokens", int(last))
+        first, last = (int(end) if isinstance(end, str) else end for end in pair("tokens", tokens))
+        o.tokens, o.tokens_to = integer("tokens", first), integer("tokens", last)
     else:
         o.tokens = integer("tokens", tokens)
 
@@ -126,7 +130,7 @@ def set_lambda(o: Any, weight: float | str | Sequence[float] | None) -> None:
     """A weight, or "0.1:10" of epo's members."""
     if weight is None:
         return
-    if isinstance(weight, (int, float)):
+    if isinstance(weight, numbers.Real):  # NumPy's among them
         o.lambda_first = o.lambda_last = real("lambda_", weight)
         setattr(o, "lambda", o.lambda_first)
     else:

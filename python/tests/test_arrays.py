@@ -102,6 +102,13 @@ def test_the_embedding_of_an_answer(model):
     assert abs(soft - answer.activation.soft) < 1e-5 * max(1, abs(soft))
 
 
+def test_figures_may_be_numpys(model):
+    plain, numpys = ({"method": "swap", "budget": 200, "tokens": (t(2), t(3)), "lambda_": r(0.5)}
+                     for t, r in ((int, float), (np.int64, np.float32)))
+    a, b = (model.dream("block 2 [:, :, 0]", **options)[0] for options in (plain, numpys))
+    assert (a.text, a.activation.text) == (b.text, b.activation.text)
+
+
 def test_a_closed_model_says_so_and_its_sessions_live_on():
     model = phosphene.Model(TINY)
     session, tokenizer = model.session("block 1", tokens=2), model.tokenizer

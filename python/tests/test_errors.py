@@ -39,13 +39,14 @@ def test_files(tmp_path):
 
 
 @pytest.mark.parametrize(("options", "kind"), [
-    ({"tokens": 0}, ValueError), ({"tokens": "5"}, ValueError), ({"tokens": 2.5}, TypeError), ({"steps": -1}, ValueError),
+    ({"tokens": 0}, ValueError), ({"tokens": "5"}, ValueError), ({"tokens": 2.5}, TypeError), ({"tokens": (2.5, 4)}, TypeError), ({"steps": -1}, ValueError),
     ({"steps": 2**70}, ValueError), ({"tokens": 10**9}, Error), ({"method": "magic"}, Error), ({"method": "a\0b"}, ValueError),
     ({"eta": "1"}, ValueError), ({"eta": (float("nan"), 1)}, ValueError), ({"eta": "0:0"}, ValueError),
     ({"eta": "big:small"}, ValueError), ({"bos": "maybe"}, ValueError), ({"sign": 2}, ValueError), ({"seed": -1}, ValueError),
     ({"ban": ""}, ValueError), ({"colour": "red"}, TypeError), ({"outliers": None}, ValueError), ({"top": 0}, ValueError),
     ({"lambda_": (1, 2, 3)}, ValueError), ({"restarts": 2**62}, Error), ({"corpus": "/nowhere"}, OSError),
-    ({"prefix": "\udc80"}, UnicodeEncodeError), ({"reduce": "sum"}, ValueError), ({"seconds": float("inf")}, ValueError)])
+    ({"prefix": "\udc80"}, UnicodeEncodeError), ({"reduce": "sum"}, ValueError), ({"chat": True}, Error),
+    ({"seconds": float("inf")}, ValueError)])
 def test_options(model, options, kind):
     with pytest.raises(kind):
         model.dream(SPEC, **options)
