@@ -106,6 +106,31 @@ ph_status asked_open(ph_store **out, struct asked *a, ph_error *err)
     return PH_ENOMEM;
 }
 
+/* The text of a member in what may be no JSON any more, at most `most` bytes of it. */
+static int said_in(const char **text, const char *row, size_t bytes, const char *member, int most)
+{
+    const char *at = memmem(row, bytes, member, strlen(member));
+    int n = 0;
+    *text = at ? at + strlen(member) : "";
+    while (at && n < most && *text + n < row + bytes && (*text)[n] != '"') n++;
+    return n;
+}
+
+json_t *asked_row(const char *row, size_t bytes, ph_error *err)
+{
+    json_error_t why;
+    const char *run, *feature;
+    json_t *v = json_loadb(row, bytes, JSON_ALLOW_NUL, &why);
+    if (v) return v;
+    int n_run = said_in(&run, row, bytes, "\"run\":\"", 32);
+    if (!n_run) n_run = said_in(&run, row, bytes, "\"id\":\"", 32);
+    const int n_feature = said_in(&feature, row, bytes, "\"feature\":\"", 60);
+    fail_with(err, PH_EFORMAT,
+              "a line of run %.*s%s%.*s is damaged (%.60s); phosphene store check says more", n_run,
+              run, n_feature ? ", " : "", n_feature, feature, why.text);
+    return NULL;
+}
+
 void asked_free(struct asked *a)
 {
     free(a->specs);

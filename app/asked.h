@@ -21,5 +21,7 @@ void asked_parse(struct asked *a, const struct argp *argp, int argc, char **argv
 /* Open the store that is meant: for reading. */
 ph_status asked_open(ph_store **out, struct asked *a, ph_error *err);
 void asked_free(struct asked *a);
+/* A row of a view. NULL: a line of the store is damaged, and *err says whose. */
+json_t *asked_row(const char *row, size_t bytes, ph_error *err);
 
 #endif

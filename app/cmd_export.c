@@ -21,6 +21,7 @@ struct export_command {
     json_t *feature;               /* neuronpedia: at work */
     bool comma;                    /* something was printed */
     int64_t left_out;
+    ph_error damage; /* of a line of the store */
 };
 
 struct format {
@@ -318,29 +319,33 @@ static const struct argp argp = {
 static int take_row(const char *row, size_t bytes, void *payload)
 {
     struct export_command *e = payload;
-    json_t *v = json_loadb(row, bytes, JSON_ALLOW_NUL, NULL);
-    if (v) e->format->row(e, v);
+    json_t *v = asked_row(row, bytes, &e->damage);
+    if (!v) return 1;
+    e->format->row(e, v);
     json_decref(v);
     return ferror(stdout) || progress_interrupted();
 }
 
-static int gather(json_t *into, const char *row, size_t bytes, const char *by)
+static int gather(struct export_command *e, json_t *into, const char *row, size_t bytes,
+                  const char *by)
 {
-    json_t *v = json_loadb(row, bytes, JSON_ALLOW_NUL, NULL);
+    json_t *v = asked_row(row, bytes, &e->damage);
     const char *key = json_string_value(json_object_get(v, by));
     if (key) json_object_set(into, key, v);
     json_decref(v);
-    return 0;
+    return !v;
 }
 
 static int gather_place(const char *row, size_t bytes, void *payload)
 {
-    return gather(((struct export_command *)payload)->places, row, bytes, "feature");
+    struct export_command *e = payload;
+    return gather(e, e->places, row, bytes, "feature");
 }
 
 static int gather_run(const char *row, size_t bytes, void *payload)
 {
-    return gather(((struct export_command *)payload)->runs, row, bytes, "id");
+    struct export_command *e = payload;
+    return gather(e, e->runs, row, bytes, "id");
 }
 
 /* What a format wants to know beside the lines. */
@@ -378,6 +383,10 @@ static ph_status run(struct export_command *e, ph_error *err)
     if (st != PH_OK) return st;
     if (e->output && !output_begin(e->output)) return output_error(err, e->output, strerror(errno));
     st = write_all(e, err);
+    if (e->damage.code != PH_OK) {
+        *err = e->damage;
+        st = err->code;
+    }
     if (e->output && !output_end(st == PH_OK)) st = output_error(err, e->output, strerror(errno));
     return st;
 }

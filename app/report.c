@@ -10,6 +10,8 @@
  */
 #include "report.h"
 
+#include "asked.h"
+#include "output.h"
 #include "serve/assets.h"
 
 #include <jansson.h>
@@ -25,7 +27,7 @@ struct gathering {
     json_t *features, *runs, *lines;
     json_t *seen; /* a member for each feature and each run that is there */
     int64_t matching;
-    bool failed; /* out of memory */
+    ph_error wrong; /* a line is damaged, or there is no memory */
 };
 
 /* Whether it is there for the first time. */
@@ -44,23 +46,28 @@ static int take_feature(const char *row, size_t bytes, void *payload)
 {
     struct gathering *g = payload;
     const int64_t most = g->report->query.limit;
-    json_t *o = json_loadb(row, bytes, JSON_ALLOW_NUL, NULL);
+    json_t *o = asked_row(row, bytes, &g->wrong);
 
-    g->failed |= !o;
+    if (!o) return 1;
     if (is_new(g, json_string_value(json_object_get(o, "model")),
                json_string_value(json_object_get(o, "feature"))) &&
         (g->matching++ < most || most < 0))
         json_array_append(g->features, o);
     json_decref(o);
-    return g->failed;
+    return 0;
+}
+
+/* Takes o over. */
+static int append(struct gathering *g, json_t *list, json_t *o)
+{
+    if (o && json_array_append_new(list, o) != 0) no_memory(&g->wrong);
+    return g->wrong.code != PH_OK;
 }
 
 static int take_run(const char *row, size_t bytes, void *payload)
 {
     struct gathering *g = payload;
-    json_t *o = json_loadb(row, bytes, JSON_ALLOW_NUL, NULL);
-    g->failed |= !o || json_array_append_new(g->runs, o) != 0;
-    return g->failed;
+    return append(g, g->runs, asked_row(row, bytes, &g->wrong));
 }
 
 /* What no view of the report shows makes up most of a line. */
@@ -74,17 +81,16 @@ static void slim(json_t *line)
 static int take_line(const char *row, size_t bytes, void *payload)
 {
     struct gathering *g = payload;
-    json_t *o = json_loadb(row, bytes, JSON_ALLOW_NUL, NULL);
-    g->failed |= !o || json_array_append_new(g->lines, o) != 0;
+    json_t *o = asked_row(row, bytes, &g->wrong);
     slim(o);
-    return g->failed;
+    return append(g, g->lines, o);
 }
 
 static ph_status result_of(const struct gathering *g, ph_status st, ph_error *err)
 {
-    if (!g->failed) return st;
-    *err = (ph_error){.code = PH_ENOMEM, .pos = -1, .msg = "out of memory"};
-    return PH_ENOMEM;
+    if (g->wrong.code == PH_OK) return st;
+    *err = g->wrong;
+    return err->code;
 }
 
 static ph_status gather_lines(struct gathering *g, const json_t *feature, ph_error *err)
@@ -279,17 +285,14 @@ ph_status report_write(FILE *out, ph_store *store, const struct report *report,
                        struct report_counts *counts, ph_error *err)
 {
     struct gathering g = {store,         report, json_array(), json_array(), json_array(),
-                          json_object(), 0,      false};
+                          json_object(), 0,      {0}};
     struct part parts[PARTS] = {0};
     ph_status st = gather(&g, err);
     bool ok = true;
 
     for (int i = 0; i < PARTS && st == PH_OK; i++) ok = ok && make_part(&parts[i], i);
     if (st == PH_OK && ok) ok = print_file(out, parts, &g);
-    if (st == PH_OK && !ok) {
-        *err = (ph_error){.code = PH_ENOMEM, .pos = -1, .msg = "out of memory"};
-        st = PH_ENOMEM;
-    }
+    if (st == PH_OK && !ok) st = no_memory(err);
     *counts = (struct report_counts){(int64_t)json_array_size(g.features), g.matching};
     for (int i = 0; i < PARTS; i++) free(parts[i].text);
     json_decref(g.features);

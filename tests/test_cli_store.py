@@ -324,6 +324,16 @@ def test_check():
     check(code == 1 and n >= 2 and err == f"phosphene store: {store}: {n} faults\n", f"check: {code} {out[:300]} {err}")
     code, out, err = run("store", "check", "--json", "--store", store, model=None)
     check(code == 1 and all(r["type"] == "fault" for r in lines(out)), "check --json")
+    shutil.copy(STORE, store)
+    with sqlite3.connect(store) as db:
+        db.execute("UPDATE body SET line = substr(line, 1, 150) WHERE result = (SELECT min(id) FROM result WHERE type = 'dream')")
+        run_, feature = db.execute("SELECT substr(line, instr(line, '\"run\":\"') + 7, 16), f.text FROM body b JOIN result r ON r.id = b.result "
+                                   "JOIN feature f ON f.id = r.feature WHERE length(line) = 150").fetchone()
+    db.close()
+    for more in (("export", "--output", path("damaged.npz")), ("export", "--format", "neuronpedia"), ("report", "--output", path("damaged.html"))):
+        expect_error(1, re.escape(f"a line of run {run_}, {feature} is damaged (") + ".*store check", *more, "--store", store, model=None)
+    check(not [f for f in os.listdir(WORK) if f.startswith("damaged")], "a damaged line: no file is written")
+    check(ask("export", store=store).count("\n") == ask("export").count("\n"), "a damaged line: jsonl has it as it stands")
     shutil.copy("tests/data/store_v1.sqlite", store)
     old = sorted(open("tests/data/store_v1.jsonl").read().split("\n")[:-1])
     check(sorted(ask("export", store=store).split("\n")[:-1]) == old, "version 1: its lines")
