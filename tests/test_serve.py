@@ -300,15 +300,21 @@ def test_without_a_store():
     check(s.end() == 0, "the end")
 
 
-def test_store_that_breaks():
-    """What was to be kept and cannot be is said, though the search itself ended well; not any more once it is kept."""
-    s = Server()
+def found_and_kept(s):
+    """A long search that is to be kept, once it has found something."""
     id = s.search(method="auto", tokens=8, budget=50000000)
     s.wait(id, "running")
     s.post(f"/api/search/{id}/keep", {})
     until = time.time() + PATIENCE
     while not s.state(id)["glimpses"] and time.time() < until:
         time.sleep(0.02)
+    return id
+
+
+def test_store_that_breaks():
+    """What was to be kept and cannot be is said, though the search itself ended well; not any more once it is kept."""
+    s = Server()
+    id = found_and_kept(s)
     with sqlite3.connect(s.store) as db:
         db.execute("ALTER TABLE body RENAME TO elsewhere")
     s.post(f"/api/search/{id}/cancel", {})
@@ -507,12 +513,7 @@ def test_ports_and_ends():
     check(code == 1 and TINY in err, f"a store that is none: {code} {err!r}")
     for number in (signal.SIGINT, signal.SIGTERM):
         s = Server()
-        running = s.search(method="auto", tokens=8, budget=50000000)
-        s.wait(running, "running")
-        s.post(f"/api/search/{running}/keep", {})
-        until = time.time() + PATIENCE
-        while not s.state(running)["glimpses"] and time.time() < until:
-            time.sleep(0.02)
+        running = found_and_kept(s)
         stream = []
         watcher = threading.Thread(target=lambda: stream.extend(s.events(running)))
         watcher.start()
