@@ -45,6 +45,17 @@ static const struct argp_option options[] = {
     CORPUS_OPTION,
     {0}};
 
+static void settle(struct dream_command *d, struct argp_state *state)
+{
+    const char **method = &d->dreaming.o.method;
+    char *unused;
+
+    need_specs(&d->common, state);
+    if (d->dreaming.descends && !d->named) *method = "descent";
+    unused = is_method(*method) ? dreaming_unused(&d->dreaming, method, 1) : NULL;
+    if (unused) usage_error(state, "%s", unused);
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct dream_command *d = state->input;
@@ -59,10 +70,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         d->named = true;
         break;
     case KEY_CORPUS: ordinary_option(&d->ordinary, arg); break;
-    case ARGP_KEY_END:
-        need_specs(&d->common, state);
-        if (d->dreaming.descends && !d->named) d->dreaming.o.method = "descent";
-        break;
+    case ARGP_KEY_END: settle(d, state); break;
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;
@@ -85,7 +93,8 @@ static const struct argp argp = {
     "highest "
     "value at a single token, where, and how the answer compares. A text marked ~ does not "
     "tokenise back to its own tokens; one marked ! "
-    "triggers an outlier norm and with it many features at once.\n\n"
+    "triggers an outlier norm and with it many features at once. An option that the method does "
+    "not look at is a mistake.\n\n"
     "Examples:\n"
     "  phosphene dream 'block 8 [:, :, 0-4]'\n"
     "  phosphene dream --method greedy 'block 8 [:, :, 0-4]'\n"

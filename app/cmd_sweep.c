@@ -74,10 +74,8 @@ static void add_features(struct plan *p, const char *arg, struct argp_state *sta
 
 static void add_method(struct plan *p, const char *arg, struct argp_state *state)
 {
-    const char *name;
-    bool known = strcmp(arg, "scan") == 0;
-    for (size_t i = 0; !known && (name = ph_method_name(i)); i++) known = strcmp(arg, name) == 0;
-    if (!known) usage_error(state, "--method %s: expected scan or a method of dream", arg);
+    if (strcmp(arg, "scan") != 0 && !is_method(arg))
+        usage_error(state, "--method %s: expected scan or a method of dream", arg);
     if (p->n_methods == PLAN_METHODS) usage_error(state, "--method: at most %d", PLAN_METHODS);
     for (int i = 0; i < p->n_methods; i++)
         if (strcmp(p->methods[i], arg) == 0) return;
@@ -93,6 +91,15 @@ static void add_seed(struct plan *p, const char *arg, struct argp_state *state)
     p->seeds[p->n_seeds++] = seed;
 }
 
+/* What no method looks at is in the runs' settings all the same: a sweep that was begun with it goes
+ * on. */
+static void warn_of_unused(const struct plan *p)
+{
+    char *unused = dreaming_unused(&p->dreaming, p->methods, p->n_methods);
+    if (unused && !p->worker) fprintf(stderr, "phosphene sweep: %s\n", unused);
+    free(unused);
+}
+
 /* What was not said, and what does not go together. */
 static void settle(struct plan *p, struct argp_state *state)
 {
@@ -106,6 +113,7 @@ static void settle(struct plan *p, struct argp_state *state)
     if (p->n_methods == 0)
         p->methods[p->n_methods++] = p->dreaming.descends ? "descent" : p->dreaming.o.method;
     if (p->n_seeds == 0) p->seeds[p->n_seeds++] = 0;
+    warn_of_unused(p);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)

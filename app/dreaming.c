@@ -61,23 +61,29 @@ static void parse_lengths(struct argp_state *state, const char *arg, ph_dream_op
     free(copy);
 }
 
-/* Options that mean something to a descent only, and choose it where no method is named. */
-static bool of_descent(int key)
-{
-    static const int keys[] = {KEY_STEPS,  KEY_RESTARTS,  KEY_ETA,   KEY_OBJECTIVE, KEY_NEAR,
-                               KEY_TARGET, KEY_OPTIMIZER, KEY_START, KEY_DECODE};
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (key == keys[i]) return true;
-    return false;
-}
+/* Options that mean something to descents, and choose one where no method is named; and the one method
+ * beside them that looks at it. */
+static const struct {
+    int key;
+    const char *name, *also;
+} of_descent[] = {{KEY_STEPS, "steps", "epo"},
+                  {KEY_RESTARTS, "restarts", "swap"},
+                  {KEY_ETA, "eta", ""},
+                  {KEY_OBJECTIVE, "objective", ""},
+                  {KEY_NEAR, "near-weight", ""},
+                  {KEY_TARGET, "target", ""},
+                  {KEY_OPTIMIZER, "optimizer", ""},
+                  {KEY_START, "start", ""},
+                  {KEY_DECODE, "decode", ""}};
+enum { OF_DESCENT = sizeof of_descent / sizeof *of_descent };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct dreaming *d = state->input;
     ph_dream_options *o = &d->o;
 
-    d->descends |= of_descent(key);
-
+    for (unsigned i = 0; i < OF_DESCENT; i++)
+        if (key == of_descent[i].key) d->descends |= 1u << i;
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &d->allow;
@@ -106,6 +112,84 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static const struct argp_child children[] = {
     {&allow_argp, 0, NULL, 0}, {&among_argp, 0, NULL, 0}, {&fluency_argp, 0, NULL, 0}, {0}};
 const struct argp dreaming_argp = {options, parse, NULL, NULL, children, NULL, NULL};
+
+/* ---- what nobody looks at ---- */
+
+bool is_method(const char *name)
+{
+    const char *known;
+    for (size_t i = 0; (known = ph_method_name(i)); i++)
+        if (strcmp(known, name) == 0) return true;
+    return false;
+}
+
+static bool any(const char *const *methods, int n, bool (*is)(const char *), const char *also)
+{
+    for (int i = 0; i < n; i++)
+        if ((is && is(methods[i])) || strcmp(methods[i], also) == 0) return true;
+    return false;
+}
+
+/* Of descents, greedy and swap each restart ends at one text; the others keep several. */
+static int64_t most_answers(const ph_dream_options *given, const char *method)
+{
+    ph_dream_options o = *given;
+    o.method = method;
+    ph_dream_defaults(&o);
+    return ph_method_budget(method) && strcmp(method, "swap") != 0 ? INT64_MAX : o.restarts;
+}
+
+static char *too_many_answers(const ph_dream_options *o, const char *const *methods, int n)
+{
+    char *words;
+    int64_t most = 0;
+    for (int i = 0; i < n; i++) {
+        const int64_t here = is_method(methods[i]) ? most_answers(o, methods[i]) : 0;
+        if (here > most) most = here;
+    }
+    if (o->top <= 1 || o->top <= most) return NULL;
+    return asprintf(&words, "--top %lld: %s has one answer for each restart, at most %lld here",
+                    (long long)o->top, methods[0], (long long)most) < 0
+               ? NULL
+               : words;
+}
+
+/* Of searches among tokens, and of epo alone. */
+static const char *fluency_given(const ph_dream_options *o, bool of_epo)
+{
+    static const ph_dream_options usual = PH_DREAM_OPTIONS_INIT;
+    const bool spread = o->lambda == 0 && (o->lambda_first > 0 || o->lambda_last > 0);
+
+    if (!of_epo) return o->fluent ? "fluent" : o->lambda > 0 ? "lambda" : NULL;
+    if (spread && (o->lambda_first != usual.lambda_first || o->lambda_last != usual.lambda_last))
+        return "lambda A:B";
+    return o->population != usual.population         ? "population"
+           : o->children != usual.children           ? "children"
+           : o->restart_every != usual.restart_every ? "restart-every"
+                                                     : NULL;
+}
+
+static char *not_of(const char *option, const char *method, const char *whose, const char *also)
+{
+    char *words;
+    return asprintf(&words, "--%s: %s does not look at it; it is for %s%s%s", option, method, whose,
+                    *also ? " and " : "", also) < 0
+               ? NULL
+               : words;
+}
+
+char *dreaming_unused(const struct dreaming *d, const char *const *methods, int n)
+{
+    const char *tokens = fluency_given(&d->o, false), *epo = fluency_given(&d->o, true);
+
+    for (unsigned i = 0; i < OF_DESCENT; i++)
+        if (d->descends & 1u << i && !any(methods, n, ph_method_steps, of_descent[i].also))
+            return not_of(of_descent[i].name, methods[0], "descents", of_descent[i].also);
+    if (tokens && !any(methods, n, ph_method_budget, ""))
+        return not_of(tokens, methods[0], "searches among tokens", "");
+    if (epo && !any(methods, n, NULL, "epo")) return not_of(epo, methods[0], "epo", "");
+    return too_many_answers(&d->o, methods, n);
+}
 
 json_t *dream_settings(const ph_dream_options *o, const struct common *shared,
                        const struct allow *allow)

@@ -121,6 +121,15 @@ def test_methods():
         check(s["restarts"] == 1 and s["steps"] == 100 == len(r["curve"]) - 1, f"{method}: from a text: {s}")
     expect_error(2, "method \"pet\": expected one of descent, ", "dream", "block 1 [:, :, 1]", "--method", "pet", "--json")
     expect_error(2, "--eta 0:0: no step", "dream", "block 1 [:, :, 1]", "--eta", "0:0")
+    for pattern, *more in (("--steps: auto does not look at it; it is for descents and epo", "--method", "auto", "--steps", "5"),
+                           ("--eta: epo does not", "--method", "epo", "--eta", "1:1", "--steps", "3"),
+                           ("--lambda: greedy does not look at it; it is for searches", "--method", "greedy", "--lambda", "0.1"),
+                           ("--lambda A:B: auto does not", "--lambda", "1:2"), ("--fluent: descent does not", "--steps", "2", "--fluent"),
+                           ("--population: swap does not", "--method", "swap", "--population", "3"),
+                           ("--top 3: greedy has one answer for each restart, at most 1", "--method", "greedy", "--top", "3"),
+                           ("--top 4: descent has one answer .* at most 3", "--restarts", "3", "--top", "4"),
+                           ("^phosphene dream: top 100000: expected 1 to 99998", "--top", "100000")):
+        expect_error(2, pattern, "dream", "block 1 [:, :, 1]", *more)
 
 
 def front_of(row):

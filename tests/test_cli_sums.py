@@ -73,7 +73,7 @@ def test_scan():
 def test_dream():
     for more in ((), ("--method", "greedy"), ("--method", "softmax"), ("--objective", "cosine"),
                  ("--objective", "linear", "--optimizer", "adam"), ("--sign", "-")):
-        args = ("dream", SUM, "--steps", "6", "--restarts", "2", *more)
+        args = ("dream", SUM, *(() if "greedy" in more else ("--steps", "6", "--restarts", "2")), *more)
         row, = records(*args)
         check(row["corpus"] is None, "no corpus figures of a sum")
         near(records("score", SUM, row["text"])[0]["activation"], row["activation"]["text"], f"{more}: the law")

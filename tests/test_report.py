@@ -35,7 +35,7 @@ def features(page):
 
 def test_content():
     fill("dream", "block 2 [:, :, 0-3]", "--method", "descent", "--steps", "5", "--restarts", "2")
-    fill("dream", "block 2 [:, :, 2-5]", "--method", "greedy", "--top", "2")
+    fill("dream", "block 2 [:, :, 2-5]", "--method", "greedy")
     fill("scan", "block 2 [:, :, 0-9]")
     page, _ = report()
     lines = held(page)["lines"]

@@ -387,8 +387,9 @@ def test_mistakes():
     expect_error(1, "no-plan.txt: ", "sweep", "no-plan.txt", "--store", store("broken"), model=None)
     expect_error(2, "one plan", "sweep", PLAN, PLAN, model=None)
     expect_error(2, "which features", "sweep", model=None)
-    code, out, err = run("sweep", "--features", "block 1 [:, :, 0]", "--method", "greedy", "--store", store("flags"))
+    code, out, err = run("sweep", "--features", "block 1 [:, :, 0]", "--method", "greedy", "--steps", "9", "--store", store("flags"))
     check(code == 0 and len(units("flags")) == 1, f"flags in place of a plan: {err}")
+    check("phosphene sweep: --steps: greedy does not look at it" in err, f"what no method looks at is said: {err}")
     if not HAS_MPI and not SANITIZED:
         code, out, err = run("sweep", PLAN, "--store", store("flags"), model=None, env={"PMI_SIZE": "2"})
         check(code == 1 and "without MPI" in err, f"without MPI: {code} {err}")

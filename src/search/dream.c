@@ -110,8 +110,8 @@ static ph_status check_options(struct dream *d, ph_error *err)
     PH_TRY(ph__within("tokens", d->task.descent.T, longest, err));
     PH_TRY(ph__task_limits(&d->task, d->method, longest, err));
     PH_TRY(ph__within("steps", o->steps, 1000000, err));
-    PH_TRY(ph__within("restarts", d->restarts, 100000, err));
-    return ph__within("top", o->top, 100000, err);
+    PH_TRY(ph__within("top", o->top, 100000 - (d->method->answers ? SPARE : 0), err));
+    return ph__within("restarts", d->restarts, 100000, err);
 }
 
 /* All that can be refused before anything is run. */
