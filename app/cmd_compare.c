@@ -91,7 +91,11 @@ static void add_method(struct compare_command *c, const char *name, struct argp_
 static void add_budget(struct compare_command *c, const char *number, struct argp_state *state)
 {
     if (c->n_budgets == MOST) usage_error(state, "--budgets: expected %d at most", MOST);
-    c->budgets[c->n_budgets++] = parse_integer(state, "budgets", number, 1, INT64_MAX / MOST);
+    const int64_t budget = parse_integer(state, "budgets", number, 1, INT64_MAX / MOST);
+    for (size_t i = 0; i < c->n_budgets; i++)
+        if (c->budgets[i] == budget)
+            usage_error(state, "--budgets: %lld stands there twice", (long long)budget);
+    c->budgets[c->n_budgets++] = budget;
 }
 
 /* What stands between commas. */

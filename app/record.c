@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static ph_status fail(ph_error *err, const struct record *r)
@@ -121,6 +122,9 @@ ph_status record_open(struct record *r, const char *path, ph_error *err)
 {
     *r = (struct record){.path = path, .fd = -1};
     if (!path) return PH_OK;
+    struct stat is;
+    if (stat(path, &is) == 0 && !S_ISREG(is.st_mode))
+        return output_error(err, path, "not a regular file, which runs could be read from again");
     r->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (r->fd < 0) return fail(err, r);
     if (flock(r->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)

@@ -146,6 +146,9 @@ def test_compare_runs():
         with open(kept) as f:
             check(f.read() == other, "compare --runs: a file that is none is left alone")
     expect_error(1, "runs.jsonl: Not a directory", *args, "--runs", kept + "/runs.jsonl")
+    os.mkfifo(kept + ".fifo")
+    expect_error(1, "runs.jsonl.fifo: not a regular file", *args, "--runs", kept + ".fifo")
+    expect_error(2, "--budgets: 400 stands there twice", "compare", spec, "--budgets", "400,300,400")
 
 
 def loud_model(token, factor):
