@@ -6,16 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    KEY_STORE = 1500,
-    KEY_BLOCK,
-    KEY_PLACE,
-    KEY_FEATURES,
-    KEY_CONTAINS,
-    KEY_METHOD,
-    KEY_RUN,
-    KEY_JSON
-};
+enum { KEY_STORE = 1500, KEY_BLOCK, KEY_PLACE, KEY_FEATURES, KEY_CONTAINS, KEY_METHOD, KEY_RUN };
 
 static const struct argp_option options[] = {
     {NULL, 0, NULL, 0, "What of the store:", 80},
@@ -35,7 +26,6 @@ static const struct argp_option options[] = {
     {"method", KEY_METHOD, "NAME", 0, "Found by this method", 80},
     {"run", KEY_RUN, "ID", 0, "Of the run whose id begins so", 80},
     {NULL, 0, NULL, 0, "Common options:", 90},
-    {"json", KEY_JSON, NULL, 0, "JSON Lines on stdout", 90},
     {"quiet", 'q', NULL, 0, "No summary", 90},
     {0}};
 
@@ -76,7 +66,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_CONTAINS: a->q.contains = arg; break;
     case KEY_METHOD: a->q.method = arg; break;
     case KEY_RUN: a->q.run = arg; break;
-    case KEY_JSON: a->common.json = true; break;
     case 'q': a->common.quiet = true; break;
     case ARGP_KEY_ARGS:
         a->common.words = state->argv + state->next;

@@ -14,7 +14,7 @@ struct show_command {
     json_t *rows;
 };
 
-enum { KEY_VIEW = 2000, KEY_SORT, KEY_REVERSE, KEY_TOP, KEY_TOKEN, KEY_SIMILAR };
+enum { KEY_VIEW = 2000, KEY_SORT, KEY_REVERSE, KEY_TOP, KEY_TOKEN, KEY_SIMILAR, KEY_JSON };
 enum { ROWS = 50 };
 
 static const struct argp_option options[] = {
@@ -34,6 +34,7 @@ static const struct argp_option options[] = {
      0},
     {"reverse", KEY_REVERSE, NULL, 0, "The lowest first", 0},
     {"top", KEY_TOP, "K", 0, "Rows (50; with --json all)", 0},
+    {"json", KEY_JSON, NULL, 0, "JSON Lines on stdout", 90},
     {0}};
 
 static void settle_view(struct show_command *s, struct argp_state *state)
@@ -67,6 +68,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_TOKEN: q->token = arg; break;
     case KEY_SORT: q->sort = arg; break;
     case KEY_REVERSE: q->ascending = true; break;
+    case KEY_JSON: s->asked.common.json = true; break;
     case KEY_TOP: s->top = parse_integer(state, "top", arg, 1, INT64_MAX - 1); break;
     case ARGP_KEY_END: settle_view(s, state); break;
     default: return ARGP_ERR_UNKNOWN;

@@ -213,6 +213,9 @@ def test_show():
                            ("merge, import or check\\?", "store"), ("burn: expected merge", "store", "burn"),
                            ("merge: which files", "store", "merge"), ("check: takes no files", "store", "check", "x")):
         expect_error(2, pattern, *args, model=None)
+    for command in ("export", "report"):  # which print no other JSON Lines
+        code, out, err = run(command, "--json", model=None)
+        check(code == 2 and out == "" and "unrecognized option '--json'" in err, f"{command} --json: {code} {err}")
     expect_error(1, "there is no store yet", "show", "--store", path("missing"), model=None)
     expect_error(1, "is no store", "show", "--store", TINY, model=None)
 
